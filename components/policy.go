@@ -1,0 +1,154 @@
+package components
+
+import "encoding/json"
+
+// policyDocument marshals to an IAM policy (IAM User Guide, "IAM JSON policy elements reference").
+type policyDocument struct {
+	Version   string
+	Statement []statement
+}
+
+type statement struct {
+	Sid       string
+	Effect    string
+	Principal any `json:",omitempty"` // "*" or {"Service": …}; none in an identity's policy
+	Action    []string
+	Resource  []string                       `json:",omitempty"` // none in a trust policy
+	Condition map[string]map[string][]string `json:",omitempty"`
+}
+
+func policy(statements ...statement) (string, error) {
+	b, err := json.MarshalIndent(policyDocument{"2012-10-17", statements}, "", "  ")
+	return string(b), err
+}
+
+// trustPolicy admits one AWS service, acting for this account and for the given ARNs only, so that no other
+// customer of that service can make it use the role (IAM User Guide, "The confused deputy problem").
+func trustPolicy(service, account, sourceArn string) (string, error) {
+	return policy(statement{
+		Sid: "OnlyForThisAccount", Effect: "Allow", Principal: map[string]string{"Service": service},
+		Action: []string{"sts:AssumeRole"}, Condition: boundTo(account, sourceArn),
+	})
+}
+
+func boundTo(account, sourceArn string) map[string]map[string][]string {
+	return map[string]map[string][]string{
+		"StringEquals": {"aws:SourceAccount": {account}},
+		"ArnLike":      {"aws:SourceArn": {sourceArn}},
+	}
+}
+
+// plainTrustPolicy is for services whose documented trust policy has no aws:SourceArn (Lambda Developer Guide,
+// "Execution role"; API Gateway Developer Guide, "Set up CloudWatch logging"; EC2 User Guide, "IAM roles for Amazon
+// EC2"): a condition on a key they do not set would shut them out. iam:PassRole, which never crosses accounts,
+// binds whom they act for.
+func plainTrustPolicy(service string) (string, error) {
+	return policy(statement{
+		Sid: "OnlyThisService", Effect: "Allow", Principal: map[string]string{"Service": service}, Action: []string{"sts:AssumeRole"},
+	})
+}
+
+// apiPolicy shuts out every request that does not come through one of the VPC endpoints. Deny and Allow are both
+// needed: with IAM authorization a caller's own policy may allow in the Allow's stead, and without the Allow
+// nobody is admitted (API Gateway Developer Guide, "How resource policies affect authorization workflow").
+//
+// API Gateway reads the short form "execute-api:/*" back as a full ARN, which every preview would then report as
+// a change; the API's own id is not known before the API, so it is a wildcard. The policy is attached to this API only.
+func apiPolicy(partition, region, account string, vpcEndpointIds []string) (string, error) {
+	resource := []string{"arn:" + partition + ":execute-api:" + region + ":" + account + ":*/*"}
+	return policy(
+		statement{
+			Sid: "OnlyThroughTheseEndpoints", Effect: "Deny", Principal: "*", Action: []string{"execute-api:Invoke"}, Resource: resource,
+			Condition: map[string]map[string][]string{"StringNotEquals": {"aws:SourceVpce": vpcEndpointIds}},
+		},
+		statement{Sid: "Invoke", Effect: "Allow", Principal: "*", Action: []string{"execute-api:Invoke"}, Resource: resource},
+	)
+}
+
+// functionPolicy is the function's whole role: these models through this endpoint, its own log, and what Lambda
+// itself does in the function's name.
+func functionPolicy(logGroupArn, bedrockEndpointId string, modelArns []string) (string, error) {
+	networkInterfaces := []string{
+		"ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface",
+		"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses",
+	}
+	return policy(
+		statement{
+			// Here and not on the whole role: Lambda writes logs and traces and makes network interfaces with this
+			// role from outside the VPC, and would be shut out (Lambda Developer Guide, "Working with source function ARN").
+			Sid: "TheseModelsThroughThisEndpoint", Effect: "Allow", Action: []string{"bedrock:InvokeModel"}, Resource: modelArns,
+			Condition: map[string]map[string][]string{"StringEquals": {"aws:SourceVpce": {bedrockEndpointId}}},
+		},
+		statement{
+			Sid: "OwnLog", Effect: "Allow", Action: []string{"logs:CreateLogStream", "logs:PutLogEvents"}, Resource: []string{logGroupArn + ":log-stream:*"},
+		},
+		statement{
+			// X-Ray knows no resources for these (Service Authorization Reference, "AWS X-Ray").
+			Sid: "Traces", Effect: "Allow", Action: []string{"xray:PutTelemetryRecords", "xray:PutTraceSegments"}, Resource: []string{"*"},
+		},
+		statement{
+			// Lambda refuses a function in a VPC whose role does not hold these on any resource (Lambda Developer
+			// Guide, "Giving Lambda functions access to resources in an Amazon VPC", "Required IAM permissions").
+			Sid: "NetworkInterfaces", Effect: "Allow", Action: networkInterfaces, Resource: []string{"*"},
+		},
+		statement{
+			// The same page: Lambda needs them, the function's code does not. Calls of the code carry this key.
+			Sid: "NotByTheCode", Effect: "Deny", Action: networkInterfaces, Resource: []string{"*"},
+			Condition: map[string]map[string][]string{"Null": {"lambda:SourceFunctionArn": {"false"}}},
+		},
+	)
+}
+
+// logDeliveryPolicy lets Bedrock write its one log stream. A group's ARN that ends in ":*" would not do: Bedrock
+// answers "Failed to validate permissions for log group".
+func logDeliveryPolicy(logGroupArn string) (string, error) {
+	return policy(statement{
+		Sid: "InvocationLog", Effect: "Allow", Action: []string{"logs:CreateLogStream", "logs:PutLogEvents"},
+		Resource: []string{logGroupArn + ":log-stream:aws/bedrock/modelinvocations"},
+	})
+}
+
+// logBucketPolicy lets Bedrock write invocation records of this account and region, and nobody read or write
+// without TLS (Bedrock User Guide, "Model invocation logging"; S3 User Guide, "Security best practices").
+func logBucketPolicy(bucketArn, account, region, partition string, prefixes []string) (string, error) {
+	var records []string
+	for _, prefix := range prefixes {
+		records = append(records, bucketArn+"/"+prefix+"/AWSLogs/"+account+"/BedrockModelInvocationLogs/*")
+	}
+	return policy(
+		statement{
+			Sid: "BedrockWritesInvocationRecords", Effect: "Allow", Principal: map[string]string{"Service": "bedrock.amazonaws.com"},
+			Action: []string{"s3:PutObject"}, Resource: records, Condition: boundTo(account, bedrockArns(partition, region, account)),
+		},
+		statement{
+			// "s3:*" in a Deny: every way of reading or writing is meant.
+			Sid: "OnlyOverTLS", Effect: "Deny", Principal: "*", Action: []string{"s3:*"}, Resource: []string{bucketArn, bucketArn + "/*"},
+			Condition: map[string]map[string][]string{"Bool": {"aws:SecureTransport": {"false"}}},
+		},
+	)
+}
+
+func bedrockArns(partition, region, account string) string {
+	return "arn:" + partition + ":bedrock:" + region + ":" + account + ":*"
+}
+
+// flowLogPolicy is the list of the VPC User Guide, "Publish flow logs to CloudWatch Logs", on this group instead of all.
+func flowLogPolicy(logGroupArn string) (string, error) {
+	return policy(statement{
+		Sid: "FlowLog", Effect: "Allow",
+		Action:   []string{"logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"},
+		Resource: []string{logGroupArn, logGroupArn + ":log-stream:*"},
+	})
+}
+
+// ssmClientPolicy is what Session Manager needs and no more (Systems Manager User Guide, "Create a custom IAM role
+// for Session Manager"); these actions know no resources.
+func ssmClientPolicy() (string, error) {
+	return policy(statement{
+		Sid: "SessionManager", Effect: "Allow", Resource: []string{"*"},
+		Action: []string{
+			"ssm:UpdateInstanceInformation", "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel",
+			"ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel",
+		},
+	})
+}

@@ -1,0 +1,242 @@
+package components
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/apigateway"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/lambda"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// PrivateApi is a private REST API in front of a function. Only requests through the admitted VPC endpoints get in.
+type PrivateApi struct {
+	pulumi.ResourceState
+
+	ApiId pulumi.IDOutput
+	// InvokeUrl works inside every VPC whose execute-api endpoint is admitted and has private DNS.
+	InvokeUrl          pulumi.StringOutput
+	AccessLogGroupName pulumi.StringOutput
+}
+
+// PrivateApiArgs are PrivateApi's arguments.
+type PrivateApiArgs struct {
+	// FunctionArn of the function that answers. Required.
+	FunctionArn pulumi.StringInput
+	// VpcEndpointIds of the execute-api endpoints that are admitted. Required.
+	VpcEndpointIds pulumi.StringArrayInput
+	// StageName, the first part of every path. Default: api.
+	StageName string
+	// ThrottlingRateLimit in requests a second, all callers together. Default: 10.
+	ThrottlingRateLimit float64
+	// ThrottlingBurstLimit in requests at once. Default: 20.
+	ThrottlingBurstLimit int
+	// LogRetentionDays of the access log, which holds neither path nor body. Default: 90.
+	LogRetentionDays int
+	// ManageApiGatewayAccount sets the role through which API Gateway writes access logs. There is one per account
+	// and region: with several APIs, one of them sets it. Default: false.
+	ManageApiGatewayAccount bool
+	Tags                    pulumi.StringMapInput
+}
+
+func (a PrivateApiArgs) withDefaults() PrivateApiArgs {
+	if a.StageName == "" {
+		a.StageName = "api"
+	}
+	if a.ThrottlingRateLimit == 0 {
+		a.ThrottlingRateLimit = 10
+	}
+	if a.ThrottlingBurstLimit == 0 {
+		a.ThrottlingBurstLimit = 20
+	}
+	if a.LogRetentionDays == 0 {
+		a.LogRetentionDays = 90
+	}
+	return a
+}
+
+// API Gateway REST API Reference, CreateStage, stageName.
+var stageName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,128}$`)
+
+// CheckStageName refuses names that API Gateway refuses.
+func CheckStageName(name string) error {
+	if !stageName.MatchString(name) {
+		return fmt.Errorf("got %q, want 1 to 128 letters, digits, hyphens and underscores", name)
+	}
+	return nil
+}
+
+func (a PrivateApiArgs) validate() error {
+	var errs []error
+	if a.FunctionArn == nil {
+		errs = append(errs, errors.New("FunctionArn: got nil, want a function's ARN, such as BedrockFunction's"))
+	}
+	if a.VpcEndpointIds == nil {
+		errs = append(errs, errors.New("VpcEndpointIds: got nil, want the execute-api endpoints to admit, such as CoreVpc's"))
+	}
+	if err := CheckStageName(a.StageName); err != nil {
+		errs = append(errs, fmt.Errorf("StageName: %w", err))
+	}
+	if a.ThrottlingRateLimit < 0 || a.ThrottlingBurstLimit < 0 {
+		errs = append(errs, fmt.Errorf("ThrottlingRateLimit, ThrottlingBurstLimit: got %v, %d, want more than 0", a.ThrottlingRateLimit, a.ThrottlingBurstLimit))
+	}
+	if err := CheckRetention(a.LogRetentionDays); err != nil {
+		errs = append(errs, fmt.Errorf("LogRetentionDays: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+// NewPrivateApi makes a PrivateApi.
+func NewPrivateApi(ctx *pulumi.Context, name string, args *PrivateApiArgs, opts ...pulumi.ResourceOption) (*PrivateApi, error) {
+	if args == nil {
+		args = &PrivateApiArgs{}
+	}
+	a := args.withDefaults()
+	if err := a.validate(); err != nil {
+		return nil, fmt.Errorf("PrivateApi %s: %w", name, err)
+	}
+	c := &PrivateApi{}
+	if err := ctx.RegisterComponentResource("private-bedrock:index:PrivateApi", name, c, opts...); err != nil {
+		return nil, err
+	}
+	parent := pulumi.Parent(c)
+	to, err := lookupTarget(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+
+	body := a.FunctionArn.ToStringOutput().ApplyT(func(functionArn string) (string, error) {
+		return openAPI(name, to.partition, to.region, functionArn)
+	}).(pulumi.StringOutput)
+	resourcePolicy := a.VpcEndpointIds.ToStringArrayOutput().ApplyT(func(ids []string) (string, error) {
+		return apiPolicy(to.partition, to.region, to.account, ids)
+	}).(pulumi.StringOutput)
+	api, err := apigateway.NewRestApi(ctx, name, &apigateway.RestApiArgs{
+		Body: body, FailOnWarnings: pulumi.Bool(true), Tags: a.Tags,
+		// Overwriting a private API may delete its endpoints' DNS records.
+		PutRestApiMode: pulumi.String("merge"),
+		// On the API itself: a policy in a resource of its own is lost when the body changes.
+		Policy: resourcePolicy,
+		EndpointConfiguration: &apigateway.RestApiEndpointConfigurationArgs{
+			Types: pulumi.String("PRIVATE"), VpcEndpointIds: a.VpcEndpointIds,
+		},
+	}, parent)
+	if err != nil {
+		return nil, err
+	}
+	permission, err := lambda.NewPermission(ctx, name, &lambda.PermissionArgs{
+		Action: pulumi.String("lambda:InvokeFunction"), Function: a.FunctionArn, Principal: pulumi.String("apigateway.amazonaws.com"),
+		SourceArn: pulumi.Sprintf("%s/%s/*", api.ExecutionArn, a.StageName),
+	}, parent)
+	if err != nil {
+		return nil, err
+	}
+	// A new policy, endpoint or route is in force only when the API is deployed again (API Gateway Developer Guide,
+	// "Create and attach an API Gateway resource policy to an API").
+	deployment, err := apigateway.NewDeployment(ctx, name, &apigateway.DeploymentArgs{
+		RestApi: api.ID(),
+		Triggers: pulumi.StringMap{
+			"body": body.ApplyT(digest).(pulumi.StringOutput), "policy": resourcePolicy.ApplyT(digest).(pulumi.StringOutput),
+			"vpcEndpoints": a.VpcEndpointIds.ToStringArrayOutput().ApplyT(func(ids []string) string { return strings.Join(ids, ",") }).(pulumi.StringOutput),
+		},
+	}, parent)
+	if err != nil {
+		return nil, err
+	}
+	logGroup, err := cloudwatch.NewLogGroup(ctx, name, &cloudwatch.LogGroupArgs{
+		Name: pulumi.String("/aws/apigateway/" + name), RetentionInDays: pulumi.Int(a.LogRetentionDays), Tags: a.Tags,
+	}, parent)
+	if err != nil {
+		return nil, err
+	}
+	ready := []pulumi.Resource{permission}
+	if a.ManageApiGatewayAccount {
+		account, err := newApiGatewayAccount(ctx, name+"-account", a.Tags, parent)
+		if err != nil {
+			return nil, err
+		}
+		ready = append(ready, account)
+	}
+	format, err := accessLogFormat()
+	if err != nil {
+		return nil, err
+	}
+	stage, err := apigateway.NewStage(ctx, name, &apigateway.StageArgs{
+		RestApi: api.ID(), Deployment: deployment.ID(), StageName: pulumi.String(a.StageName), Tags: a.Tags,
+		AccessLogSettings: &apigateway.StageAccessLogSettingsArgs{DestinationArn: logGroup.Arn, Format: pulumi.String(format)},
+		// A trace of API Gateway's holds the request's URL, and so the prompt of /generate/{prompt}
+		// (API Gateway Developer Guide, "AWS X-Ray traces for Amazon API Gateway APIs").
+		XrayTracingEnabled: pulumi.Bool(false),
+	}, parent, pulumi.DependsOn(ready))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := apigateway.NewMethodSettings(ctx, name, &apigateway.MethodSettingsArgs{
+		RestApi: api.ID(), StageName: stage.StageName, MethodPath: pulumi.String("*/*"),
+		Settings: &apigateway.MethodSettingsSettingsArgs{
+			MetricsEnabled:      pulumi.Bool(true),
+			ThrottlingRateLimit: pulumi.Float64(a.ThrottlingRateLimit), ThrottlingBurstLimit: pulumi.Int(a.ThrottlingBurstLimit),
+			// Execution logs hold paths and bodies, and so prompts and answers.
+			LoggingLevel: pulumi.String("OFF"), DataTraceEnabled: pulumi.Bool(false),
+		},
+	}, parent); err != nil {
+		return nil, err
+	}
+
+	c.ApiId = api.ID()
+	c.InvokeUrl = pulumi.Sprintf("https://%s.execute-api.%s.amazonaws.com/%s", api.ID(), to.region, stage.StageName)
+	c.AccessLogGroupName = logGroup.Name
+	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{
+		"apiId": c.ApiId, "invokeUrl": c.InvokeUrl, "accessLogGroupName": c.AccessLogGroupName,
+	})
+}
+
+// newApiGatewayAccount lets API Gateway write access logs in this account and region. On destroy the setting is
+// taken back: left behind, it would name a role that is gone, and every other API's access log would fail quietly.
+func newApiGatewayAccount(ctx *pulumi.Context, name string, tags pulumi.StringMapInput, parent pulumi.ResourceOption) (*apigateway.Account, error) {
+	trust, err := plainTrustPolicy("apigateway.amazonaws.com")
+	if err != nil {
+		return nil, err
+	}
+	role, err := iam.NewRole(ctx, name, &iam.RoleArgs{AssumeRolePolicy: pulumi.String(trust), Tags: tags}, parent)
+	if err != nil {
+		return nil, err
+	}
+	// AWS's own policy: the setting serves every API of the account, and API Gateway checks it for all these rights.
+	attachment, err := iam.NewRolePolicyAttachment(ctx, name, &iam.RolePolicyAttachmentArgs{
+		Role: role.Name, PolicyArn: iam.ManagedPolicyAmazonAPIGatewayPushToCloudWatchLogs,
+	}, parent)
+	if err != nil {
+		return nil, err
+	}
+	return apigateway.NewAccount(ctx, name, &apigateway.AccountArgs{
+		CloudwatchRoleArn: role.Arn, ResetOnDelete: pulumi.Bool(true),
+	}, parent, pulumi.DependsOn([]pulumi.Resource{attachment}))
+}
+
+// accessLogFormat names every call by who, when, route and outcome. $context.path and $context.error.messageString
+// would bring in the prompt of /generate/{prompt} (API Gateway Developer Guide, "$context variables").
+func accessLogFormat() (string, error) {
+	b, err := json.Marshal(map[string]string{
+		"requestId": "$context.requestId", "extendedRequestId": "$context.extendedRequestId",
+		"requestTime": "$context.requestTime", "requestTimeEpoch": "$context.requestTimeEpoch",
+		"httpMethod": "$context.httpMethod", "resourcePath": "$context.resourcePath",
+		"status": "$context.status", "integrationStatus": "$context.integration.status", "errorType": "$context.error.responseType",
+		"responseLength": "$context.responseLength", "responseLatencyMs": "$context.responseLatency", "integrationLatencyMs": "$context.integration.latency",
+		"sourceIp": "$context.identity.sourceIp", "vpcId": "$context.identity.vpcId", "vpcEndpointId": "$context.identity.vpceId",
+		"userArn": "$context.identity.userArn",
+	})
+	return string(b), err
+}
+
+func digest(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
+}

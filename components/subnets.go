@@ -1,0 +1,64 @@
+package components
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// A subnet smaller than this leaves too few addresses for endpoints and the function's network interfaces: AWS
+// keeps 5 of each subnet for itself (VPC User Guide, "Subnet CIDR blocks").
+const smallestSubnetBits = 27
+
+// Subnets cuts n equal subnets from the start of a VPC's address range: the range's prefix and 8 bits more, as
+// the seed's, but none smaller than /27. Adding one never moves those before it.
+func Subnets(vpcCidr string, n int) ([]string, error) {
+	vpc, err := netip.ParsePrefix(vpcCidr)
+	switch {
+	case err != nil || !vpc.Addr().Is4():
+		return nil, fmt.Errorf("got %q, want an IPv4 range such as 10.0.0.0/16", vpcCidr)
+	case vpc != vpc.Masked():
+		return nil, fmt.Errorf("got %q, whose address is not the range's first: want %s", vpcCidr, vpc.Masked())
+	case vpc.Bits() < 16 || vpc.Bits() > 24:
+		return nil, fmt.Errorf("got %q, want a prefix of /16 to /24", vpcCidr)
+	case !vpc.Addr().IsPrivate():
+		return nil, fmt.Errorf("got %q, want a private range: in 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16", vpcCidr)
+	}
+	bits := min(vpc.Bits()+8, smallestSubnetBits)
+	if room := 1 << (bits - vpc.Bits()); n < 1 || n > room {
+		return nil, fmt.Errorf("got %q, which holds 1 to %d subnets of /%d, not %d: want a larger range or fewer availability zones", vpcCidr, room, bits, n)
+	}
+	subnets := make([]string, n)
+	base := vpc.Addr().As4()
+	first := uint32(base[0])<<24 | uint32(base[1])<<16 | uint32(base[2])<<8 | uint32(base[3])
+	for i := range subnets {
+		a := first + uint32(i)<<(32-bits)
+		subnets[i] = netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(a >> 24), byte(a >> 16), byte(a >> 8), byte(a)}), bits).String()
+	}
+	return subnets, nil
+}
+
+// Zones picks the availability zones of a VPC: those wanted, or else the first two that offer every endpoint
+// service the VPC needs. offered lists, by service, the zones that offer it.
+func Zones(wanted []string, offered map[string][]string) ([]string, error) {
+	var common []string
+	for service, zones := range offered {
+		if common == nil {
+			common = append([]string{}, zones...)
+		}
+		for _, zone := range wanted {
+			if !slices.Contains(zones, zone) {
+				return nil, fmt.Errorf("got %q, where %s is not offered, only in %v", zone, service, zones)
+			}
+		}
+		common = slices.DeleteFunc(common, func(zone string) bool { return !slices.Contains(zones, zone) })
+	}
+	if len(wanted) > 0 {
+		return wanted, nil
+	}
+	slices.Sort(common)
+	if len(common) < 2 {
+		return nil, fmt.Errorf("only %v offer every endpoint service needed; name the zones to use", common)
+	}
+	return common[:2], nil
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/private-bedrock/private-bedrock/components"
+)
+
+// settings are the stack's configuration; Pulumi.yaml says what each means and has its default.
+type settings struct {
+	SystemName, Environment                          string
+	VpcCidr                                          string
+	AvailabilityZones                                []string
+	ModelIds                                         []string
+	StageName                                        string
+	ThrottlingRateLimit, ThrottlingBurstLimit        int
+	FunctionArchitecture                             string
+	FunctionMemoryMb                                 int
+	LogRetentionDays                                 int
+	ManageInvocationLogging, ManageApiGatewayAccount bool
+	SsmClient                                        bool
+	RetainLogs                                       bool
+}
+
+// name is what every resource's name begins with.
+func (s settings) name() string { return s.SystemName + "-" + s.Environment }
+
+// loadSettings reads and checks every setting and reports all mistakes at once. get answers with a setting's
+// text, arrays as JSON; stack is the environment's default; region is empty where the AWS profile names it.
+func loadSettings(get func(name string) string, stack, region string) (settings, error) {
+	r := reader{get: get}
+	s := settings{
+		SystemName: r.text("systemName"), Environment: get("environment"),
+		VpcCidr: r.text("vpcCidr"), AvailabilityZones: r.list("availabilityZones"),
+		ModelIds: r.list("modelIds"), StageName: r.text("stageName"),
+		ThrottlingRateLimit:  r.number("throttlingRateLimit", 1, 10_000), // API Gateway quotas: a region's account-level throttle
+		ThrottlingBurstLimit: r.number("throttlingBurstLimit", 1, 5_000),
+		FunctionArchitecture: r.text("functionArchitecture"), FunctionMemoryMb: r.number("functionMemoryMb", 128, 10_240), // Lambda quotas
+		LogRetentionDays:        r.number("logRetentionDays", 1, 3653),
+		ManageInvocationLogging: r.flag("manageInvocationLogging"), ManageApiGatewayAccount: r.flag("manageApiGatewayAccount"),
+		SsmClient: r.flag("ssmClient"), RetainLogs: r.flag("retainLogs"),
+	}
+	if s.Environment == "" {
+		s.Environment = stack
+	}
+	return s, errors.Join(append(r.errs, s.check(region)...)...)
+}
+
+var (
+	namePart = regexp.MustCompile(`^[a-z]([a-z0-9-]*[a-z0-9])?$`)
+	zoneName = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9][a-z]$`)
+)
+
+// IAM takes role names of 64 characters, S3 bucket names of 63; the longest of the stack's is this role's, with 7
+// characters of Pulumi's.
+const maxName = 64 - len("-api-account-1234567")
+
+func (s settings) check(region string) (errs []error) {
+	wrong := func(name string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	parts := []struct{ name, value string }{{"systemName", s.SystemName}, {"environment", s.Environment}}
+	for _, part := range parts {
+		switch {
+		case part.value == "": // reported by the reader
+		case !namePart.MatchString(part.value):
+			wrong(part.name, fmt.Errorf("got %q, want lower-case letters, digits and hyphens, a letter first and no hyphen last", part.value))
+		}
+	}
+	for _, reserved := range []string{"sg-", "xn--", "sthree-", "amzn-s3-demo-"} { // EC2's for security groups, S3's for buckets
+		if strings.HasPrefix(s.name(), reserved) {
+			wrong("systemName", fmt.Errorf("got %q, want a name that does not begin with %s, which AWS reserves", s.SystemName, reserved))
+		}
+	}
+	if len(s.name()) > maxName {
+		wrong("systemName, environment", fmt.Errorf("got %q, %d characters together, want at most %d, else the names of bucket and roles are too long", s.name(), len(s.name()), maxName))
+	}
+	if s.VpcCidr != "" {
+		_, err := components.Subnets(s.VpcCidr, max(len(s.AvailabilityZones), 2))
+		wrong("vpcCidr", err)
+	}
+	for i, zone := range s.AvailabilityZones {
+		switch {
+		case !zoneName.MatchString(zone):
+			wrong("availabilityZones", fmt.Errorf("got %q, want zone names such as ap-northeast-1a", zone))
+		case region != "" && zone[:len(zone)-1] != region:
+			wrong("availabilityZones", fmt.Errorf("got %q, want zones of aws:region, %s", zone, region))
+		case slices.Contains(s.AvailabilityZones[:i], zone):
+			wrong("availabilityZones", fmt.Errorf("got %q twice, want each zone once", zone))
+		}
+	}
+	if len(s.ModelIds) == 0 {
+		wrong("modelIds", errors.New("got none, want at least one model's id"))
+	}
+	for i, id := range s.ModelIds {
+		_, err := components.ModelArn("aws", region, id)
+		wrong("modelIds", err)
+		if slices.Contains(s.ModelIds[:i], id) {
+			wrong("modelIds", fmt.Errorf("got %q twice, want each model once", id))
+		}
+	}
+	if s.StageName != "" {
+		wrong("stageName", components.CheckStageName(s.StageName))
+	}
+	if s.FunctionArchitecture != "" && s.FunctionArchitecture != "arm64" && s.FunctionArchitecture != "x86_64" {
+		wrong("functionArchitecture", fmt.Errorf("got %q, want arm64 or x86_64", s.FunctionArchitecture))
+	}
+	if s.LogRetentionDays > 0 {
+		wrong("logRetentionDays", components.CheckRetention(s.LogRetentionDays))
+	}
+	return errs
+}
+
+// reader parses settings and keeps what is wrong with them.
+type reader struct {
+	get  func(name string) string
+	errs []error
+}
+
+func (r *reader) fail(name, format string, args ...any) {
+	r.errs = append(r.errs, fmt.Errorf(name+": "+format, args...))
+}
+
+func (r *reader) text(name string) string {
+	value := r.get(name)
+	if value == "" {
+		r.fail(name, "got nothing, want a value; Pulumi.yaml has the default")
+	}
+	return value
+}
+
+func (r *reader) number(name string, least, most int) int {
+	value := r.get(name)
+	n, err := strconv.Atoi(value)
+	if err != nil || n < least || n > most {
+		r.fail(name, "got %q, want a whole number from %d to %d", value, least, most)
+		return 0
+	}
+	return n
+}
+
+func (r *reader) flag(name string) bool {
+	value := r.get(name)
+	if value != "true" && value != "false" {
+		r.fail(name, "got %q, want true or false", value)
+	}
+	return value == "true"
+}
+
+func (r *reader) list(name string) []string {
+	var list []string
+	if err := json.Unmarshal([]byte(r.get(name)), &list); err != nil {
+		r.fail(name, "got %q, want a list of texts", r.get(name))
+	}
+	return list
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// Lambda takes 6 MB a request, of which an event spends some on escapes and headers (Lambda quotas).
+const (
+	maxBodyBytes = 4 << 20
+	maxTextBytes = 1 << 20
+)
+
+// generation is the body of POST /generate.
+type generation struct {
+	Prompt      *string   `json:"prompt"`
+	Messages    []message `json:"messages"`
+	System      string    `json:"system"`
+	Model       string    `json:"model"`
+	MaxTokens   *int32    `json:"maxTokens"`
+	Temperature *float32  `json:"temperature"`
+	TopP        *float32  `json:"topP"`
+	Stop        []string  `json:"stop"`
+}
+
+type message struct {
+	Role    string `json:"role"`
+	Content string `json:"content"`
+}
+
+// parsePathPrompt reads the prompt of POST /generate/{prompt}. A REST API hands the path on as it was sent,
+// percent-encoded; a plus sign is a plus sign there.
+func parsePathPrompt(encoded string) (generation, error) {
+	prompt, err := url.PathUnescape(encoded)
+	if err != nil {
+		return generation{}, badRequest("InvalidPrompt", "the path is not percent-encoded: write a percent sign as %25")
+	}
+	maxTokens := int32(300) // as the seed's demo; POST /generate leaves the choice to its caller
+	g := generation{Prompt: &prompt, MaxTokens: &maxTokens}
+	return g, g.check()
+}
+
+// parseBody reads the body of POST /generate.
+func parseBody(body string, isBase64 bool, contentType string) (generation, error) {
+	// Any other content type could be sent by a browser from a foreign page without asking first (CORS).
+	if mediaType, _, _ := strings.Cut(contentType, ";"); !strings.EqualFold(strings.TrimSpace(mediaType), "application/json") {
+		return generation{}, apiError{415, "UnsupportedMediaType", "send JSON with the header Content-Type: application/json"}
+	}
+	raw := []byte(body)
+	if isBase64 {
+		var err error
+		if raw, err = base64.StdEncoding.DecodeString(body); err != nil {
+			return generation{}, badRequest("InvalidBody", "the body is not base64")
+		}
+	}
+	switch {
+	case len(raw) > maxBodyBytes:
+		return generation{}, errTooLarge
+	case len(bytes.TrimSpace(raw)) == 0:
+		return generation{}, badRequest("EmptyBody", `the body is empty: send JSON such as {"prompt":"Hello"}`)
+	case !isText(string(raw)):
+		return generation{}, badRequest("InvalidBody", "the body is not UTF-8")
+	}
+
+	var g generation
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&g); err != nil {
+		return generation{}, badRequest("InvalidBody", describe(err))
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return generation{}, badRequest("InvalidBody", "the body goes on after its JSON object: send one object")
+	}
+	return g, g.check()
+}
+
+// describe says what is wrong with a JSON body, by field and type only: never by its content.
+func describe(err error) string {
+	const want = `: send one JSON object such as {"prompt":"Hello"}`
+	switch e := err.(type) {
+	case *json.UnmarshalTypeError:
+		if e.Field == "" {
+			return "the body is a JSON " + e.Value + want
+		}
+		return fmt.Sprintf("%s: got a JSON %s, want %s", e.Field, jsonType(e.Value), e.Type)
+	case *json.SyntaxError:
+		return fmt.Sprintf("the body is no JSON, at byte %d%s", e.Offset, want)
+	}
+	if name, found := strings.CutPrefix(err.Error(), "json: unknown field "); found {
+		if len(name) > 64 { // a name is a caller's text as well: enough to recognise it
+			name = name[:64] + "…"
+		}
+		return name + ": unknown; known are prompt, messages, system, model, maxTokens, temperature, topP and stop"
+	}
+	return "the body is no JSON" + want
+}
+
+// jsonType keeps "number" of "number 1.5".
+func jsonType(value string) string {
+	kind, _, _ := strings.Cut(value, " ")
+	return kind
+}
+
+func (g generation) check() error {
+	texts := append([]string{g.System}, g.Stop...)
+	switch {
+	case g.Prompt == nil && len(g.Messages) == 0:
+		return badRequest("NoPrompt", `prompt or messages is missing: send {"prompt":"Hello"} or {"messages":[{"role":"user","content":"Hello"}]}`)
+	case g.Prompt != nil && len(g.Messages) > 0:
+		return badRequest("InvalidPrompt", "prompt and messages exclude each other: send one of them")
+	case g.Prompt != nil:
+		if strings.TrimSpace(*g.Prompt) == "" {
+			return badRequest("EmptyPrompt", "prompt: got only white space, want text")
+		}
+		texts = append(texts, *g.Prompt)
+	}
+	for i, m := range g.Messages {
+		if m.Role != "user" && m.Role != "assistant" {
+			return badRequest("InvalidMessages", fmt.Sprintf("messages[%d].role: want user or assistant", i))
+		}
+		if strings.TrimSpace(m.Content) == "" {
+			return badRequest("InvalidMessages", fmt.Sprintf("messages[%d].content: got only white space, want text", i))
+		}
+		texts = append(texts, m.Content)
+	}
+	size := 0
+	for _, t := range texts {
+		if !isText(t) {
+			return badRequest("InvalidText", "a text is not UTF-8, or holds half of a surrogate pair or U+FFFD")
+		}
+		size += len(t)
+	}
+	switch {
+	case size > maxTextBytes:
+		return errTooLarge
+	case g.MaxTokens != nil && *g.MaxTokens < 1:
+		return badRequest("InvalidMaxTokens", fmt.Sprintf("maxTokens: got %d, want 1 or more", *g.MaxTokens))
+	case g.Temperature != nil && (*g.Temperature < 0 || *g.Temperature > 1):
+		return badRequest("InvalidTemperature", fmt.Sprintf("temperature: got %v, want 0 to 1", *g.Temperature))
+	case g.TopP != nil && (*g.TopP < 0 || *g.TopP > 1):
+		return badRequest("InvalidTopP", fmt.Sprintf("topP: got %v, want 0 to 1", *g.TopP))
+	case slices.Contains(g.Stop, ""):
+		return badRequest("InvalidStop", "stop: got an empty text, want none or texts")
+	}
+	return nil
+}
+
+// isText refuses U+FFFD as well: API Gateway puts it where a body's bytes were not UTF-8, and Go's decoder
+// where half a surrogate pair stood, so what the caller wrote is lost already.
+func isText(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsRune(s, utf8.RuneError)
+}

@@ -1,0 +1,91 @@
+// Command private-bedrock is a Pulumi program: private, audited access to Amazon Bedrock.
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"github.com/private-bedrock/private-bedrock/components"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/config"
+)
+
+func main() { pulumi.Run(program) }
+
+func program(ctx *pulumi.Context) error {
+	region, _ := ctx.GetConfig("aws:region")
+	s, err := loadSettings(config.New(ctx, "").Get, ctx.Stack(), region)
+	if err != nil {
+		return fmt.Errorf("settings of stack %s are wrong; Pulumi.yaml describes each:\n%w", ctx.Stack(), err)
+	}
+	name := s.name()
+	tags := pulumi.StringMap{"System": pulumi.String(s.SystemName), "Environment": pulumi.String(s.Environment)}
+
+	services := []string{"execute-api", "bedrock-runtime"}
+	if s.SsmClient {
+		services = append(services, components.SsmClientServices...)
+	}
+	core, err := components.NewCoreVpc(ctx, name, &components.CoreVpcArgs{
+		CidrBlock: s.VpcCidr, AvailabilityZones: s.AvailabilityZones, EndpointServices: services,
+		FlowLogRetentionDays: s.LogRetentionDays, Tags: tags,
+	})
+	if err != nil {
+		return err
+	}
+
+	logged := []pulumi.Resource{}
+	if s.ManageInvocationLogging {
+		logging, err := components.NewBedrockLogging(ctx, name+"-logs", &components.BedrockLoggingArgs{
+			LogRetentionDays: s.LogRetentionDays, DeleteOnDestroy: !s.RetainLogs, Tags: tags,
+		})
+		if err != nil {
+			return err
+		}
+		logged = append(logged, logging)
+		ctx.Export("logBucketName", logging.BucketName)
+		ctx.Export("logGroupName", logging.LogGroupName)
+	}
+
+	zip := filepath.Join(".build", "function-"+s.FunctionArchitecture+".zip")
+	if err := components.BuildFunctionZip(ctx.Context(), "function", s.FunctionArchitecture, zip); err != nil {
+		return err
+	}
+	function, err := components.NewBedrockFunction(ctx, name+"-function", &components.BedrockFunctionArgs{
+		Code: pulumi.NewFileArchive(zip), Architecture: s.FunctionArchitecture, MemoryMb: s.FunctionMemoryMb,
+		ModelIds: s.ModelIds, BedrockEndpointId: core.EndpointIds.MapIndex(pulumi.String("bedrock-runtime")),
+		SubnetIds: core.PrivateSubnetIds, SecurityGroupIds: pulumi.StringArray{core.FunctionSecurityGroupId},
+		LogRetentionDays: s.LogRetentionDays, Tags: tags,
+	})
+	if err != nil {
+		return err
+	}
+
+	// Nobody can call before every call is recorded.
+	api, err := components.NewPrivateApi(ctx, name+"-api", &components.PrivateApiArgs{
+		FunctionArn: function.FunctionArn, StageName: s.StageName,
+		VpcEndpointIds:      pulumi.StringArray{core.EndpointIds.MapIndex(pulumi.String("execute-api"))},
+		ThrottlingRateLimit: float64(s.ThrottlingRateLimit), ThrottlingBurstLimit: s.ThrottlingBurstLimit,
+		LogRetentionDays: s.LogRetentionDays, ManageApiGatewayAccount: s.ManageApiGatewayAccount, Tags: tags,
+	}, pulumi.DependsOn(logged))
+	if err != nil {
+		return err
+	}
+
+	if s.SsmClient {
+		client, err := components.NewSsmClient(ctx, name+"-client", &components.SsmClientArgs{
+			SubnetId: core.PrivateSubnetIds.Index(pulumi.Int(0)), SecurityGroupIds: pulumi.StringArray{core.ClientSecurityGroupId}, Tags: tags,
+		})
+		if err != nil {
+			return err
+		}
+		ctx.Export("clientInstanceId", client.InstanceId)
+	}
+	ctx.Export("apiId", api.ApiId)
+	ctx.Export("invokeUrl", api.InvokeUrl)
+	ctx.Export("accessLogGroupName", api.AccessLogGroupName)
+	ctx.Export("functionName", function.FunctionName)
+	ctx.Export("vpcId", core.VpcId)
+	ctx.Export("executeApiEndpointId", core.EndpointIds.MapIndex(pulumi.String("execute-api")))
+	ctx.Export("clientSecurityGroupId", core.ClientSecurityGroupId)
+	return nil
+}
