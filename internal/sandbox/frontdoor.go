@@ -1,0 +1,364 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+)
+
+// deployment is what API Gateway serves until the next deployment: changes of the API's policy or routes in
+// between are not in force (API Gateway Developer Guide, "Create and attach an API Gateway resource policy").
+type deployment struct {
+	policy    string
+	endpoints []string
+	routes    []apiResource
+}
+
+type apiResource struct {
+	ID      string `json:"id"`
+	Path    string `json:"path"`
+	Methods map[string]struct {
+		Integration struct {
+			URI string `json:"uri"`
+		} `json:"methodIntegration"`
+	} `json:"resourceMethods"`
+}
+
+func (c client) deployment(ctx context.Context, apiID string) (deployment, error) {
+	var api struct {
+		Policy                string `json:"policy"`
+		EndpointConfiguration struct {
+			VpcEndpointIds []string `json:"vpcEndpointIds"`
+		} `json:"endpointConfiguration"`
+	}
+	if err := c.get(ctx, "apigateway", "/restapis/"+apiID, &api); err != nil {
+		return deployment{}, err
+	}
+	var resources struct {
+		Item []apiResource `json:"item"`
+	}
+	err := c.get(ctx, "apigateway", "/restapis/"+apiID+"/resources?embed=methods&limit=500", &resources)
+	return deployment{api.Policy, api.EndpointConfiguration.VpcEndpointIds, resources.Item}, err
+}
+
+// frontDoor stands where API Gateway's private endpoints stand. A plain address is a client inside the VPC that
+// uses private DNS; a Host of AWS's form names the endpoint that a call comes through.
+type frontDoor struct {
+	moto      client
+	account   string
+	functions *functions
+	deployed  func(deploymentID string) (deployment, bool)
+	apiID     string // the API behind the plain address
+	report    func(error)
+}
+
+// API Gateway Developer Guide, "Invoke a private API": {api}[-{vpce}].execute-api.{region}.amazonaws.com.
+var apiHost = regexp.MustCompile(`^([a-z0-9]+)(?:-(vpce-[0-9a-f]+))?\.execute-api\.(?:([a-z0-9-]+)\.amazonaws\.com|localhost)$`)
+
+// refusal is an answer of API Gateway's own.
+type refusal struct {
+	status  int
+	errType string
+	message string
+}
+
+func (e refusal) Error() string { return e.message }
+
+var (
+	errForbidden   = refusal{http.StatusForbidden, "ForbiddenException", "Forbidden"}
+	errNoSuchRoute = refusal{http.StatusForbidden, "MissingAuthenticationTokenException", "Missing Authentication Token"}
+	errTooLong     = refusal{http.StatusRequestEntityTooLarge, "RequestTooLargeException", "Request Too Long"}
+	errIntegration = refusal{http.StatusInternalServerError, "InternalServerErrorException", "Internal server error"}
+	errBadAnswer   = refusal{http.StatusBadGateway, "InternalServerErrorException", "Internal server error"}
+	errLate        = refusal{http.StatusGatewayTimeout, "InternalServerErrorException", "Endpoint request timed out"}
+)
+
+// maxPayload is API Gateway's (API Gateway quotas).
+const maxPayload = 10 << 20
+
+// visit is one call: what API Gateway knows of it.
+type visit struct {
+	apiID, endpointID, vpcID, stage string
+	requestID, extendedID, sourceIP string
+	resource, errType               string
+	start                           time.Time
+	accessLogGroup, accessLogFormat string
+}
+
+func (d *frontDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	id := newID()
+	v := &visit{requestID: id, extendedID: base64.StdEncoding.EncodeToString([]byte(id[:14])), start: time.Now()}
+	v.sourceIP, _, _ = net.SplitHostPort(r.RemoteAddr)
+	w.Header().Set("X-Amzn-Requestid", v.requestID)
+	w.Header().Set("X-Amz-Apigw-Id", v.extendedID)
+	answer, err := d.answer(r, v)
+	if err != nil {
+		own := errIntegration
+		if !errors.As(err, &own) {
+			d.report(err)
+		}
+		v.errType = own.errType
+		key := "message"
+		if own.errType == "AccessDeniedException" {
+			key = "Message" // as AWS spells it there
+		}
+		body, _ := json.Marshal(map[string]string{key: own.message})
+		answer = events.APIGatewayProxyResponse{StatusCode: own.status, Body: string(body), Headers: map[string]string{
+			"Content-Type": "application/json", "X-Amzn-Errortype": own.errType,
+		}}
+	}
+	for k, v := range answer.Headers {
+		w.Header().Set(k, v)
+	}
+	// Before the answer: whoever has it finds its line in the log.
+	d.log(r, v, answer)
+	w.WriteHeader(answer.StatusCode)
+	io.WriteString(w, answer.Body)
+}
+
+func (d *frontDoor) answer(r *http.Request, v *visit) (events.APIGatewayProxyResponse, error) {
+	none := events.APIGatewayProxyResponse{}
+	ctx := r.Context()
+	host := r.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	v.apiID = d.apiID
+	if m := apiHost.FindStringSubmatch(host); m != nil && (m[3] == "" || m[3] == d.moto.region) {
+		v.apiID, v.endpointID = m[1], m[2]
+	} else if net.ParseIP(host) == nil && host != "localhost" {
+		return none, errForbidden
+	}
+	path := strings.Split(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
+	v.stage = path[0]
+	var stage struct {
+		DeploymentID      string `json:"deploymentId"`
+		AccessLogSettings struct {
+			DestinationArn string `json:"destinationArn"`
+			Format         string `json:"format"`
+		} `json:"accessLogSettings"`
+	}
+	if err := d.moto.get(ctx, "apigateway", "/restapis/"+v.apiID+"/stages/"+url.PathEscape(v.stage), &stage); notFound(err) {
+		return none, errForbidden
+	} else if err != nil {
+		return none, err
+	}
+	_, v.accessLogGroup, _ = strings.Cut(stage.AccessLogSettings.DestinationArn, ":log-group:")
+	v.accessLogFormat = stage.AccessLogSettings.Format
+	api, known := d.deployed(stage.DeploymentID)
+	if !known {
+		return none, fmt.Errorf("deployment %s was not made through this sandbox", stage.DeploymentID)
+	}
+	if v.endpointID == "" && len(api.endpoints) > 0 {
+		v.endpointID = api.endpoints[0] // private DNS leads to the endpoint of the caller's own VPC
+	}
+	endpoints, err := d.moto.vpcEndpoints(ctx)
+	if err != nil {
+		return none, err
+	}
+	for _, endpoint := range endpoints {
+		if endpoint.ID == v.endpointID { // else it is another account's, whose VPC is not known here
+			v.vpcID = endpoint.VpcID
+		}
+	}
+	if err := d.admit(r, v, api.policy, path); err != nil {
+		return none, err
+	}
+	template, parameters, uri := match(api.routes, r.Method, path[1:])
+	if template == "" {
+		return none, errNoSuchRoute
+	}
+	v.resource = template
+	function, err := d.integration(ctx, v, r.Method, uri)
+	if err != nil {
+		return none, err
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxPayload+1))
+	if err != nil {
+		return none, err
+	}
+	if len(body) > maxPayload {
+		return none, errTooLong
+	}
+	return d.invoke(r, v, function, parameters, body)
+}
+
+// admit asks the deployed resource policy. A private API without one admits nobody.
+func (d *frontDoor) admit(r *http.Request, v *visit, policy string, path []string) error {
+	resource := "arn:aws:execute-api:" + d.moto.region + ":" + d.account + ":" + v.apiID + "/" + v.stage + "/" + r.Method + "/" + strings.Join(path[1:], "/")
+	decision := iampolicy.ImplicitDeny
+	if policy != "" {
+		// API Gateway completes the short form itself.
+		short := `"execute-api:/`
+		policy = strings.ReplaceAll(policy, short, `"arn:aws:execute-api:`+d.moto.region+":"+d.account+":"+v.apiID+"/")
+		document, err := iampolicy.ParseResource(policy)
+		if err != nil {
+			return fmt.Errorf("resource policy of API %s: %w", v.apiID, err)
+		}
+		keys := map[string][]string{"aws:SourceVpce": {v.endpointID}}
+		if v.vpcID != "" {
+			keys["aws:SourceVpc"] = []string{v.vpcID}
+		}
+		decision = document.Decide(iampolicy.Request{Action: "execute-api:Invoke", Resource: resource, Context: keys})
+	}
+	if decision == iampolicy.Allow {
+		return nil
+	}
+	message := "User: anonymous is not authorized to perform: execute-api:Invoke on resource: " + strings.Replace(resource, d.account[:8], "********", 1)
+	if decision == iampolicy.ExplicitDeny {
+		message += " with an explicit deny"
+	}
+	return refusal{http.StatusForbidden, "AccessDeniedException", message}
+}
+
+// match finds the route of a path; a literal part goes before a parameter. Parameters stay percent-encoded, as REST
+// APIs hand them on.
+func match(routes []apiResource, method string, path []string) (template string, parameters map[string]string, uri string) {
+	for _, route := range routes {
+		m, ok := route.Methods[method]
+		parts := strings.Split(strings.TrimPrefix(route.Path, "/"), "/")
+		if !ok || len(parts) != len(path) {
+			continue
+		}
+		found := map[string]string{}
+		fits := true
+		for i, part := range parts {
+			switch {
+			case strings.HasPrefix(part, "{") && path[i] != "":
+				found[strings.Trim(part, "{}")] = path[i]
+			case part != path[i]:
+				fits = false
+			}
+		}
+		if fits && (template == "" || len(found) < len(parameters)) {
+			template, parameters, uri = route.Path, found, m.Integration.URI
+		}
+	}
+	return template, parameters, uri
+}
+
+// integration names the function behind a route, if the function's own policy lets this API call it.
+func (d *frontDoor) integration(ctx context.Context, v *visit, method, uri string) (name string, err error) {
+	_, arn, found := strings.Cut(uri, "/functions/")
+	arn, _, found2 := strings.Cut(arn, "/invocations")
+	if !found || !found2 {
+		return "", fmt.Errorf("integration %q is no function's", uri)
+	}
+	var attached struct {
+		Policy string
+	}
+	name = arn[strings.LastIndex(arn, ":")+1:]
+	if err := d.moto.get(ctx, "lambda", "/2015-03-31/functions/"+name+"/policy", &attached); err != nil {
+		return "", fmt.Errorf("API Gateway may not call %s: %w", name, err)
+	}
+	policy, err := iampolicy.ParseResource(attached.Policy)
+	if err != nil {
+		return "", fmt.Errorf("policy of function %s: %w", name, err)
+	}
+	source := "arn:aws:execute-api:" + d.moto.region + ":" + d.account + ":" + v.apiID + "/" + v.stage + "/" + method + v.resource
+	if decision := policy.Decide(iampolicy.Request{
+		Principal: iampolicy.Principal{Service: "apigateway.amazonaws.com"}, Action: "lambda:InvokeFunction", Resource: arn,
+		Context: map[string][]string{"aws:SourceArn": {source}, "aws:SourceAccount": {d.account}},
+	}); decision != iampolicy.Allow {
+		return "", fmt.Errorf("the policy of function %s does not let API Gateway call it for %s: %v", name, source, decision)
+	}
+	return name, nil
+}
+
+// identity is events.APIGatewayRequestIdentity with what it lacks.
+type identity struct {
+	events.APIGatewayRequestIdentity
+	VpcID  string `json:"vpcId,omitempty"`
+	VpceID string `json:"vpceId,omitempty"`
+}
+
+type requestContext struct {
+	events.APIGatewayProxyRequestContext
+	Identity identity `json:"identity"`
+}
+
+type proxyEvent struct {
+	events.APIGatewayProxyRequest
+	RequestContext requestContext `json:"requestContext"`
+}
+
+func (d *frontDoor) invoke(r *http.Request, v *visit, function string, parameters map[string]string, body []byte) (events.APIGatewayProxyResponse, error) {
+	none := events.APIGatewayProxyResponse{}
+	_, pathAfterStage, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
+	event := proxyEvent{APIGatewayProxyRequest: events.APIGatewayProxyRequest{
+		Resource: v.resource, Path: "/" + pathAfterStage, HTTPMethod: r.Method, PathParameters: parameters,
+		Headers: map[string]string{"Host": r.Host}, MultiValueHeaders: r.Header,
+		// Without binary media types a body is text, whatever it was (API Gateway Developer Guide, "Binary media types").
+		Body: strings.ToValidUTF8(string(body), string(utf8.RuneError)),
+	}}
+	for k := range r.Header {
+		event.Headers[k] = r.Header.Get(k)
+	}
+	event.RequestContext.APIGatewayProxyRequestContext = events.APIGatewayProxyRequestContext{
+		AccountID: d.account, APIID: v.apiID, Stage: v.stage, DomainName: r.Host, Protocol: r.Proto, HTTPMethod: r.Method,
+		RequestID: v.requestID, ExtendedRequestID: v.extendedID, ResourcePath: v.resource, Path: r.URL.EscapedPath(),
+		RequestTime: v.start.UTC().Format("02/Jan/2006:15:04:05 -0700"), RequestTimeEpoch: v.start.UnixMilli(),
+	}
+	event.RequestContext.Identity = identity{events.APIGatewayRequestIdentity{SourceIP: v.sourceIP, UserAgent: r.UserAgent()}, v.vpcID, v.endpointID}
+	encoded, err := json.Marshal(event)
+	if err != nil {
+		return none, err
+	}
+	out, err := d.functions.invoke(r.Context(), function, encoded)
+	switch {
+	case errors.Is(err, errTimedOut):
+		return none, errLate
+	case err != nil:
+		return none, err
+	case out.functionError != "":
+		d.report(fmt.Errorf("function %s failed: %s", function, out.payload))
+		return none, errBadAnswer
+	}
+	var answer events.APIGatewayProxyResponse
+	if json.Unmarshal(out.payload, &answer) != nil || answer.StatusCode == 0 {
+		return none, errBadAnswer
+	}
+	return answer, nil
+}
+
+var contextVariable = regexp.MustCompile(`\$context\.[a-zA-Z.]+`)
+
+// log writes the access log as the stage's format says (API Gateway Developer Guide, "$context variables").
+func (d *frontDoor) log(r *http.Request, v *visit, answer events.APIGatewayProxyResponse) {
+	if v.accessLogGroup == "" {
+		return
+	}
+	latency := fmt.Sprint(time.Since(v.start).Milliseconds())
+	values := map[string]string{
+		"requestId": v.requestID, "extendedRequestId": v.extendedID, "httpMethod": r.Method, "resourcePath": v.resource,
+		"path": r.URL.EscapedPath(), "stage": v.stage, "status": fmt.Sprint(answer.StatusCode), "error.responseType": v.errType,
+		"requestTime": v.start.UTC().Format("02/Jan/2006:15:04:05 -0700"), "requestTimeEpoch": fmt.Sprint(v.start.UnixMilli()),
+		"responseLength": fmt.Sprint(len(answer.Body)), "responseLatency": latency, "integration.latency": latency,
+		"identity.sourceIp": v.sourceIP, "identity.vpceId": v.endpointID, "identity.vpcId": v.vpcID,
+	}
+	if v.resource != "" {
+		values["integration.status"] = "200"
+	}
+	line := contextVariable.ReplaceAllStringFunc(v.accessLogFormat, func(name string) string {
+		if value := values[strings.TrimPrefix(name, "$context.")]; value != "" {
+			return value
+		}
+		return "-"
+	})
+	if err := d.moto.putLogEvent(context.WithoutCancel(r.Context()), v.accessLogGroup, "sandbox", line); err != nil {
+		d.report(fmt.Errorf("access log: %w", err))
+	}
+}

@@ -1,0 +1,243 @@
+package sandbox
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+)
+
+// Record is one line of Bedrock's model invocation log (Bedrock User Guide, "Model invocation logging").
+type Record struct {
+	SchemaType      string            `json:"schemaType"`
+	SchemaVersion   string            `json:"schemaVersion"`
+	Timestamp       string            `json:"timestamp"`
+	AccountID       string            `json:"accountId"`
+	Identity        Identity          `json:"identity"`
+	Region          string            `json:"region"`
+	RequestID       string            `json:"requestId"`
+	Operation       string            `json:"operation"`
+	ModelID         string            `json:"modelId"`
+	RequestMetadata map[string]string `json:"requestMetadata,omitempty"`
+	Input           Input             `json:"input"`
+	Output          Output            `json:"output"`
+	InferenceRegion string            `json:"inferenceRegion,omitempty"`
+}
+
+// Identity of a caller.
+type Identity struct {
+	ARN string `json:"arn"`
+}
+
+// Input of a model. A body of more than 100 KB lies in an object of its own.
+type Input struct {
+	ContentType string          `json:"inputContentType"`
+	BodyJSON    json.RawMessage `json:"inputBodyJson,omitempty"`
+	BodyS3Path  string          `json:"inputBodyS3Path,omitempty"`
+	TokenCount  int             `json:"inputTokenCount"`
+}
+
+// Output of a model.
+type Output struct {
+	ContentType string          `json:"outputContentType"`
+	BodyJSON    json.RawMessage `json:"outputBodyJson,omitempty"`
+	BodyS3Path  string          `json:"outputBodyS3Path,omitempty"`
+	TokenCount  int             `json:"outputTokenCount"`
+}
+
+const (
+	largestInline   = 100 << 10
+	logStream       = "aws/bedrock/modelinvocations"
+	permissionCheck = "amazon-bedrock-logs-permission-check"
+)
+
+// loggingConfig is what PutModelInvocationLoggingConfiguration takes (Bedrock API Reference).
+type loggingConfig struct {
+	S3Config         *s3Config `json:"s3Config"`
+	CloudWatchConfig *struct {
+		LogGroupName              string    `json:"logGroupName"`
+		RoleArn                   string    `json:"roleArn"`
+		LargeDataDeliveryS3Config *s3Config `json:"largeDataDeliveryS3Config"`
+	} `json:"cloudWatchConfig"`
+	TextDataDeliveryEnabled *bool `json:"textDataDeliveryEnabled"`
+}
+
+type s3Config struct {
+	BucketName string `json:"bucketName"`
+	KeyPrefix  string `json:"keyPrefix"`
+}
+
+// invocationLog delivers records as Bedrock does, to the destinations that the account's logging configuration
+// names and as their policies permit.
+type invocationLog struct {
+	moto    client
+	account string
+	buckets *bucketPolicies
+	// failed is told of every delivery that did not happen, as Bedrock's delivery-failure metrics would count it.
+	failed func(error)
+}
+
+func (l invocationLog) arn() string {
+	return "arn:aws:bedrock:" + l.moto.region + ":" + l.account + ":*"
+}
+
+// keys are the condition keys of Bedrock's own calls for this account.
+func (l invocationLog) keys() map[string][]string {
+	return map[string][]string{
+		"aws:SourceAccount": {l.account}, "aws:SourceArn": {strings.TrimSuffix(l.arn(), "*") + "model-invocation-logging"},
+		"aws:SecureTransport": {"true"},
+	}
+}
+
+func (l invocationLog) folder(s s3Config) string {
+	prefix := strings.Trim(s.KeyPrefix, "/")
+	if prefix != "" {
+		prefix += "/"
+	}
+	return prefix + "AWSLogs/" + l.account + "/BedrockModelInvocationLogs/"
+}
+
+// check is what Bedrock does before it accepts a configuration: it writes to every destination.
+func (l invocationLog) check(ctx context.Context, config loggingConfig) error {
+	targets := []*s3Config{config.S3Config}
+	if cw := config.CloudWatchConfig; cw != nil {
+		if err := l.putLogEvent(ctx, cw.LogGroupName, cw.RoleArn, "Permissions are correctly set for Amazon Bedrock logs."); err != nil {
+			return fmt.Errorf("Failed to validate permissions for log group: %s, with role: %s. Verify the IAM role permissions are correct. (%w)", cw.LogGroupName, cw.RoleArn, err)
+		}
+		targets = append(targets, cw.LargeDataDeliveryS3Config)
+	}
+	for _, target := range targets {
+		if target == nil {
+			continue
+		}
+		if err := l.putObject(ctx, *target, l.folder(*target)+permissionCheck, nil); err != nil {
+			return fmt.Errorf("Failed to validate permissions for S3 bucket: %s. (%w)", target.BucketName, err)
+		}
+	}
+	return nil
+}
+
+// deliver writes one record to every destination of the account's configuration. Without one nothing is logged, as
+// on AWS. A destination that refuses loses the record, as on AWS, and failed is told.
+func (l invocationLog) deliver(ctx context.Context, record Record, now time.Time) {
+	var configured struct {
+		LoggingConfig *loggingConfig `json:"loggingConfig"`
+	}
+	if err := l.moto.get(ctx, "bedrock", "/logging/modelinvocations", &configured); err != nil {
+		l.failed(err)
+		return
+	}
+	config := configured.LoggingConfig
+	if config == nil || config.TextDataDeliveryEnabled != nil && !*config.TextDataDeliveryEnabled {
+		return
+	}
+	if config.S3Config != nil {
+		if err := l.deliverS3(ctx, *config.S3Config, record, now); err != nil {
+			l.failed(fmt.Errorf("record %s to S3: %w", record.RequestID, err))
+		}
+	}
+	if config.CloudWatchConfig != nil {
+		if err := l.deliverCloudWatch(ctx, config, record, now); err != nil {
+			l.failed(fmt.Errorf("record %s to CloudWatch Logs: %w", record.RequestID, err))
+		}
+	}
+}
+
+func (l invocationLog) hour(s s3Config, now time.Time) string {
+	return l.folder(s) + l.moto.region + "/" + now.UTC().Format("2006/01/02/15/")
+}
+
+func (l invocationLog) deliverS3(ctx context.Context, to s3Config, record Record, now time.Time) error {
+	record, err := l.moveLarge(ctx, to, record, now)
+	if err != nil {
+		return err
+	}
+	line, err := json.Marshal(record)
+	if err != nil {
+		return err
+	}
+	suffix := make([]byte, 8)
+	rand.Read(suffix)
+	key := l.hour(to, now) + now.UTC().Format("20060102T150405000Z") + "_" + hex.EncodeToString(suffix) + ".json.gz"
+	return l.putObject(ctx, to, key, append(line, '\n'))
+}
+
+func (l invocationLog) deliverCloudWatch(ctx context.Context, config *loggingConfig, record Record, now time.Time) error {
+	cw := config.CloudWatchConfig
+	if cw.LargeDataDeliveryS3Config != nil {
+		var err error
+		if record, err = l.moveLarge(ctx, *cw.LargeDataDeliveryS3Config, record, now); err != nil {
+			return err
+		}
+	} else if len(record.Input.BodyJSON) > largestInline || len(record.Output.BodyJSON) > largestInline {
+		return errors.New("a body of more than 100 KB has no largeDataDeliveryS3Config to go to")
+	}
+	line, err := json.Marshal(record)
+	if err != nil {
+		return err
+	}
+	return l.putLogEvent(ctx, cw.LogGroupName, cw.RoleArn, string(line))
+}
+
+// moveLarge puts bodies of more than 100 KB into objects of their own under data/.
+func (l invocationLog) moveLarge(ctx context.Context, to s3Config, record Record, now time.Time) (Record, error) {
+	for _, body := range []struct {
+		json   *json.RawMessage
+		path   *string
+		suffix string
+	}{{&record.Input.BodyJSON, &record.Input.BodyS3Path, "_input"}, {&record.Output.BodyJSON, &record.Output.BodyS3Path, "_output"}} {
+		if len(*body.json) <= largestInline {
+			continue
+		}
+		key := l.hour(to, now) + "data/" + record.RequestID + body.suffix + ".json.gz"
+		if err := l.putObject(ctx, to, key, *body.json); err != nil {
+			return record, err
+		}
+		*body.path, *body.json = "s3://"+to.BucketName+"/"+key, nil
+	}
+	return record, nil
+}
+
+// putObject writes in Bedrock's name, gzipped unless empty, if the bucket's policy lets it.
+func (l invocationLog) putObject(ctx context.Context, to s3Config, key string, content []byte) error {
+	if err := l.buckets.allows(to.BucketName, iampolicy.Request{
+		Principal: iampolicy.Principal{Service: "bedrock.amazonaws.com"}, Action: "s3:PutObject",
+		Resource: "arn:aws:s3:::" + to.BucketName + "/" + key, Context: l.keys(),
+	}); err != nil {
+		return err
+	}
+	header := map[string]string{}
+	if len(content) > 0 {
+		var b bytes.Buffer
+		w := gzip.NewWriter(&b)
+		w.Write(content)
+		w.Close()
+		content, header["Content-Type"] = b.Bytes(), "application/x-gzip"
+	}
+	_, err := l.moto.do(ctx, "s3", http.MethodPut, "/"+to.BucketName+"/"+key, header, content)
+	return err
+}
+
+// putLogEvent writes with the role that the configuration names, if the role lets Bedrock.
+func (l invocationLog) putLogEvent(ctx context.Context, group, roleArn, message string) error {
+	r, err := l.moto.serviceRole(ctx, roleArn, "bedrock.amazonaws.com", l.keys())
+	if err != nil {
+		return err
+	}
+	stream := "arn:aws:logs:" + l.moto.region + ":" + l.account + ":log-group:" + group + ":log-stream:" + logStream
+	for _, action := range []string{"logs:CreateLogStream", "logs:PutLogEvents"} {
+		if !r.allows(action, stream, nil) {
+			return fmt.Errorf("role %s may not %s on %s", roleArn, action, stream)
+		}
+	}
+	return l.moto.putLogEvent(ctx, group, logStream, message)
+}

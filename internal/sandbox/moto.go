@@ -1,0 +1,210 @@
+package sandbox
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// startMoto starts moto on a free loopback port and waits until it answers; stop ends it. Its output goes to logFile.
+func startMoto(ctx context.Context, region, logFile string) (c client, stop func(), err error) {
+	program, err := exec.LookPath("moto_server")
+	if err != nil {
+		return c, nil, errors.New("moto_server is not on the PATH: it stands in for AWS; get it with: pip install 'moto[server]==5.2.1'")
+	}
+	address, err := freeAddress()
+	if err != nil {
+		return c, nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(logFile), 0o755); err != nil {
+		return c, nil, err
+	}
+	output, err := os.Create(logFile)
+	if err != nil {
+		return c, nil, err
+	}
+	defer output.Close()
+	host, port, _ := net.SplitHostPort(address)
+	cmd := exec.Command(program, "-H", host, "-p", port)
+	// Without the first, moto knows none of AWS's own policies.
+	cmd.Env = append(os.Environ(), "MOTO_IAM_LOAD_MANAGED_POLICIES=true", "AWS_DEFAULT_REGION="+region)
+	cmd.Stdout, cmd.Stderr = output, output
+	if err := cmd.Start(); err != nil {
+		return c, nil, fmt.Errorf("moto_server: %w", err)
+	}
+	exited := make(chan struct{})
+	go func() { cmd.Wait(); close(exited) }()
+	stop = func() { cmd.Process.Kill(); <-exited }
+	c = client{url: "http://" + address, region: region}
+	for {
+		if c.ready(ctx) {
+			return c, stop, nil
+		}
+		select {
+		case <-ctx.Done():
+			stop()
+			return c, nil, ctx.Err()
+		case <-exited:
+			return c, nil, fmt.Errorf("moto_server ended at once; its output is in %s", logFile)
+		case <-time.After(50 * time.Millisecond): // between two attempts to connect
+		}
+	}
+}
+
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// client asks moto over AWS's own protocols. Nothing is signed, for moto checks no signature; the header only
+// names the service and region.
+type client struct{ url, region string }
+
+func (c client) ready(ctx context.Context) bool {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+"/moto-api/", nil)
+	if err != nil {
+		return false
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return false
+	}
+	response.Body.Close()
+	return response.StatusCode == http.StatusOK
+}
+
+// statusError is an answer of moto's that is no success.
+type statusError struct {
+	call   string
+	status int
+	body   string
+}
+
+func (e statusError) Error() string {
+	return fmt.Sprintf("%s: status %d: %s", e.call, e.status, e.body)
+}
+
+func notFound(err error) bool {
+	var e statusError
+	return errors.As(err, &e) && (e.status == http.StatusNotFound || strings.Contains(e.body, "NotFound") || strings.Contains(e.body, "NoSuch"))
+}
+
+func (c client) do(ctx context.Context, service, method, path string, header map[string]string, body []byte) ([]byte, error) {
+	r, err := http.NewRequestWithContext(ctx, method, c.url+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=sandbox/20260101/"+c.region+"/"+service+"/aws4_request, SignedHeaders=host, Signature=none")
+	for k, v := range header {
+		r.Header.Set(k, v)
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode >= 300 {
+		err = statusError{service + " " + method + " " + path, response.StatusCode, string(answer)}
+	}
+	return answer, err
+}
+
+// get reads JSON over a REST protocol.
+func (c client) get(ctx context.Context, service, path string, out any) error {
+	answer, err := c.do(ctx, service, http.MethodGet, path, nil, nil)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(answer, out)
+}
+
+// logs calls CloudWatch Logs over the JSON protocol.
+func (c client) logs(ctx context.Context, action string, in any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	_, err = c.do(ctx, "logs", http.MethodPost, "/", map[string]string{
+		"X-Amz-Target": "Logs_20140328." + action, "Content-Type": "application/x-amz-json-1.1",
+	}, body)
+	return err
+}
+
+// putLogEvent writes one event, making the stream first where it is missing.
+func (c client) putLogEvent(ctx context.Context, group, stream, message string) error {
+	event := map[string]any{"logGroupName": group, "logStreamName": stream, "logEvents": []map[string]any{
+		{"timestamp": time.Now().UnixMilli(), "message": message},
+	}}
+	err := c.logs(ctx, "PutLogEvents", event)
+	if err == nil || !strings.Contains(err.Error(), "stream") {
+		return err
+	}
+	if err := c.logs(ctx, "CreateLogStream", map[string]string{"logGroupName": group, "logStreamName": stream}); err != nil &&
+		!strings.Contains(err.Error(), "ResourceAlreadyExists") {
+		return err
+	}
+	return c.logs(ctx, "PutLogEvents", event)
+}
+
+// query calls IAM, STS and EC2 over the Query protocol.
+func (c client) query(ctx context.Context, service, version, action string, parameters map[string]string, out any) error {
+	form := url.Values{"Action": {action}, "Version": {version}}
+	for k, v := range parameters {
+		form.Set(k, v)
+	}
+	answer, err := c.do(ctx, service, http.MethodPost, "/", map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, []byte(form.Encode()))
+	if err != nil {
+		return err
+	}
+	return xml.Unmarshal(answer, out)
+}
+
+// accountID asks which account moto plays.
+func (c client) accountID(ctx context.Context) (string, error) {
+	var out struct {
+		Account string `xml:"GetCallerIdentityResult>Account"`
+	}
+	err := c.query(ctx, "sts", "2011-06-15", "GetCallerIdentity", nil, &out)
+	return out.Account, err
+}
+
+// vpcEndpoint is what moto knows of an endpoint of this account.
+type vpcEndpoint struct {
+	ID          string `xml:"vpcEndpointId"`
+	VpcID       string `xml:"vpcId"`
+	ServiceName string `xml:"serviceName"`
+	PrivateDNS  string `xml:"privateDnsEnabled"`
+}
+
+func (c client) vpcEndpoints(ctx context.Context) ([]vpcEndpoint, error) {
+	var out struct {
+		Endpoints []vpcEndpoint `xml:"vpcEndpointSet>item"`
+	}
+	err := c.query(ctx, "ec2", "2016-11-15", "DescribeVpcEndpoints", nil, &out)
+	return out.Endpoints, err
+}
+
+func (c client) vpcOfSubnet(ctx context.Context, subnetID string) (string, error) {
+	var out struct {
+		VpcID string `xml:"subnetSet>item>vpcId"`
+	}
+	err := c.query(ctx, "ec2", "2016-11-15", "DescribeSubnets", map[string]string{"SubnetId.1": subnetID}, &out)
+	return out.VpcID, err
+}

@@ -1,0 +1,135 @@
+// Package sandbox plays AWS on one machine for this project: moto, and exactly what moto lacks for it. It listens
+// on loopback only, reads everything back from the emulated AWS APIs, and refuses where the policies deployed there
+// would make AWS refuse.
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+)
+
+// Options of a sandbox.
+type Options struct {
+	Region string
+	// Folder for moto's output and the functions' executables.
+	Folder string
+	// AWS is the listener of the AWS endpoint.
+	AWS net.Listener
+	// Report is told of what a user should know and no answer says, such as a record that was not delivered.
+	Report func(error)
+}
+
+// Sandbox is an emulated AWS.
+type Sandbox struct {
+	AWSEndpointURL string
+
+	options   Options
+	moto      client
+	account   string
+	stopMoto  func()
+	functions *functions
+	endpoint  *endpoint
+	servers   []*http.Server
+}
+
+// Start starts moto and serves the AWS endpoint.
+func Start(ctx context.Context, o Options) (*Sandbox, error) {
+	folder, err := filepath.Abs(o.Folder) // functions run elsewhere
+	if err != nil {
+		return nil, err
+	}
+	o.Folder = folder
+	moto, stopMoto, err := startMoto(ctx, o.Region, filepath.Join(o.Folder, "moto.log"))
+	if err != nil {
+		return nil, err
+	}
+	s := &Sandbox{AWSEndpointURL: "http://" + o.AWS.Addr().String(), options: o, moto: moto, stopMoto: stopMoto}
+	if err := s.serveAWS(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Sandbox) serveAWS(ctx context.Context) (err error) {
+	if s.account, err = s.moto.accountID(ctx); err != nil {
+		return err
+	}
+	if s.functions, err = newFunctions(s.moto, s.account, filepath.Join(s.options.Folder, "functions"), s.options.Report); err != nil {
+		return err
+	}
+	s.functions.aws = client{url: s.AWSEndpointURL, region: s.moto.region}
+	buckets := &bucketPolicies{moto: s.moto, by: map[string]string{}}
+	log := invocationLog{moto: s.moto, account: s.account, buckets: buckets, failed: func(err error) {
+		s.options.Report(fmt.Errorf("invocation log: %w", err))
+	}}
+	bedrock := &Bedrock{Region: s.moto.region, Account: s.account, Authorize: s.authorize, Deliver: log.deliver}
+	if s.endpoint, err = newEndpoint(s.moto, bedrock, s.functions, log); err != nil {
+		return err
+	}
+	s.serve(s.options.AWS, s.endpoint)
+	return nil
+}
+
+func (s *Sandbox) serve(l net.Listener, h http.Handler) {
+	server := &http.Server{Handler: h}
+	s.servers = append(s.servers, server)
+	go server.Serve(l)
+}
+
+// ServeAPI serves calls to deployed private APIs; a plain address calls apiID through its own endpoint.
+func (s *Sandbox) ServeAPI(l net.Listener, apiID string) {
+	s.serve(l, &frontDoor{
+		moto: s.moto, account: s.account, functions: s.functions, deployed: s.endpoint.deployed, apiID: apiID, report: s.options.Report,
+	})
+}
+
+// Close ends everything that Start and ServeAPI began.
+func (s *Sandbox) Close() error {
+	var errs []error
+	for _, server := range s.servers {
+		errs = append(errs, server.Close())
+	}
+	if s.functions != nil {
+		s.functions.close()
+	}
+	s.stopMoto()
+	return errors.Join(errs...)
+}
+
+// authorize decides whether a request to Bedrock is allowed, by the policies of the function's role as they are now.
+// Any key that is not a function's is the account's root user's, who may do everything.
+func (s *Sandbox) authorize(r *http.Request, action, modelArn string) (identityArn string, err error) {
+	c, ok := s.functions.caller(credential(r)[0])
+	if !ok {
+		return "arn:aws:iam::" + s.account + ":root", nil
+	}
+	denied := fmt.Errorf("User: %s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action", c.sessionArn, action, modelArn, action)
+	role, err := s.moto.serviceRole(r.Context(), c.roleArn, "lambda.amazonaws.com", nil)
+	if err != nil {
+		return "", err
+	}
+	keys := map[string][]string{
+		"aws:PrincipalArn": {c.roleArn}, "aws:RequestedRegion": {s.moto.region}, "aws:SecureTransport": {"true"},
+		"lambda:SourceFunctionArn": {c.functionArn},
+	}
+	// From inside a VPC, private DNS leads to the VPC's own endpoint. A function without a VPC has none.
+	endpoints, err := s.moto.vpcEndpoints(r.Context())
+	if err != nil {
+		return "", err
+	}
+	for _, endpoint := range endpoints {
+		if endpoint.VpcID == c.vpcID && endpoint.ServiceName == "com.amazonaws."+s.moto.region+".bedrock-runtime" && strings.EqualFold(endpoint.PrivateDNS, "true") {
+			keys["aws:SourceVpce"], keys["aws:SourceVpc"] = []string{endpoint.ID}, []string{c.vpcID}
+		}
+	}
+	if !role.allows(action, modelArn, keys) {
+		return "", denied
+	}
+	return c.sessionArn, nil
+}
