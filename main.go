@@ -2,6 +2,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 
@@ -10,9 +11,12 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/config"
 )
 
-func main() { pulumi.Run(program) }
+func main() {
+	pulumi.Run(func(ctx *pulumi.Context) error { return program(ctx, components.BuildFunctionZip) })
+}
 
-func program(ctx *pulumi.Context) error {
+// program takes how the function is built, so that tests build it once and not for every stack.
+func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir, architecture, file string) error) error {
 	region, _ := ctx.GetConfig("aws:region")
 	s, err := loadSettings(config.New(ctx, "").Get, ctx.Stack(), region)
 	if err != nil {
@@ -47,7 +51,7 @@ func program(ctx *pulumi.Context) error {
 	}
 
 	zip := filepath.Join(".build", "function-"+s.FunctionArchitecture+".zip")
-	if err := components.BuildFunctionZip(ctx.Context(), "function", s.FunctionArchitecture, zip); err != nil {
+	if err := buildFunctionZip(ctx.Context(), "function", s.FunctionArchitecture, zip); err != nil {
 		return err
 	}
 	function, err := components.NewBedrockFunction(ctx, name+"-function", &components.BedrockFunctionArgs{

@@ -167,7 +167,7 @@ func (l invocationLog) deliverS3(ctx context.Context, to s3Config, record Record
 	}
 	suffix := make([]byte, 8)
 	rand.Read(suffix)
-	key := l.hour(to, now) + now.UTC().Format("20060102T150405000Z") + "_" + hex.EncodeToString(suffix) + ".json.gz"
+	key := l.hour(to, now) + now.UTC().Format("20060102T150405") + fmt.Sprintf("%03dZ_", now.Nanosecond()/1e6) + hex.EncodeToString(suffix) + ".json.gz"
 	return l.putObject(ctx, to, key, append(line, '\n'))
 }
 

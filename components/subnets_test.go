@@ -1,0 +1,124 @@
+package components
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestSubnets(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		cidr string
+		n    int
+		want []string
+	}{
+		{"10.0.0.0/16", 3, []string{"10.0.0.0/24", "10.0.1.0/24", "10.0.2.0/24"}}, // the seed's
+		{"172.16.0.0/20", 2, []string{"172.16.0.0/27", "172.16.0.32/27"}},
+		{"192.168.5.0/24", 8, []string{"192.168.5.0/27", "192.168.5.32/27", "192.168.5.64/27", "192.168.5.96/27",
+			"192.168.5.128/27", "192.168.5.160/27", "192.168.5.192/27", "192.168.5.224/27"}},
+	} {
+		got, err := Subnets(c.cidr, c.n)
+		if err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("Subnets(%q, %d) = %v, %v, want %v", c.cidr, c.n, got, err, c.want)
+		}
+	}
+	// A bad range that gets through fails the deployment half-way, or takes addresses of somebody else's.
+	for _, c := range []struct {
+		cidr string
+		n    int
+		want string
+	}{
+		{"", 2, "want an IPv4 range"},
+		{"10.0.0.0", 2, "want an IPv4 range"},
+		{"10.0.0.0/33", 2, "want an IPv4 range"},
+		{"fd00::/16", 2, "want an IPv4 range"},
+		{"10.0.1.0/16", 2, "want 10.0.0.0/16"},
+		{"10.0.0.0/15", 2, "/16 to /24"},
+		{"10.0.0.0/25", 2, "/16 to /24"},
+		{"8.8.0.0/16", 2, "private range"},
+		{"192.168.5.0/24", 9, "holds 1 to 8 subnets of /27, not 9"},
+		{"10.0.0.0/16", 0, "not 0"},
+		{"10.0.0.0/16", -1, "not -1"},
+	} {
+		if got, err := Subnets(c.cidr, c.n); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), fmt.Sprintf("%q", c.cidr)) {
+			t.Errorf("Subnets(%q, %d) = %v, %v, want an error with %q and the value", c.cidr, c.n, got, err, c.want)
+		}
+	}
+}
+
+// Subnets that overlap, leave the VPC or move when a zone is added would replace what runs in them.
+func FuzzSubnets(f *testing.F) {
+	f.Add("10.0.0.0/16", 3)
+	f.Add("192.168.5.0/24", 8)
+	f.Fuzz(func(t *testing.T, cidr string, n int) {
+		if n > 1<<10 {
+			n %= 1 << 10
+		}
+		got, err := Subnets(cidr, n)
+		if err != nil {
+			return
+		}
+		vpc := netip.MustParsePrefix(cidr)
+		if len(got) != n {
+			t.Fatalf("got %d subnets, want %d", len(got), n)
+		}
+		for i, text := range got {
+			subnet := netip.MustParsePrefix(text)
+			if !vpc.Contains(subnet.Addr()) || subnet.Bits() > smallestSubnetBits || subnet != subnet.Masked() {
+				t.Fatalf("%s is no subnet of %s", subnet, vpc)
+			}
+			if i > 0 && subnet.Overlaps(netip.MustParsePrefix(got[i-1])) {
+				t.Fatalf("%s overlaps %s", subnet, got[i-1])
+			}
+		}
+		if n > 1 {
+			fewer, err := Subnets(cidr, n-1)
+			if err != nil || !slices.Equal(fewer, got[:n-1]) {
+				t.Fatalf("one subnet fewer gives %v, %v", fewer, err)
+			}
+		}
+	})
+}
+
+func TestZones(t *testing.T) {
+	t.Parallel()
+	offered := map[string][]string{"EC2": {"a", "b", "c", "d"}, "bedrock-runtime": {"d", "c", "a"}, "execute-api": {"d", "c", "b"}}
+	if got, err := Zones(nil, offered); err != nil || !slices.Equal(got, []string{"c", "d"}) {
+		t.Errorf("default zones = %v, %v, want the first two that offer everything: c, d", got, err)
+	}
+	if got, err := Zones([]string{"d"}, offered); err != nil || !slices.Equal(got, []string{"d"}) {
+		t.Errorf("wanted zones = %v, %v, want d", got, err)
+	}
+	for _, c := range []struct {
+		wanted  []string
+		offered map[string][]string
+		want    string
+	}{
+		{[]string{"x"}, offered, `"x"`},
+		{[]string{"b"}, offered, "bedrock-runtime"},
+		{nil, map[string][]string{"EC2": {"a", "b"}, "bedrock-runtime": {"a"}}, "name the zones"},
+	} {
+		if got, err := Zones(c.wanted, c.offered); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("Zones(%v) = %v, %v, want an error with %s", c.wanted, got, err, c.want)
+		}
+	}
+}
+
+func TestModelArn(t *testing.T) {
+	t.Parallel()
+	got, err := ModelArn("aws", "ap-northeast-1", "anthropic.claude-haiku-4-5-20251001-v1:0")
+	if want := "arn:aws:bedrock:ap-northeast-1::foundation-model/anthropic.claude-haiku-4-5-20251001-v1:0"; err != nil || got != want {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+	// A wildcard or a foreign ARN in here would open every model to every caller.
+	for _, id := range []string{"", "*", "anthropic.*", "anthropic", "anthropic.claude v2", "ANTHROPIC.claude", "anthropic.claude,amazon.titan",
+		"arn:aws:bedrock:ap-northeast-1::foundation-model/anthropic.claude", "jp.anthropic.claude-haiku-4-5-20251001-v1:0", "global.anthropic.claude-sonnet-5",
+		"anthropic.claude\n", "anthropic./../x", "${aws:username}.x"} {
+		if got, err := ModelArn("aws", "ap-northeast-1", id); err == nil {
+			t.Errorf("ModelArn(%q) = %q, want an error", id, got)
+		}
+	}
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// get answers with the prod stack's settings, and overrides over them.
+func get(t testing.TB, overrides map[string]string) func(string) string {
+	values := stackConfig(t, "prod", overrides)
+	return func(name string) string { return values["private-bedrock:"+name] }
+}
+
+func TestLoadSettings(t *testing.T) {
+	t.Parallel()
+	s, err := loadSettings(get(t, nil), "prod", "ap-northeast-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.name() != "bedrock-app-prod" || len(s.ModelIds) != 1 || !s.RetainLogs || !s.ManageInvocationLogging || s.SsmClient {
+		t.Errorf("settings = %+v", s)
+	}
+}
+
+// A wrong setting that is accepted fails the deployment half-way; one that is refused without a word about what would
+// do costs its owner an afternoon.
+func TestWrongSettings(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("a", 40)
+	for _, c := range []struct{ name, value, want string }{
+		{"vpcCidr", "ten", "IPv4 range"},
+		{"vpcCidr", "", "Pulumi.yaml has the default"},
+		{"vpcCidr", "10.0.0.0/8", "/16 to /24"},
+		{"vpcCidr", "10.0.0.0/28", "/16 to /24"},
+		{"vpcCidr", "10.0.0.1/16", "want 10.0.0.0/16"},
+		{"vpcCidr", "8.8.0.0/16", "private range"},
+		{"availabilityZones", `["tokyo"]`, "ap-northeast-1a"},
+		{"availabilityZones", `["us-east-1a"]`, "aws:region"},
+		{"availabilityZones", `["ap-northeast-1a","ap-northeast-1a"]`, "twice"},
+		{"availabilityZones", `"ap-northeast-1a"`, "list"},
+		{"modelIds", `[]`, "at least one"},
+		{"modelIds", `[""]`, "foundation model"},
+		{"modelIds", `["*"]`, "foundation model"},
+		{"modelIds", `["Claude v2"]`, "foundation model"},
+		{"modelIds", `["global.anthropic.claude-sonnet-5"]`, "inference profile"},
+		{"modelIds", `["amazon.nova-lite-v1:0","amazon.nova-lite-v1:0"]`, "twice"},
+		{"modelIds", `7`, "list"},
+		{"logRetentionDays", "91", "CloudWatch Logs offers"},
+		{"logRetentionDays", "-1", "whole number"},
+		{"logRetentionDays", "0", "whole number"},
+		{"logRetentionDays", "ninety", "whole number"},
+		{"stageName", "a/b", "letters, digits"},
+		{"stageName", "", "Pulumi.yaml has the default"},
+		{"stageName", strings.Repeat("s", 129), "128"},
+		{"systemName", "Bedrock", "lower-case"},
+		{"systemName", "bedrock_app", "lower-case"},
+		{"systemName", "-bedrock", "lower-case"},
+		{"systemName", "9bedrock", "lower-case"},
+		{"systemName", "bedrock-", "lower-case"},
+		{"systemName", long, "too long"},
+		{"systemName", "sg", "sg-"},
+		{"systemName", "xn-", "lower-case"},
+		{"systemName", "sthree", "AWS reserves"},
+		{"systemName", "", "Pulumi.yaml has the default"},
+		{"environment", "Prod", "lower-case"},
+		{"environment", "a.b", "lower-case"},
+		{"throttlingRateLimit", "-10", "1 to 10000"},
+		{"throttlingRateLimit", "0", "1 to 10000"},
+		{"throttlingRateLimit", "1.5", "whole number"},
+		{"throttlingBurstLimit", "-1", "1 to 5000"},
+		{"functionMemoryMb", "-128", "128 to 10240"},
+		{"functionMemoryMb", "64", "128 to 10240"},
+		{"functionArchitecture", "sparc", "arm64 or x86_64"},
+		{"manageInvocationLogging", "yes", "true or false"},
+		{"manageApiGatewayAccount", "", "true or false"},
+		{"ssmClient", "1", "true or false"},
+		{"retainLogs", "no", "true or false"},
+	} {
+		_, err := loadSettings(get(t, map[string]string{c.name: c.value}), "prod", "ap-northeast-1")
+		if err == nil {
+			t.Errorf("%s: %q was accepted", c.name, c.value)
+			continue
+		}
+		plain := strings.Trim(strings.Split(strings.Trim(c.value, `[]"`), `"`)[0], `"`)
+		for _, want := range []string{c.name, plain, c.want} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %q: error = %q, want it to hold %q", c.name, c.value, err, want)
+			}
+		}
+		if n := len(strings.Split(err.Error(), "\n")); n > 2 {
+			t.Errorf("%s: %q: %d mistakes are reported for one:\n%v", c.name, c.value, n, err)
+		}
+	}
+}
+
+// A stack's own name, which has other rules than AWS's names, must not get through unchecked.
+func TestStackNameAsEnvironment(t *testing.T) {
+	t.Parallel()
+	if _, err := loadSettings(get(t, nil), "Prod_1", ""); err == nil || !strings.Contains(err.Error(), `environment: got "Prod_1"`) {
+		t.Errorf("error = %v", err)
+	}
+}
+
+// Whoever mends one mistake only to meet the next needs a deployment for each.
+func TestEveryMistakeAtOnce(t *testing.T) {
+	t.Parallel()
+	_, err := loadSettings(func(string) string { return "?" }, "prod", "")
+	for _, name := range []string{"systemName", "environment", "vpcCidr", "availabilityZones", "modelIds", "stageName", "throttlingRateLimit",
+		"throttlingBurstLimit", "functionArchitecture", "functionMemoryMb", "logRetentionDays", "manageInvocationLogging", "manageApiGatewayAccount", "ssmClient", "retainLogs"} {
+		if err == nil || !strings.Contains(err.Error(), name+":") {
+			t.Errorf("%s is not reported in:\n%v", name, err)
+		}
+	}
+}
+
+// Settings are typed by people: whatever they type, the answer is an error or names that AWS takes.
+func FuzzLoadSettings(f *testing.F) {
+	f.Add("bedrock-app", "prod", "10.0.0.0/16", `["amazon.nova-lite-v1:0"]`, "api")
+	f.Fuzz(func(t *testing.T, system, environment, cidr, models, stage string) {
+		s, err := loadSettings(get(t, map[string]string{"systemName": system, "environment": environment, "vpcCidr": cidr, "modelIds": models, "stageName": stage}), "prod", "")
+		if err != nil {
+			return
+		}
+		if bucket := s.name() + "-logs-1234567"; len(bucket) > 63 || bucket != strings.ToLower(bucket) || strings.ContainsAny(bucket, "_. /") {
+			t.Errorf("bucket name %q", bucket)
+		}
+		if strings.Contains(strings.Join(s.ModelIds, ""), ",") || strings.Contains(strings.Join(s.ModelIds, ""), "*") {
+			t.Errorf("model ids %q", s.ModelIds)
+		}
+	})
+}

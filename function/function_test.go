@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
+
+	"github.com/private-bedrock/private-bedrock/internal/sandbox"
+)
+
+const (
+	defaultModel = "amazon.nova-lite-v1:0"
+	otherModel   = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"
+	// canary stands for whatever a caller or a model may say: it must turn up where it is meant to, and nowhere else.
+	canary = "canary-富士-5d41402a"
+)
+
+// fixture is the function with its Bedrock and its log.
+type fixture struct {
+	handler
+	standIn *sandbox.Bedrock
+	records chan sandbox.Record // one for every call that Bedrock answered
+	logged  *bytes.Buffer
+}
+
+func newFixture(t testing.TB) fixture {
+	f := fixture{records: make(chan sandbox.Record, 8), logged: &bytes.Buffer{}}
+	f.standIn = &sandbox.Bedrock{
+		Region: "eu-west-1", Account: "123456789012",
+		Deliver: func(_ context.Context, r sandbox.Record, _ time.Time) { f.records <- r },
+	}
+	f.handler = handler{
+		bedrock: once(newBedrock(environment(serve(t, f.standIn)))), models: []string{defaultModel, otherModel},
+		log: slog.New(slog.NewJSONHandler(f.logged, nil)),
+	}
+	return f
+}
+
+func serve(t testing.TB, h http.Handler) (url string) {
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func environment(endpoint string) func(string) string {
+	variables := map[string]string{
+		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": "session",
+		"AWS_ENDPOINT_URL": endpoint,
+	}
+	return func(name string) string { return variables[name] }
+}
+
+type converseFunc func(context.Context, *bedrockruntime.ConverseInput) (*bedrockruntime.ConverseOutput, error)
+
+func (f converseFunc) Converse(ctx context.Context, in *bedrockruntime.ConverseInput, _ ...func(*bedrockruntime.Options)) (*bedrockruntime.ConverseOutput, error) {
+	return f(ctx, in)
+}
+
+// once is the SDK's client without its retries, whose waits would make a test of a fault slow.
+func once(client *bedrockruntime.Client) converser {
+	return converseFunc(func(ctx context.Context, in *bedrockruntime.ConverseInput) (*bedrockruntime.ConverseOutput, error) {
+		return client.Converse(ctx, in, func(o *bedrockruntime.Options) { o.RetryMaxAttempts = 1 })
+	})
+}
+
+// post is POST /generate, whose header's name API Gateway hands on in the caller's spelling.
+func post(body string) request {
+	return request{HTTPMethod: "POST", Resource: "/generate", Body: body, Headers: map[string]string{"content-type": "application/json; charset=utf-8"}}
+}
+
+// path is POST /generate/{prompt}.
+func path(escaped string) request {
+	return request{HTTPMethod: "POST", Resource: "/generate/{prompt}", PathParameters: map[string]string{"prompt": escaped}}
+}
+
+// problem is the body of every answer that is not 200.
+type problem struct {
+	Error struct{ Code, Message, RequestID string }
+}
+
+// call makes one request and checks what holds for every answer whatever was asked.
+func (f fixture) call(t *testing.T, r request) (events.APIGatewayProxyResponse, problem) {
+	t.Helper()
+	r.RequestContext.RequestID = "request-1"
+	response, err := f.handle(t.Context(), r)
+	if err != nil {
+		t.Fatalf("error to Lambda: %v: API Gateway would answer 502 with a text of its own", err)
+	}
+	if response.StatusCode < 200 || response.StatusCode > 599 || !utf8.ValidString(response.Body) {
+		t.Fatalf("status %d, body %q", response.StatusCode, response.Body)
+	}
+	if h := response.Headers; h["Cache-Control"] != "no-store" || h["X-Content-Type-Options"] != "nosniff" {
+		t.Errorf("headers %v: a proxy or browser may keep the answer, or take it for a page", h)
+	}
+	var p problem
+	if response.StatusCode != http.StatusOK {
+		decode(t, response.Body, &p)
+		if p.Error.Code == "" || p.Error.Message == "" || p.Error.RequestID != "request-1" || response.Headers["Content-Type"] != "application/json" {
+			t.Errorf("%v %s: no error that a program can read", response.Headers, response.Body)
+		}
+	}
+	return response, p
+}
+
+// record is that of the only call that Bedrock answered.
+func (f fixture) record(t *testing.T) sandbox.Record {
+	t.Helper()
+	if n := len(f.records); n != 1 {
+		t.Fatalf("Bedrock answered %d calls, want 1; log: %s", n, f.logged)
+	}
+	return <-f.records
+}
+
+func decode(t *testing.T, text string, into any) {
+	t.Helper()
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+}
+
+func equalJSON(t *testing.T, what, got, want string) {
+	t.Helper()
+	var g, w any
+	decode(t, got, &g)
+	decode(t, want, &w)
+	if !reflect.DeepEqual(g, w) {
+		t.Errorf("%s:\n got %s\nwant %s", what, got, want)
+	}
+}

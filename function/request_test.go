@@ -1,0 +1,199 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/url"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func encoded(body string) request {
+	r := post(base64.StdEncoding.EncodeToString([]byte(body)))
+	r.IsBase64Encoded = true
+	return r
+}
+
+func typed(contentType string) request {
+	r := post(`{"prompt":"` + canary + `"}`)
+	r.Headers["content-type"] = contentType
+	return r
+}
+
+// Lost: money and an honest record for a request that means nothing or something else than its caller thinks; a
+// caller who is not told what to do, or whose words come back where a log or a page may keep them.
+func TestBadInputIsRefused(t *testing.T) {
+	t.Parallel()
+	notBase64 := post("!" + canary)
+	notBase64.IsBase64Encoded = true
+	noType := post(`{"prompt":"` + canary + `"}`)
+	noType.Headers = nil
+	with := func(field string) request { return post(`{"prompt":"` + canary + `",` + field + `}`) }
+	half := strings.Repeat("x", 1<<19)
+
+	for name, tt := range map[string]struct {
+		request request
+		status  int
+		code    string
+		hint    string // what the caller is told to do
+	}{
+		"empty":                   {post(""), 400, "EmptyBody", "send JSON such as"},
+		"white space":             {post(" \r\n\t"), 400, "EmptyBody", "send JSON such as"},
+		"empty base64":            {encoded(""), 400, "EmptyBody", "send JSON such as"},
+		"not JSON":                {post("prompt=" + canary), 400, "InvalidBody", "at byte 1: send one JSON object"},
+		"cut off":                 {post(`{"prompt":"` + canary), 400, "InvalidBody", "send one JSON object"},
+		"null":                    {post("null"), 400, "NoPrompt", `send {"prompt":"Hello"}`},
+		"array":                   {post(`["` + canary + `"]`), 400, "InvalidBody", "is a JSON array: send one JSON object"},
+		"number":                  {post("12"), 400, "InvalidBody", "is a JSON number: send one JSON object"},
+		"string":                  {post(`"` + canary + `"`), 400, "InvalidBody", "is a JSON string: send one JSON object"},
+		"trailing data":           {post(`{"prompt":"x"} {"prompt":"` + canary + `"}`), 400, "InvalidBody", "send one object"},
+		"trailing brace":          {post(`{"prompt":"` + canary + `"}}`), 400, "InvalidBody", "send one object"},
+		"not UTF-8":               {post(`{"prompt":"` + canary + "\xff\"}"), 400, "InvalidBody", "not UTF-8"},
+		"not UTF-8, base64":       {encoded(`{"prompt":"` + canary + "\xff\"}"), 400, "InvalidBody", "not UTF-8"},
+		"was not UTF-8":           {post(`{"prompt":"` + canary + "\ufffd\"}"), 400, "InvalidBody", "not UTF-8"},
+		"half a pair":             {with(`"system":"\ud800"`), 400, "InvalidText", "half of a surrogate pair"},
+		"not base64":              {notBase64, 400, "InvalidBody", "not base64"},
+		"body over 4 MiB":         {post(`{"prompt":"x"}` + strings.Repeat(" ", 4<<20-13)), 413, "RequestTooLarge", "at most 4 MiB"},
+		"body over 4 MiB, base64": {encoded(`{"prompt":"x"}` + strings.Repeat(" ", 4<<20-13)), 413, "RequestTooLarge", "at most 4 MiB"},
+		"prompt over 1 MiB":       {post(`{"prompt":"` + half + half + `x"}`), 413, "RequestTooLarge", "1 MiB of text"},
+		"system and prompt over":  {post(`{"system":"` + half + `x","prompt":"` + half + `"}`), 413, "RequestTooLarge", "1 MiB of text"},
+		"stop and messages over":  {post(`{"stop":["` + half + `x"],"messages":[{"role":"user","content":"` + half + `"}]}`), 413, "RequestTooLarge", "1 MiB of text"},
+		"no content type":         {noType, 415, "UnsupportedMediaType", "Content-Type: application/json"},
+		"a form's content type":   {typed("text/plain"), 415, "UnsupportedMediaType", "Content-Type: application/json"},
+		"another JSON type":       {typed("application/json-" + canary), 415, "UnsupportedMediaType", "Content-Type: application/json"},
+
+		"unknown field":         {with(`"max_tokens":1`), 400, "InvalidBody", "known are prompt, messages, system"},
+		"forged metadata":       {with(`"requestMetadata":{"caller":"` + canary + `"}`), 400, "InvalidBody", "known are prompt"},
+		"unknown field, long":   {post(`{"` + strings.Repeat("x", 64) + canary + `":1}`), 400, "InvalidBody", "xxx…: unknown; known are prompt"},
+		"unknown in a message":  {post(`{"messages":[{"role":"user","content":"` + canary + `","name":"x"}]}`), 400, "InvalidBody", `"name": unknown`},
+		"type of prompt":        {post(`{"prompt":["` + canary + `"]}`), 400, "InvalidBody", "prompt: got a JSON array, want string"},
+		"type of messages":      {post(`{"messages":"` + canary + `"}`), 400, "InvalidBody", "messages: got a JSON string, want "},
+		"type of message":       {post(`{"messages":["` + canary + `"]}`), 400, "InvalidBody", "messages: got a JSON string, want "},
+		"type of content":       {post(`{"messages":[{"role":"user","content":{"text":"` + canary + `"}}]}`), 400, "InvalidBody", "messages.content: got a JSON object, want string"},
+		"type of system":        {with(`"system":5`), 400, "InvalidBody", "system: got a JSON number, want string"},
+		"type of model":         {with(`"model":true`), 400, "InvalidBody", "model: got a JSON bool, want string"},
+		"type of maxTokens":     {with(`"maxTokens":"` + canary + `"`), 400, "InvalidBody", "maxTokens: got a JSON string, want "},
+		"maxTokens 1.5":         {with(`"maxTokens":1.5`), 400, "InvalidBody", "maxTokens: got a JSON number, want "},
+		"maxTokens huge":        {with(`"maxTokens":2147483648`), 400, "InvalidBody", "maxTokens: got a JSON number, want "},
+		"maxTokens 0":           {with(`"maxTokens":0`), 400, "InvalidMaxTokens", "maxTokens: got 0, want 1 or more"},
+		"maxTokens -1":          {with(`"maxTokens":-1`), 400, "InvalidMaxTokens", "maxTokens: got -1, want 1 or more"},
+		"type of temperature":   {with(`"temperature":"` + canary + `"`), 400, "InvalidBody", "temperature: got a JSON string, want "},
+		"temperature too low":   {with(`"temperature":-0.1`), 400, "InvalidTemperature", "temperature: got -0.1, want 0 to 1"},
+		"temperature too high":  {with(`"temperature":1.1`), 400, "InvalidTemperature", "temperature: got 1.1, want 0 to 1"},
+		"temperature huge":      {with(`"temperature":1e40`), 400, "InvalidBody", "temperature: got a JSON number, want "},
+		"topP too low":          {with(`"topP":-0.1`), 400, "InvalidTopP", "topP: got -0.1, want 0 to 1"},
+		"topP too high":         {with(`"topP":1.1`), 400, "InvalidTopP", "topP: got 1.1, want 0 to 1"},
+		"type of stop":          {with(`"stop":"` + canary + `"`), 400, "InvalidBody", "stop: got a JSON string, want "},
+		"empty stop":            {with(`"stop":["` + canary + `",""]`), 400, "InvalidStop", "stop: got an empty text"},
+		"neither":               {post(`{"system":"` + canary + `","prompt":null,"messages":[]}`), 400, "NoPrompt", `send {"prompt":"Hello"} or {"messages"`},
+		"both":                  {with(`"messages":[{"role":"user","content":"x"}]`), 400, "InvalidPrompt", "send one of them"},
+		"blank prompt":          {post(`{"prompt":" \n\u3000","system":"` + canary + `"}`), 400, "EmptyPrompt", "prompt: got only white space, want text"},
+		"blank message":         {post(`{"messages":[{"role":"user","content":"` + canary + `"},{"role":"assistant","content":" "}]}`), 400, "InvalidMessages", "messages[1].content: got only white space"},
+		"bad role":              {post(`{"messages":[{"role":"` + canary + `","content":"x"}]}`), 400, "InvalidMessages", "messages[0].role: want user or assistant"},
+		"model off the list":    {with(`"model":"` + canary + `"`), 400, "ModelNotAdmitted", "GET /models"},
+		"model by a part of it": {with(`"model":"amazon.nova-lite-v1"`), 400, "ModelNotAdmitted", "GET /models"},
+
+		"path: no prompt":      {path(""), 400, "EmptyPrompt", "want text"},
+		"path: blank":          {path("%20%0A%E3%80%80"), 400, "EmptyPrompt", "want text"},
+		"path: bad encoding":   {path(canary + "100%"), 400, "InvalidPrompt", "write a percent sign as %25"},
+		"path: not UTF-8":      {path(canary + "%FF"), 400, "InvalidText", "not UTF-8"},
+		"path: prompt too big": {path(half + half + "x"), 413, "RequestTooLarge", "1 MiB of text"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			response, p := f.call(t, tt.request)
+			if response.StatusCode != tt.status || p.Error.Code != tt.code || !strings.Contains(p.Error.Message, tt.hint) {
+				t.Errorf("got %d %s, want %d %s with %q", response.StatusCode, response.Body, tt.status, tt.code, tt.hint)
+			}
+			if strings.Contains(response.Body, "canary") || strings.Contains(response.Body, "富士") {
+				t.Errorf("%s quotes the caller", response.Body)
+			}
+			if len(f.records) != 0 {
+				t.Error("Bedrock was called")
+			}
+		})
+	}
+}
+
+// Lost: requests up to the limits that the API names in its own errors, and clients that spell the header or body otherwise.
+func TestGoodInputIsTaken(t *testing.T) {
+	t.Parallel()
+	for name, r := range map[string]request{
+		"body of 4 MiB":         post(`{"prompt":"x"}` + strings.Repeat(" ", 4<<20-14)),
+		"body of 4 MiB, base64": encoded(`{"prompt":"x"}` + strings.Repeat(" ", 4<<20-14)),
+		"text of 1 MiB":         post(`{"prompt":"` + strings.Repeat("x", 1<<20-3) + `","system":"富"}`),
+		"bare content type":     typed("Application/JSON"),
+		"any header case":       {HTTPMethod: "POST", Resource: "/generate", Body: `{"prompt":"x"}`, Headers: map[string]string{"A": "b", "CONTENT-TYPE": " application/json ;x"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			if response, _ := f.call(t, r); response.StatusCode != 200 {
+				t.Errorf("%d %.200s", response.StatusCode, response.Body)
+			}
+			f.record(t)
+		})
+	}
+}
+
+// Lost: an answer, or the record of one, for some request that nobody thought of.
+func FuzzHandle(f *testing.F) {
+	routes := []request{{HTTPMethod: "POST", Resource: "/generate"}, {HTTPMethod: "POST", Resource: "/generate/{prompt}"},
+		{HTTPMethod: "GET", Resource: "/models"}, {HTTPMethod: "GET", Resource: "/health"}, {}}
+	f.Add(uint8(0), "", "application/json", `{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}],"maxTokens":1,"stop":["x"]}`, false)
+	f.Add(uint8(0), "", "application/json", "eyJwcm9tcHQiOiJ4In0=", true)
+	f.Add(uint8(0), "", "application/json", `{"prompt":"fault ThrottlingException","temperature":2e0,"topP":null}`, false)
+	f.Add(uint8(1), "%E5%AF%8C+a%2Fb", "", "", false)
+	f.Add(uint8(1), "%zz", "\xff", "\xff", true)
+	f.Add(uint8(4), "GET", "/models", `{"`+strings.Repeat("富", 40)+`":1}`, false)
+	fixture := newFixture(f)
+	f.Fuzz(func(t *testing.T, route uint8, path, contentType, body string, isBase64 bool) {
+		r := routes[int(route)%len(routes)]
+		if r.Resource == "" {
+			r.HTTPMethod, r.Resource = path, contentType
+		}
+		r.PathParameters, r.Headers = map[string]string{"prompt": path}, map[string]string{"Content-Type": contentType}
+		r.Body, r.IsBase64Encoded = body, isBase64
+		fixture.logged.Reset()
+		response, _ := fixture.call(t, r)
+		want := 0
+		if response.StatusCode == 200 && strings.HasPrefix(r.Resource, "/generate") {
+			want = 1
+		}
+		if got := len(fixture.records); got != want {
+			t.Errorf("status %d and %d records, want %d", response.StatusCode, got, want)
+		}
+		for range len(fixture.records) {
+			<-fixture.records
+		}
+		if strings.Contains(fixture.logged.String(), `"msg":"panic"`) {
+			t.Errorf("panic: %s", fixture.logged)
+		}
+	})
+}
+
+// Lost: a prompt that reaches the model otherwise than it was written, by whichever of the ways in.
+func FuzzPromptRoundTrip(f *testing.F) {
+	for _, s := range []string{"Hello", "富士山 は/高い? 100% a+b", " \u3000", "\xff", "\ufffd", "\x00\\\"<\u2028", "%25"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, prompt string) {
+		good := utf8.ValidString(prompt) && !strings.ContainsRune(prompt, utf8.RuneError) && strings.TrimSpace(prompt) != "" && len(prompt) <= maxTextBytes
+		body, err := json.Marshal(map[string]string{"prompt": prompt})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for way, parse := range map[string]func() (generation, error){
+			"path":   func() (generation, error) { return parsePathPrompt(url.PathEscape(prompt)) },
+			"body":   func() (generation, error) { return parseBody(string(body), false, "application/json") },
+			"base64": func() (generation, error) { return parseBody(encoded(string(body)).Body, true, "application/json") },
+		} {
+			g, err := parse()
+			if good && (err != nil || *g.Prompt != prompt) || !good && err == nil {
+				t.Errorf("%s: %q gave %v, %v", way, prompt, g.Prompt, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,393 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/private-bedrock/private-bedrock/components"
+	"github.com/private-bedrock/private-bedrock/components/componentstest"
+	"github.com/pulumi/esc"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/diag"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/config"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/workspace"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// stackConfig is a stack's configuration as the pulumi command hands it to the program: its file over Pulumi.yaml's
+// defaults, by Pulumi's own code, and overrides over both.
+func stackConfig(t testing.TB, stack string, overrides map[string]string) map[string]string {
+	t.Helper()
+	project, err := workspace.LoadProject("Pulumi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink := diag.DefaultSink(os.Stderr, os.Stderr, diag.FormatOptions{Color: "never"})
+	file, err := workspace.LoadProjectStack(sink, project, "Pulumi."+stack+".yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	crypter := config.NewPanicCrypter()
+	if err := workspace.ValidateStackConfigAndApplyProjectConfig(context.Background(), stack, project, esc.Value{}, file.Config, crypter, crypter); err != nil {
+		t.Fatal(err)
+	}
+	values, err := file.Config.Decrypt(crypter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	merged := map[string]string{}
+	for key, value := range values {
+		merged[key.String()] = value
+	}
+	for name, value := range overrides {
+		merged["private-bedrock:"+name] = value
+	}
+	return merged
+}
+
+// stacks are those that ship, and one of each setting that changes which resources there are.
+var stacks = map[string]struct {
+	stack     string
+	overrides map[string]string
+}{
+	"dev":         {"dev", nil},
+	"prod":        {"prod", nil},
+	"local":       {"local", nil},
+	"with client": {"local", map[string]string{"ssmClient": "true"}},
+	"second in the account": {"prod", map[string]string{
+		"environment": "second", "manageInvocationLogging": "false", "manageApiGatewayAccount": "false",
+	}},
+}
+
+// tested is the program, whose function is really built, but once.
+func tested(ctx *pulumi.Context) error {
+	return program(ctx, func(_ context.Context, dir, architecture, file string) error {
+		build, _ := builds.LoadOrStore(architecture, sync.OnceValue(func() error {
+			return components.BuildFunctionZip(context.Background(), dir, architecture, file)
+		}))
+		return build.(func() error)()
+	})
+}
+
+var builds sync.Map // by architecture
+
+func run(t testing.TB, stack string, overrides map[string]string, opts ...componentstest.Option) componentstest.Recording {
+	t.Helper()
+	return componentstest.Run(t, tested, append(opts, componentstest.Config(stack, stackConfig(t, stack, overrides)))...)
+}
+
+// TestProperties holds every resource of every stack to the rules that a reviewer would otherwise have to check by hand.
+func TestProperties(t *testing.T) {
+	t.Parallel()
+	for name, s := range stacks {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, r := range run(t, s.stack, s.overrides) {
+				if !strings.HasPrefix(r.Type, "aws:") {
+					continue
+				}
+				for _, rule := range rules {
+					if err := rule(r); err != nil {
+						t.Errorf("%s %s: %v", r.Type, r.Name, err)
+					}
+				}
+			}
+		})
+	}
+}
+
+// rules that hold for each resource alone; the comment says what is lost without it.
+var rules = []func(componentstest.Resource) error{
+	// A resource outside a component escapes what the component promises.
+	func(r componentstest.Resource) error {
+		if !strings.Contains(r.Parent, "private-bedrock:index:") {
+			return fmt.Errorf("parent is %q, want a component", r.Parent)
+		}
+		if component := r.Parent[strings.LastIndex(r.Parent, "::")+2:]; !strings.HasPrefix(r.Name, component) {
+			return fmt.Errorf("want a name that begins with its component's, %s", component)
+		}
+		return nil
+	},
+	// A way out of the VPC takes prompts with it.
+	func(r componentstest.Resource) error {
+		for _, forbidden := range []string{"InternetGateway", "NatGateway", "Eip", "PeeringConnection", "TransitGateway", "VpnGateway", "ec2/route:"} {
+			if strings.Contains(r.Type, forbidden) {
+				return fmt.Errorf("the VPC has no way out")
+			}
+		}
+		for _, input := range []string{"mapPublicIpOnLaunch", "associatePublicIpAddress", "assignIpv6AddressOnCreation"} {
+			if r.Inputs[input] == true {
+				return fmt.Errorf("%s is on", input)
+			}
+		}
+		return nil
+	},
+	// A rule by address admits whoever gets the address next.
+	func(r componentstest.Resource) error {
+		if !strings.Contains(r.Type, "SecurityGroup") {
+			return nil
+		}
+		for input := range r.Inputs {
+			if strings.HasPrefix(input, "cidr") || input == "prefixListId" || input == "ingress" || input == "egress" {
+				return fmt.Errorf("%s is set, want rules between groups only", input)
+			}
+		}
+		if strings.HasSuffix(r.Type, "Rule") && (r.Inputs["referencedSecurityGroupId"] == nil || r.Inputs["fromPort"] != 443.0 || r.Inputs["toPort"] != 443.0) {
+			return fmt.Errorf("want port 443 of a group")
+		}
+		return nil
+	},
+	// Without retention a log is kept, and paid for, for ever.
+	func(r componentstest.Resource) error {
+		if days, _ := r.Inputs["retentionInDays"].(float64); strings.HasSuffix(r.Type, ":LogGroup") && days < 1 {
+			return fmt.Errorf("retentionInDays = %v", r.Inputs["retentionInDays"])
+		}
+		return nil
+	},
+	// A wildcard admits what nobody decided to admit.
+	func(r componentstest.Resource) error {
+		for _, input := range []string{"policy", "assumeRolePolicy"} {
+			if document, ok := r.Inputs[input].(string); ok {
+				if err := checkPolicy(document); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	},
+	// API Gateway's traces and execution logs hold paths and bodies, and so prompts and answers.
+	func(r componentstest.Resource) error {
+		switch {
+		case strings.HasSuffix(r.Type, ":Stage"):
+			format := r.Inputs["accessLogSettings"].(map[string]any)["format"].(string)
+			for _, leak := range []string{"$context.path", "$context.error.message", "$context.identity.userAgent", "$input", "$context.requestOverride"} {
+				if strings.Contains(format, leak) {
+					return fmt.Errorf("the access log holds %s", leak)
+				}
+			}
+			if r.Inputs["xrayTracingEnabled"] != false {
+				return fmt.Errorf("xrayTracingEnabled = %v, want false", r.Inputs["xrayTracingEnabled"])
+			}
+		case strings.HasSuffix(r.Type, ":MethodSettings"):
+			settings := r.Inputs["settings"].(map[string]any)
+			if settings["loggingLevel"] != "OFF" || settings["dataTraceEnabled"] != false || r.Inputs["methodPath"] != "*/*" {
+				return fmt.Errorf("settings = %v of %v", settings, r.Inputs["methodPath"])
+			}
+		}
+		return nil
+	},
+	// What has no tags cannot be found, billed or taken down by system.
+	func(r componentstest.Resource) error {
+		untaggable := []string{
+			"DefaultSecurityGroup", // tagged, by the rule below
+			"RouteTableAssociation", "RolePolicy", "RolePolicyAttachment", "InvocationLoggingConfiguration", "Permission", "Deployment", "Account",
+			"MethodSettings", "BucketPublicAccessBlock", "BucketOwnershipControls", "BucketVersioningV2", "BucketServerSideEncryptionConfigurationV2", "BucketPolicy",
+		}
+		if slices.Contains(untaggable[1:], r.Type[strings.LastIndex(r.Type, ":")+1:]) {
+			return nil
+		}
+		tags, _ := r.Inputs["tags"].(map[string]any)
+		if tags["System"] == nil || tags["Environment"] == nil {
+			return fmt.Errorf("tags = %v, want System and Environment", tags)
+		}
+		return nil
+	},
+}
+
+// checkPolicy allows "*" only where the statement's Sid is on the list, each with the AWS rule that requires it in
+// components/policy.go, and "s3:*" only in a Deny.
+func checkPolicy(document string) error {
+	var policy struct {
+		Statement []struct {
+			Sid, Effect      string
+			Principal        any
+			Action, Resource []string
+			Condition        map[string]any
+		}
+	}
+	if err := json.Unmarshal([]byte(document), &policy); err != nil {
+		return err
+	}
+	for _, s := range policy.Statement {
+		for _, action := range s.Action {
+			if s.Effect == "Allow" && strings.Contains(action, "*") {
+				return fmt.Errorf("statement %s allows %s", s.Sid, action)
+			}
+		}
+		if slices.Contains(s.Resource, "*") && s.Effect == "Allow" && !slices.Contains([]string{"Traces", "NetworkInterfaces", "SessionManager"}, s.Sid) {
+			return fmt.Errorf("statement %s allows on every resource", s.Sid)
+		}
+		if s.Principal == "*" && s.Effect == "Allow" && s.Sid != "Invoke" { // the API's, beside its Deny
+			return fmt.Errorf("statement %s allows everybody", s.Sid)
+		}
+	}
+	return nil
+}
+
+// A preview that hangs on an id, or that shows other resources than are made, cannot be trusted in review.
+func TestPreviewMakesTheSame(t *testing.T) {
+	t.Parallel()
+	names := func(r componentstest.Recording) (all []string) {
+		for _, one := range r {
+			all = append(all, one.Type+" "+one.Name)
+		}
+		slices.Sort(all)
+		return all
+	}
+	for name, s := range stacks {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			deployed, previewed := names(run(t, s.stack, s.overrides)), names(run(t, s.stack, s.overrides, componentstest.Preview()))
+			if !slices.Equal(deployed, previewed) {
+				t.Errorf("deployed:\n%s\npreviewed:\n%s", strings.Join(deployed, "\n"), strings.Join(previewed, "\n"))
+			}
+		})
+	}
+}
+
+// Every row of the system this project re-implements: what a user of it would miss.
+func TestSeed(t *testing.T) {
+	t.Parallel()
+	r := run(t, "dev", map[string]string{"availabilityZones": `["ap-northeast-1a","ap-northeast-1c","ap-northeast-1d"]`})
+	for typ, want := range map[string]int{
+		"aws:ec2/vpc:Vpc": 1, "aws:ec2/subnet:Subnet": 3, "aws:ec2/securityGroup:SecurityGroup": 3, "aws:ec2/flowLog:FlowLog": 1,
+		"aws:ec2/vpcEndpoint:VpcEndpoint": 4, "aws:ec2/instance:Instance": 1, "aws:s3/bucketV2:BucketV2": 1, "aws:s3/bucketPolicy:BucketPolicy": 1,
+		"aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": 1, "aws:s3/bucketVersioningV2:BucketVersioningV2": 1,
+		"aws:bedrockmodel/invocationLoggingConfiguration:InvocationLoggingConfiguration": 1,
+		"aws:apigateway/restApi:RestApi":                                                 1, "aws:lambda/function:Function": 1, "aws:lambda/permission:Permission": 1,
+	} {
+		if got := len(r.OfType(typ)); got != want {
+			t.Errorf("%d of %s, want %d", got, typ, want)
+		}
+	}
+	for _, endpoint := range r.OfType("aws:ec2/vpcEndpoint:VpcEndpoint") {
+		if subnets, _ := endpoint.Inputs["subnetIds"].([]any); endpoint.Inputs["privateDnsEnabled"] != true || len(subnets) != 3 {
+			t.Errorf("endpoint %s: want private DNS and every subnet, got %v", endpoint.Name, endpoint.Inputs)
+		}
+	}
+	for _, input := range []string{"enableDnsSupport", "enableDnsHostnames"} {
+		if r.Inputs(t, "aws:ec2/vpc:Vpc", "bedrock-app-dev")[input] != true {
+			t.Errorf("the VPC has no %s, which private DNS needs", input)
+		}
+	}
+	for input, value := range r.Inputs(t, "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock", "bedrock-app-dev-logs") {
+		if input != "bucket" && value != true {
+			t.Errorf("the log bucket's %s = %v", input, value)
+		}
+	}
+	logging := r.Inputs(t, "aws:bedrockmodel/invocationLoggingConfiguration:InvocationLoggingConfiguration", "bedrock-app-dev-logs")["loggingConfig"].(map[string]any)
+	for _, data := range []string{"text", "image", "embedding", "video"} {
+		if logging[data+"DataDeliveryEnabled"] != true {
+			t.Errorf("%s is not logged", data)
+		}
+	}
+	if s3, large := logging["s3Config"].(map[string]any), logging["cloudwatchConfig"].(map[string]any)["largeDataDeliveryS3Config"].(map[string]any); s3["keyPrefix"] != "bedrock" || large["keyPrefix"] != "bedrock-large-data" {
+		t.Errorf("prefixes are %v and %v", s3["keyPrefix"], large["keyPrefix"])
+	}
+	api := r.Inputs(t, "aws:apigateway/restApi:RestApi", "bedrock-app-dev-api")
+	if endpoint := api["endpointConfiguration"].(map[string]any); endpoint["types"] != "PRIVATE" || fmt.Sprint(endpoint["vpcEndpointIds"]) != "[bedrock-app-dev-execute-api-id]" {
+		t.Errorf("the API's endpoint is %v", endpoint)
+	}
+	if policy := api["policy"].(string); !strings.Contains(policy, `"bedrock-app-dev-execute-api-id"`) {
+		t.Errorf("the API's policy does not name the stack's endpoint: %s", policy)
+	}
+}
+
+// Records that a destroyed stack takes with it are gone for good; a half that stays behind loses new ones.
+func TestRetainLogs(t *testing.T) {
+	t.Parallel()
+	for _, retain := range []bool{true, false} {
+		resources := run(t, "prod", map[string]string{"retainLogs": fmt.Sprint(retain)})
+		for _, r := range resources {
+			logs := strings.Contains(r.Parent, "index:BedrockLogging::")
+			if r.RetainOnDelete != (logs && retain) {
+				t.Errorf("retainLogs %v: %s %s is retained: %v", retain, r.Type, r.Name, r.RetainOnDelete)
+			}
+		}
+		if got := resources.Inputs(t, "aws:s3/bucketV2:BucketV2", "bedrock-app-prod-logs")["forceDestroy"]; got != !retain {
+			t.Errorf("retainLogs %v: forceDestroy = %v", retain, got)
+		}
+	}
+}
+
+// A call that gets in before logging is on is never recorded.
+func TestApiWaitsForLogging(t *testing.T) {
+	t.Parallel()
+	for _, api := range run(t, "prod", nil).OfType("private-bedrock:index:PrivateApi") {
+		if !slices.ContainsFunc(api.Dependencies, func(urn string) bool {
+			return strings.Contains(urn, "InvocationLoggingConfiguration") || strings.Contains(urn, "BedrockLogging")
+		}) {
+			t.Errorf("the API waits for %v", api.Dependencies)
+		}
+	}
+}
+
+// A second stack that sets what is one per account takes it from the first.
+func TestSecondStackLeavesTheAccountAlone(t *testing.T) {
+	t.Parallel()
+	s := stacks["second in the account"]
+	for _, r := range run(t, s.stack, s.overrides) {
+		if strings.Contains(r.Type, "InvocationLoggingConfiguration") || strings.HasSuffix(r.Type, ":Account") {
+			t.Errorf("%s %s sets what is one per account", r.Type, r.Name)
+		}
+	}
+}
+
+// A setting that reaches no resource is a promise not kept.
+func TestSettingsReachResources(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ value, typ, resource, input, want string }{
+		"systemName":           {"acme", "aws:ec2/vpc:Vpc", "acme-prod", "tags", "map[Environment:prod Name:acme-prod System:acme]"},
+		"environment":          {"blue", "aws:ec2/vpc:Vpc", "bedrock-app-blue", "tags", "map[Environment:blue Name:bedrock-app-blue System:bedrock-app]"},
+		"vpcCidr":              {"172.16.0.0/20", "aws:ec2/vpc:Vpc", "bedrock-app-prod", "cidrBlock", "172.16.0.0/20"},
+		"availabilityZones":    {`["ap-northeast-1d"]`, "aws:ec2/subnet:Subnet", "bedrock-app-prod-private-ap-northeast-1d", "cidrBlock", "10.0.0.0/24"},
+		"modelIds":             {`["amazon.nova-lite-v1:0","amazon.nova-pro-v1:0"]`, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "map[variables:map[MODEL_IDS:amazon.nova-lite-v1:0,amazon.nova-pro-v1:0]]"},
+		"stageName":            {"v1", "aws:apigateway/stage:Stage", "bedrock-app-prod-api", "stageName", "v1"},
+		"throttlingRateLimit":  {"7", "aws:apigateway/methodSettings:MethodSettings", "bedrock-app-prod-api", "settings", "throttlingRateLimit:7]"},
+		"throttlingBurstLimit": {"8", "aws:apigateway/methodSettings:MethodSettings", "bedrock-app-prod-api", "settings", "throttlingBurstLimit:8 "},
+		"functionArchitecture": {"x86_64", "aws:lambda/function:Function", "bedrock-app-prod-function", "architectures", "[x86_64]"},
+		"functionMemoryMb":     {"512", "aws:lambda/function:Function", "bedrock-app-prod-function", "memorySize", "512"},
+		"logRetentionDays":     {"30", "aws:cloudwatch/logGroup:LogGroup", "bedrock-app-prod-api", "retentionInDays", "30"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := run(t, "prod", map[string]string{name: c.value})
+			if got := fmt.Sprint(r.Inputs(t, c.typ, c.resource)[c.input]); !strings.Contains(got, c.want) {
+				t.Errorf("%s = %s, want %s", c.input, got, c.want)
+			}
+		})
+	}
+}
+
+// Wrong settings stop a deployment before its first resource, and say how to mend them.
+func TestWrongSettingsMakeNothing(t *testing.T) {
+	t.Parallel()
+	wrong := stackConfig(t, "prod", map[string]string{"vpcCidr": "10.0.0.0/8", "stageName": "a b"})
+	resources, err := componentstest.Record(tested, componentstest.Config("prod", wrong))
+	if err == nil || !strings.Contains(err.Error(), "vpcCidr") || !strings.Contains(err.Error(), "stageName") {
+		t.Errorf("error = %v, want both settings named", err)
+	}
+	if len(resources) > 0 {
+		t.Errorf("made %v", resources)
+	}
+}
+
+// Every setting says what it means; whoever runs pulumi config sees nothing else.
+func TestEverySettingIsDescribed(t *testing.T) {
+	t.Parallel()
+	project, err := workspace.LoadProject("Pulumi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(project.Config)) {
+		if c := project.Config[name]; len(c.Description) < 10 || c.Default == nil || c.Type == nil {
+			t.Errorf("%s has no description, default or type", name)
+		}
+	}
+}
