@@ -62,7 +62,7 @@ func classify(err error) apiError {
 	}
 	var response *smithyhttp.ResponseError
 	if errors.As(err, &response) {
-		return apiError{http.StatusBadGateway, "BedrockError", "Bedrock answered with an unexpected error; ask again"}
+		return apiError{http.StatusBadGateway, "BedrockError", "Bedrock gave no usable answer; ask again"}
 	}
 	return errInternal
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -20,10 +19,10 @@ import (
 )
 
 const (
-	defaultModel = "amazon.nova-lite-v1:0"
-	otherModel   = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"
-	// canary stands for whatever a caller or a model may say: it must turn up where it is meant to, and nowhere else.
-	canary = "canary-富士-5d41402a"
+	firstModel  = "amazon.nova-lite-v1:0"
+	secondModel = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"
+	// canary stands for whatever a caller or a model may say: no log and no error may hold it.
+	canary = "canary-5d41402a"
 )
 
 // fixture is the function with its Bedrock and its log.
@@ -41,16 +40,29 @@ func newFixture(t testing.TB) fixture {
 		Deliver: func(_ context.Context, r sandbox.Record, _ time.Time) { f.records <- r },
 	}
 	f.handler = handler{
-		bedrock: once(newBedrock(environment(serve(t, f.standIn)))), models: []string{defaultModel, otherModel},
-		log: slog.New(slog.NewJSONHandler(f.logged, nil)),
+		bedrock: serve(t, f.standIn), models: []string{firstModel, secondModel}, log: slog.New(slog.NewJSONHandler(f.logged, nil)),
 	}
 	return f
 }
 
-func serve(t testing.TB, h http.Handler) (url string) {
+// serve is the SDK's own client of a Bedrock that answers as h does.
+func serve(t testing.TB, h http.Handler) converser {
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	return server.URL
+	return once(newBedrock(environment(server.URL)))
+}
+
+// once takes away the client's retries, whose waits would make a test of a fault slow.
+func once(client *bedrockruntime.Client) converser {
+	return converseFunc(func(ctx context.Context, in *bedrockruntime.ConverseInput) (*bedrockruntime.ConverseOutput, error) {
+		return client.Converse(ctx, in, func(o *bedrockruntime.Options) { o.RetryMaxAttempts = 1 })
+	})
+}
+
+type converseFunc func(context.Context, *bedrockruntime.ConverseInput) (*bedrockruntime.ConverseOutput, error)
+
+func (f converseFunc) Converse(ctx context.Context, in *bedrockruntime.ConverseInput, _ ...func(*bedrockruntime.Options)) (*bedrockruntime.ConverseOutput, error) {
+	return f(ctx, in)
 }
 
 func environment(endpoint string) func(string) string {
@@ -61,22 +73,9 @@ func environment(endpoint string) func(string) string {
 	return func(name string) string { return variables[name] }
 }
 
-type converseFunc func(context.Context, *bedrockruntime.ConverseInput) (*bedrockruntime.ConverseOutput, error)
-
-func (f converseFunc) Converse(ctx context.Context, in *bedrockruntime.ConverseInput, _ ...func(*bedrockruntime.Options)) (*bedrockruntime.ConverseOutput, error) {
-	return f(ctx, in)
-}
-
-// once is the SDK's client without its retries, whose waits would make a test of a fault slow.
-func once(client *bedrockruntime.Client) converser {
-	return converseFunc(func(ctx context.Context, in *bedrockruntime.ConverseInput) (*bedrockruntime.ConverseOutput, error) {
-		return client.Converse(ctx, in, func(o *bedrockruntime.Options) { o.RetryMaxAttempts = 1 })
-	})
-}
-
-// post is POST /generate, whose header's name API Gateway hands on in the caller's spelling.
+// post is POST /generate. API Gateway hands a header's name on in the caller's spelling.
 func post(body string) request {
-	return request{HTTPMethod: "POST", Resource: "/generate", Body: body, Headers: map[string]string{"content-type": "application/json; charset=utf-8"}}
+	return request{HTTPMethod: "POST", Resource: "/generate", Body: body, Headers: map[string]string{"content-type": "application/json"}}
 }
 
 // path is POST /generate/{prompt}.
@@ -89,21 +88,31 @@ type problem struct {
 	Error struct{ Code, Message, RequestID string }
 }
 
-// call makes one request and checks what holds for every answer whatever was asked.
+// call makes one request and checks what holds for every answer, and for what must stay secret of it.
 func (f fixture) call(t *testing.T, r request) (events.APIGatewayProxyResponse, problem) {
+	t.Helper()
+	response, p := f.ask(t, r)
+	for _, detail := range []string{canary, "arn:", "Exception", "as asked", "127.0.0.1"} {
+		if response.StatusCode != http.StatusOK && strings.Contains(response.Body, detail) {
+			t.Errorf("%s tells %q: the caller's words, or what is none of its business", response.Body, detail)
+		}
+	}
+	if log := f.logged.String(); strings.Contains(log, canary) || !strings.Contains(log, `"msg":"call"`) {
+		t.Errorf("log %s: prompt and answer belong in Bedrock's invocation log only, and every call in this one", log)
+	}
+	return response, p
+}
+
+func (f fixture) ask(t *testing.T, r request) (response events.APIGatewayProxyResponse, p problem) {
 	t.Helper()
 	r.RequestContext.RequestID = "request-1"
 	response, err := f.handle(t.Context(), r)
-	if err != nil {
-		t.Fatalf("error to Lambda: %v: API Gateway would answer 502 with a text of its own", err)
-	}
-	if response.StatusCode < 200 || response.StatusCode > 599 || !utf8.ValidString(response.Body) {
-		t.Fatalf("status %d, body %q", response.StatusCode, response.Body)
+	if err != nil || response.StatusCode < 200 || response.StatusCode > 599 || !utf8.ValidString(response.Body) {
+		t.Fatalf("%v, %v: API Gateway would answer 502 with a text of its own", response, err)
 	}
 	if h := response.Headers; h["Cache-Control"] != "no-store" || h["X-Content-Type-Options"] != "nosniff" {
 		t.Errorf("headers %v: a proxy or browser may keep the answer, or take it for a page", h)
 	}
-	var p problem
 	if response.StatusCode != http.StatusOK {
 		decode(t, response.Body, &p)
 		if p.Error.Code == "" || p.Error.Message == "" || p.Error.RequestID != "request-1" || response.Headers["Content-Type"] != "application/json" {
@@ -128,15 +137,5 @@ func decode(t *testing.T, text string, into any) {
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(into); err != nil {
 		t.Fatalf("%v in %s", err, text)
-	}
-}
-
-func equalJSON(t *testing.T, what, got, want string) {
-	t.Helper()
-	var g, w any
-	decode(t, got, &g)
-	decode(t, want, &w)
-	if !reflect.DeepEqual(g, w) {
-		t.Errorf("%s:\n got %s\nwant %s", what, got, want)
 	}
 }

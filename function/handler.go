@@ -259,7 +259,7 @@ func (h handler) logFailure(ctx context.Context, err error) {
 		attributes = append(attributes, "network", network.Error())
 	}
 	var withID interface{ ServiceRequestID() string }
-	if errors.As(err, &withID) {
+	if errors.As(err, &withID) && withID.ServiceRequestID() != "" {
 		attributes = append(attributes, "bedrockRequestId", withID.ServiceRequestID())
 	}
 	if e.Status >= 500 {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"unicode"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
@@ -22,7 +23,7 @@ func main() {
 }
 
 func run(env func(string) string) error {
-	models := strings.FieldsFunc(env("MODEL_IDS"), func(r rune) bool { return r == ',' })
+	models := strings.FieldsFunc(env("MODEL_IDS"), func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
 	if len(models) == 0 {
 		return fmt.Errorf("MODEL_IDS: got %q, want the model ids that may be called, separated by commas", env("MODEL_IDS"))
 	}

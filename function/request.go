@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -89,17 +90,32 @@ func describe(err error) string {
 		if e.Field == "" {
 			return "the body is a JSON " + e.Value + want
 		}
-		return fmt.Sprintf("%s: got a JSON %s, want %s", e.Field, jsonType(e.Value), e.Type)
+		return fmt.Sprintf("%s: got a JSON %s, want %s", e.Field, jsonType(e.Value), wanted(e.Type.Kind()))
 	case *json.SyntaxError:
 		return fmt.Sprintf("the body is no JSON, at byte %d%s", e.Offset, want)
 	}
 	if name, found := strings.CutPrefix(err.Error(), "json: unknown field "); found {
 		if len(name) > 64 { // a name is a caller's text as well: enough to recognise it
-			name = name[:64] + "…"
+			name = strings.ToValidUTF8(name[:64], "") + "…"
 		}
 		return name + ": unknown; known are prompt, messages, system, model, maxTokens, temperature, topP and stop"
 	}
 	return "the body is no JSON" + want
+}
+
+// wanted says what a field of this kind takes, in JSON's words.
+func wanted(kind reflect.Kind) string {
+	switch kind {
+	case reflect.Slice:
+		return "array"
+	case reflect.Struct:
+		return "object"
+	case reflect.Int32:
+		return "whole number below 2147483648"
+	case reflect.Float32:
+		return "number from 0 to 1"
+	}
+	return kind.String()
 }
 
 // jsonType keeps "number" of "number 1.5".
@@ -146,6 +162,8 @@ func (g generation) check() error {
 		return badRequest("InvalidTemperature", fmt.Sprintf("temperature: got %v, want 0 to 1", *g.Temperature))
 	case g.TopP != nil && (*g.TopP < 0 || *g.TopP > 1):
 		return badRequest("InvalidTopP", fmt.Sprintf("topP: got %v, want 0 to 1", *g.TopP))
+	case g.System != "" && strings.TrimSpace(g.System) == "":
+		return badRequest("InvalidSystem", "system: got only white space, want text or none")
 	case slices.Contains(g.Stop, ""):
 		return badRequest("InvalidStop", "stop: got an empty text, want none or texts")
 	}
@@ -155,5 +173,5 @@ func (g generation) check() error {
 // isText refuses U+FFFD as well: API Gateway puts it where a body's bytes were not UTF-8, and Go's decoder
 // where half a surrogate pair stood, so what the caller wrote is lost already.
 func isText(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsRune(s, utf8.RuneError)
+	return !strings.ContainsRune(s, utf8.RuneError)
 }

@@ -63,36 +63,42 @@ func TestBadInputIsRefused(t *testing.T) {
 		"a form's content type":   {typed("text/plain"), 415, "UnsupportedMediaType", "Content-Type: application/json"},
 		"another JSON type":       {typed("application/json-" + canary), 415, "UnsupportedMediaType", "Content-Type: application/json"},
 
-		"unknown field":         {with(`"max_tokens":1`), 400, "InvalidBody", "known are prompt, messages, system"},
-		"forged metadata":       {with(`"requestMetadata":{"caller":"` + canary + `"}`), 400, "InvalidBody", "known are prompt"},
-		"unknown field, long":   {post(`{"` + strings.Repeat("x", 64) + canary + `":1}`), 400, "InvalidBody", "xxx…: unknown; known are prompt"},
-		"unknown in a message":  {post(`{"messages":[{"role":"user","content":"` + canary + `","name":"x"}]}`), 400, "InvalidBody", `"name": unknown`},
-		"type of prompt":        {post(`{"prompt":["` + canary + `"]}`), 400, "InvalidBody", "prompt: got a JSON array, want string"},
-		"type of messages":      {post(`{"messages":"` + canary + `"}`), 400, "InvalidBody", "messages: got a JSON string, want "},
-		"type of message":       {post(`{"messages":["` + canary + `"]}`), 400, "InvalidBody", "messages: got a JSON string, want "},
-		"type of content":       {post(`{"messages":[{"role":"user","content":{"text":"` + canary + `"}}]}`), 400, "InvalidBody", "messages.content: got a JSON object, want string"},
-		"type of system":        {with(`"system":5`), 400, "InvalidBody", "system: got a JSON number, want string"},
-		"type of model":         {with(`"model":true`), 400, "InvalidBody", "model: got a JSON bool, want string"},
-		"type of maxTokens":     {with(`"maxTokens":"` + canary + `"`), 400, "InvalidBody", "maxTokens: got a JSON string, want "},
-		"maxTokens 1.5":         {with(`"maxTokens":1.5`), 400, "InvalidBody", "maxTokens: got a JSON number, want "},
-		"maxTokens huge":        {with(`"maxTokens":2147483648`), 400, "InvalidBody", "maxTokens: got a JSON number, want "},
-		"maxTokens 0":           {with(`"maxTokens":0`), 400, "InvalidMaxTokens", "maxTokens: got 0, want 1 or more"},
-		"maxTokens -1":          {with(`"maxTokens":-1`), 400, "InvalidMaxTokens", "maxTokens: got -1, want 1 or more"},
-		"type of temperature":   {with(`"temperature":"` + canary + `"`), 400, "InvalidBody", "temperature: got a JSON string, want "},
-		"temperature too low":   {with(`"temperature":-0.1`), 400, "InvalidTemperature", "temperature: got -0.1, want 0 to 1"},
-		"temperature too high":  {with(`"temperature":1.1`), 400, "InvalidTemperature", "temperature: got 1.1, want 0 to 1"},
-		"temperature huge":      {with(`"temperature":1e40`), 400, "InvalidBody", "temperature: got a JSON number, want "},
-		"topP too low":          {with(`"topP":-0.1`), 400, "InvalidTopP", "topP: got -0.1, want 0 to 1"},
-		"topP too high":         {with(`"topP":1.1`), 400, "InvalidTopP", "topP: got 1.1, want 0 to 1"},
-		"type of stop":          {with(`"stop":"` + canary + `"`), 400, "InvalidBody", "stop: got a JSON string, want "},
-		"empty stop":            {with(`"stop":["` + canary + `",""]`), 400, "InvalidStop", "stop: got an empty text"},
-		"neither":               {post(`{"system":"` + canary + `","prompt":null,"messages":[]}`), 400, "NoPrompt", `send {"prompt":"Hello"} or {"messages"`},
-		"both":                  {with(`"messages":[{"role":"user","content":"x"}]`), 400, "InvalidPrompt", "send one of them"},
-		"blank prompt":          {post(`{"prompt":" \n\u3000","system":"` + canary + `"}`), 400, "EmptyPrompt", "prompt: got only white space, want text"},
-		"blank message":         {post(`{"messages":[{"role":"user","content":"` + canary + `"},{"role":"assistant","content":" "}]}`), 400, "InvalidMessages", "messages[1].content: got only white space"},
-		"bad role":              {post(`{"messages":[{"role":"` + canary + `","content":"x"}]}`), 400, "InvalidMessages", "messages[0].role: want user or assistant"},
-		"model off the list":    {with(`"model":"` + canary + `"`), 400, "ModelNotAdmitted", "GET /models"},
-		"model by a part of it": {with(`"model":"amazon.nova-lite-v1"`), 400, "ModelNotAdmitted", "GET /models"},
+		"unknown field":          {with(`"max_tokens":1`), 400, "InvalidBody", "known are prompt, messages, system"},
+		"forged metadata":        {with(`"requestMetadata":{"caller":"` + canary + `"}`), 400, "InvalidBody", "known are prompt"},
+		"unknown field, long":    {post(`{"` + strings.Repeat("x", 64) + canary + `":1}`), 400, "InvalidBody", "xxx…: unknown; known are prompt"},
+		"unknown in a message":   {post(`{"messages":[{"role":"user","content":"` + canary + `","name":"x"}]}`), 400, "InvalidBody", `"name": unknown`},
+		"type of prompt":         {post(`{"prompt":["` + canary + `"]}`), 400, "InvalidBody", "prompt: got a JSON array, want string"},
+		"type of messages":       {post(`{"messages":"` + canary + `"}`), 400, "InvalidBody", "messages: got a JSON string, want "},
+		"type of message":        {post(`{"messages":["` + canary + `"]}`), 400, "InvalidBody", "messages: got a JSON string, want "},
+		"unknown, cut in a rune": {post(`{"x` + strings.Repeat("富", 40) + `":1}`), 400, "InvalidBody", "富…: unknown"},
+		"blank system":           {post(`{"prompt":"x","system":" "}`), 400, "InvalidSystem", "want text or none"},
+		"want messages":          {post(`{"messages":"x"}`), 400, "InvalidBody", "want array"},
+		"want object":            {post(`{"messages":["x"]}`), 400, "InvalidBody", "want object"},
+		"want whole":             {post(`{"maxTokens":1.5}`), 400, "InvalidBody", "want whole number"},
+		"want num":               {post(`{"topP":1e40}`), 400, "InvalidBody", "want number from 0 to 1"},
+		"type of content":        {post(`{"messages":[{"role":"user","content":{"text":"` + canary + `"}}]}`), 400, "InvalidBody", "messages.content: got a JSON object, want string"},
+		"type of system":         {with(`"system":5`), 400, "InvalidBody", "system: got a JSON number, want string"},
+		"type of model":          {with(`"model":true`), 400, "InvalidBody", "model: got a JSON bool, want string"},
+		"type of maxTokens":      {with(`"maxTokens":"` + canary + `"`), 400, "InvalidBody", "maxTokens: got a JSON string, want "},
+		"maxTokens 1.5":          {with(`"maxTokens":1.5`), 400, "InvalidBody", "maxTokens: got a JSON number, want "},
+		"maxTokens huge":         {with(`"maxTokens":2147483648`), 400, "InvalidBody", "maxTokens: got a JSON number, want "},
+		"maxTokens 0":            {with(`"maxTokens":0`), 400, "InvalidMaxTokens", "maxTokens: got 0, want 1 or more"},
+		"maxTokens -1":           {with(`"maxTokens":-1`), 400, "InvalidMaxTokens", "maxTokens: got -1, want 1 or more"},
+		"type of temperature":    {with(`"temperature":"` + canary + `"`), 400, "InvalidBody", "temperature: got a JSON string, want "},
+		"temperature too low":    {with(`"temperature":-0.1`), 400, "InvalidTemperature", "temperature: got -0.1, want 0 to 1"},
+		"temperature too high":   {with(`"temperature":1.1`), 400, "InvalidTemperature", "temperature: got 1.1, want 0 to 1"},
+		"temperature huge":       {with(`"temperature":1e40`), 400, "InvalidBody", "temperature: got a JSON number, want "},
+		"topP too low":           {with(`"topP":-0.1`), 400, "InvalidTopP", "topP: got -0.1, want 0 to 1"},
+		"topP too high":          {with(`"topP":1.1`), 400, "InvalidTopP", "topP: got 1.1, want 0 to 1"},
+		"type of stop":           {with(`"stop":"` + canary + `"`), 400, "InvalidBody", "stop: got a JSON string, want "},
+		"empty stop":             {with(`"stop":["` + canary + `",""]`), 400, "InvalidStop", "stop: got an empty text"},
+		"neither":                {post(`{"system":"` + canary + `","prompt":null,"messages":[]}`), 400, "NoPrompt", `send {"prompt":"Hello"} or {"messages"`},
+		"both":                   {with(`"messages":[{"role":"user","content":"x"}]`), 400, "InvalidPrompt", "send one of them"},
+		"blank prompt":           {post(`{"prompt":" \n\u3000","system":"` + canary + `"}`), 400, "EmptyPrompt", "prompt: got only white space, want text"},
+		"blank message":          {post(`{"messages":[{"role":"user","content":"` + canary + `"},{"role":"assistant","content":" "}]}`), 400, "InvalidMessages", "messages[1].content: got only white space"},
+		"bad role":               {post(`{"messages":[{"role":"` + canary + `","content":"x"}]}`), 400, "InvalidMessages", "messages[0].role: want user or assistant"},
+		"model off the list":     {with(`"model":"` + canary + `"`), 400, "ModelNotAdmitted", "GET /models"},
+		"model by a part of it":  {with(`"model":"amazon.nova-lite-v1"`), 400, "ModelNotAdmitted", "GET /models"},
 
 		"path: no prompt":      {path(""), 400, "EmptyPrompt", "want text"},
 		"path: blank":          {path("%20%0A%E3%80%80"), 400, "EmptyPrompt", "want text"},
@@ -107,13 +113,19 @@ func TestBadInputIsRefused(t *testing.T) {
 			if response.StatusCode != tt.status || p.Error.Code != tt.code || !strings.Contains(p.Error.Message, tt.hint) {
 				t.Errorf("got %d %s, want %d %s with %q", response.StatusCode, response.Body, tt.status, tt.code, tt.hint)
 			}
-			if strings.Contains(response.Body, "canary") || strings.Contains(response.Body, "富士") {
-				t.Errorf("%s quotes the caller", response.Body)
-			}
 			if len(f.records) != 0 {
 				t.Error("Bedrock was called")
 			}
 		})
+	}
+}
+
+// Lost: the reason, where a field is misspelt; or secrecy, if the log told it as well: a name is a caller's text.
+func TestUnknownFieldIsNamedToItsCallerOnly(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	if _, p := f.ask(t, post(`{"`+canary+`":1}`)); !strings.HasPrefix(p.Error.Message, `"`+canary+`": unknown`) || strings.Contains(f.logged.String(), canary) {
+		t.Errorf("message %s, log %s", p.Error.Message, f.logged)
 	}
 }
 
@@ -124,6 +136,7 @@ func TestGoodInputIsTaken(t *testing.T) {
 		"body of 4 MiB":         post(`{"prompt":"x"}` + strings.Repeat(" ", 4<<20-14)),
 		"body of 4 MiB, base64": encoded(`{"prompt":"x"}` + strings.Repeat(" ", 4<<20-14)),
 		"text of 1 MiB":         post(`{"prompt":"` + strings.Repeat("x", 1<<20-3) + `","system":"富"}`),
+		"the other ends":        post(`{"prompt":"x","maxTokens":1,"temperature":1,"topP":0}`),
 		"bare content type":     typed("Application/JSON"),
 		"any header case":       {HTTPMethod: "POST", Resource: "/generate", Body: `{"prompt":"x"}`, Headers: map[string]string{"A": "b", "CONTENT-TYPE": " application/json ;x"}},
 	} {
@@ -157,7 +170,7 @@ func FuzzHandle(f *testing.F) {
 		r.PathParameters, r.Headers = map[string]string{"prompt": path}, map[string]string{"Content-Type": contentType}
 		r.Body, r.IsBase64Encoded = body, isBase64
 		fixture.logged.Reset()
-		response, _ := fixture.call(t, r)
+		response, _ := fixture.ask(t, r)
 		want := 0
 		if response.StatusCode == 200 && strings.HasPrefix(r.Resource, "/generate") {
 			want = 1
@@ -185,14 +198,13 @@ func FuzzPromptRoundTrip(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for way, parse := range map[string]func() (generation, error){
-			"path":   func() (generation, error) { return parsePathPrompt(url.PathEscape(prompt)) },
-			"body":   func() (generation, error) { return parseBody(string(body), false, "application/json") },
-			"base64": func() (generation, error) { return parseBody(encoded(string(body)).Body, true, "application/json") },
-		} {
-			g, err := parse()
+		fromPath, pathErr := parsePathPrompt(url.PathEscape(prompt))
+		fromBody, bodyErr := parseBody(string(body), false, "application/json")
+		fromBase64, base64Err := parseBody(encoded(string(body)).Body, true, "application/json")
+		for i, g := range []generation{fromPath, fromBody, fromBase64} {
+			err := []error{pathErr, bodyErr, base64Err}[i]
 			if good && (err != nil || *g.Prompt != prompt) || !good && err == nil {
-				t.Errorf("%s: %q gave %v, %v", way, prompt, g.Prompt, err)
+				t.Errorf("way %d: %q gave %v, %v", i, prompt, g.Prompt, err)
 			}
 		}
 	})

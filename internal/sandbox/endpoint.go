@@ -10,6 +10,8 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -22,17 +24,23 @@ type endpoint struct {
 	functions     *functions
 	invocationLog invocationLog
 
-	mu          sync.Mutex
-	deployments map[string]deployment
-	logging     map[string]any // LoggingConfig by function name: moto drops it
+	aws client // itself, where moto's answers are mended
+
+	mu           sync.Mutex
+	deployments  map[string]deployment
+	logging      map[string]any      // LoggingConfig by function name: moto drops it
+	vpcEndpoints map[string][]string // by API id, where they were changed: moto drops changes
 }
 
-func newEndpoint(moto client, bedrock *Bedrock, functions *functions, log invocationLog) (*endpoint, error) {
+func newEndpoint(moto, aws client, bedrock *Bedrock, functions *functions, log invocationLog) (*endpoint, error) {
 	target, err := url.Parse(moto.url)
 	if err != nil {
 		return nil, err
 	}
-	e := &endpoint{moto: moto, bedrock: bedrock, functions: functions, invocationLog: log, deployments: map[string]deployment{}, logging: map[string]any{}}
+	e := &endpoint{
+		moto: moto, aws: aws, bedrock: bedrock, functions: functions, invocationLog: log,
+		deployments: map[string]deployment{}, logging: map[string]any{}, vpcEndpoints: map[string][]string{},
+	}
 	e.proxy = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
@@ -51,7 +59,7 @@ var (
 	putLogging   = regexp.MustCompile(`^/logging/modelinvocations/?$`)
 	functionPath = regexp.MustCompile(`^/2015-03-31/functions/?([^/]*)(/code|/configuration)?$`)
 	deployments  = regexp.MustCompile(`^/restapis/([^/]+)/deployments/?$`)
-	restAPIs     = regexp.MustCompile(`^/restapis(/[^/]+)?/?$`)
+	restAPIs     = regexp.MustCompile(`^/restapis/?([^/]*)/?$`)
 )
 
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -73,6 +81,16 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	case (r.Method == http.MethodPost || r.Method == http.MethodPut) && functionPath.MatchString(path):
 		if err := e.keepFunction(r, functionPath.FindStringSubmatch(path)[1]); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+	case r.Method == http.MethodPatch && restAPIs.MatchString(path):
+		if err := e.keepVpcEndpoints(r, restAPIs.FindStringSubmatch(path)[1]); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+	case r.Method == http.MethodPatch && path == "/account":
+		if err := completePatch(r); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
@@ -99,6 +117,69 @@ func peek(r *http.Request) ([]byte, error) {
 	body, err := io.ReadAll(r.Body)
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	return body, err
+}
+
+func replace(r *http.Request, body []byte) {
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	r.Header.Set("Content-Length", strconv.Itoa(len(body)))
+}
+
+// patch is the body of API Gateway's PATCH calls.
+type patch struct {
+	Operations []patchOperation `json:"patchOperations"`
+}
+
+type patchOperation struct {
+	Op    string  `json:"op"`
+	Path  string  `json:"path"`
+	Value *string `json:"value"`
+}
+
+// completePatch gives every operation a value, without which moto fails to take the account's role back.
+func completePatch(r *http.Request) error {
+	body, err := peek(r)
+	if err != nil {
+		return err
+	}
+	var p patch
+	if err := json.Unmarshal(body, &p); err != nil {
+		return err
+	}
+	if body, err = json.Marshal(p); err != nil {
+		return err
+	}
+	replace(r, body)
+	return nil
+}
+
+// keepVpcEndpoints remembers changes of a private API's endpoints.
+func (e *endpoint) keepVpcEndpoints(r *http.Request, apiID string) error {
+	body, err := peek(r)
+	if err != nil {
+		return err
+	}
+	var p patch
+	if err := json.Unmarshal(body, &p); err != nil {
+		return err
+	}
+	api, err := e.aws.restAPI(r.Context(), apiID)
+	if err != nil {
+		return err
+	}
+	ids := api.EndpointConfiguration.VpcEndpointIDs
+	for _, op := range p.Operations {
+		if op.Path != "/endpointConfiguration/vpcEndpointIds" || op.Value == nil {
+			continue
+		}
+		ids = slices.DeleteFunc(ids, func(id string) bool { return id == *op.Value })
+		if op.Op == "add" {
+			ids = append(ids, *op.Value)
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.vpcEndpoints[apiID] = ids
+	return nil
 }
 
 func (e *endpoint) checkLogging(r *http.Request) error {
@@ -189,7 +270,12 @@ func (e *endpoint) mend(response *http.Response) error {
 	case functionPath.MatchString(path):
 		return rewrite(response, func(body []byte) ([]byte, error) { return e.mendFunction(context.WithoutCancel(r.Context()), body) })
 	case restAPIs.MatchString(path):
-		return rewrite(response, escapePolicy)
+		return rewrite(response, e.mendAPI)
+	case serviceOf(r) == "ec2":
+		return rewrite(response, func(body []byte) ([]byte, error) {
+			// An empty one reads as a public address.
+			return bytes.ReplaceAll(body, []byte("<association/>"), nil), nil
+		})
 	}
 	return nil
 }
@@ -205,25 +291,31 @@ func rewrite(response *http.Response, change func([]byte) ([]byte, error)) error
 	}
 	response.Body = io.NopCloser(bytes.NewReader(body))
 	response.ContentLength = int64(len(body))
-	response.Header.Set("Content-Length", fmt.Sprint(len(body)))
+	response.Header.Set("Content-Length", strconv.Itoa(len(body)))
 	return nil
 }
 
-// escapePolicy escapes an API's policy once more, as API Gateway answers with it and its clients expect.
-func escapePolicy(body []byte) ([]byte, error) {
+// mendAPI escapes an API's policy once more, as API Gateway answers with it and its clients expect, and puts changes
+// of its endpoints in.
+func (e *endpoint) mendAPI(body []byte) ([]byte, error) {
 	var api map[string]any
-	if err := json.Unmarshal(body, &api); err != nil {
+	if json.Unmarshal(body, &api) != nil {
 		return body, nil // DELETE answers with nothing
 	}
-	policy, ok := api["policy"].(string)
-	if !ok {
-		return body, nil
+	if policy, ok := api["policy"].(string); ok {
+		quoted, err := json.Marshal(policy)
+		if err != nil {
+			return nil, err
+		}
+		api["policy"] = string(quoted[1 : len(quoted)-1])
 	}
-	quoted, err := json.Marshal(policy)
-	if err != nil {
-		return nil, err
+	id, _ := api["id"].(string)
+	e.mu.Lock()
+	ids, changed := e.vpcEndpoints[id]
+	e.mu.Unlock()
+	if config, ok := api["endpointConfiguration"].(map[string]any); ok && changed {
+		config["vpcEndpointIds"] = ids
 	}
-	api["policy"] = string(quoted[1 : len(quoted)-1])
 	return json.Marshal(api)
 }
 
@@ -233,7 +325,7 @@ func (e *endpoint) keepDeployment(ctx context.Context, apiID string, answer []by
 	if err := json.Unmarshal(answer, &made); err != nil {
 		return err
 	}
-	snapshot, err := e.moto.deployment(ctx, apiID)
+	snapshot, err := e.aws.deployment(ctx, apiID)
 	if err != nil {
 		return err
 	}

@@ -37,21 +37,35 @@ type apiResource struct {
 	} `json:"resourceMethods"`
 }
 
+// restAPI is an API as API Gateway describes it.
+type restAPI struct {
+	Policy                string `json:"policy"` // escaped once more than JSON is
+	EndpointConfiguration struct {
+		VpcEndpointIDs []string `json:"vpcEndpointIds"`
+	} `json:"endpointConfiguration"`
+}
+
+func (c client) restAPI(ctx context.Context, id string) (restAPI, error) {
+	var api restAPI
+	err := c.get(ctx, "apigateway", "/restapis/"+id, &api)
+	return api, err
+}
+
 func (c client) deployment(ctx context.Context, apiID string) (deployment, error) {
-	var api struct {
-		Policy                string `json:"policy"`
-		EndpointConfiguration struct {
-			VpcEndpointIds []string `json:"vpcEndpointIds"`
-		} `json:"endpointConfiguration"`
-	}
-	if err := c.get(ctx, "apigateway", "/restapis/"+apiID, &api); err != nil {
+	api, err := c.restAPI(ctx, apiID)
+	if err != nil {
 		return deployment{}, err
+	}
+	d := deployment{endpoints: api.EndpointConfiguration.VpcEndpointIDs}
+	if err := json.Unmarshal([]byte(`"`+api.Policy+`"`), &d.policy); err != nil {
+		return deployment{}, fmt.Errorf("policy of API %s: %w", apiID, err)
 	}
 	var resources struct {
 		Item []apiResource `json:"item"`
 	}
-	err := c.get(ctx, "apigateway", "/restapis/"+apiID+"/resources?embed=methods&limit=500", &resources)
-	return deployment{api.Policy, api.EndpointConfiguration.VpcEndpointIds, resources.Item}, err
+	err = c.get(ctx, "apigateway", "/restapis/"+apiID+"/resources?embed=methods&limit=500", &resources)
+	d.routes = resources.Item
+	return d, err
 }
 
 // frontDoor stands where API Gateway's private endpoints stand. A plain address is a client inside the VPC that

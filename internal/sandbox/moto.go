@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -191,6 +192,7 @@ type vpcEndpoint struct {
 	VpcID       string `xml:"vpcId"`
 	ServiceName string `xml:"serviceName"`
 	PrivateDNS  string `xml:"privateDnsEnabled"`
+	State       string `xml:"state"`
 }
 
 func (c client) vpcEndpoints(ctx context.Context) ([]vpcEndpoint, error) {
@@ -198,7 +200,8 @@ func (c client) vpcEndpoints(ctx context.Context) ([]vpcEndpoint, error) {
 		Endpoints []vpcEndpoint `xml:"vpcEndpointSet>item"`
 	}
 	err := c.query(ctx, "ec2", "2016-11-15", "DescribeVpcEndpoints", nil, &out)
-	return out.Endpoints, err
+	// moto lists deleted ones for ever
+	return slices.DeleteFunc(out.Endpoints, func(e vpcEndpoint) bool { return e.State != "available" }), err
 }
 
 func (c client) vpcOfSubnet(ctx context.Context, subnetID string) (string, error) {

@@ -63,13 +63,14 @@ func (s *Sandbox) serveAWS(ctx context.Context) (err error) {
 	if s.functions, err = newFunctions(s.moto, s.account, filepath.Join(s.options.Folder, "functions"), s.options.Report); err != nil {
 		return err
 	}
-	s.functions.aws = client{url: s.AWSEndpointURL, region: s.moto.region}
+	aws := client{url: s.AWSEndpointURL, region: s.moto.region}
+	s.functions.aws = aws
 	buckets := &bucketPolicies{moto: s.moto, by: map[string]string{}}
 	log := invocationLog{moto: s.moto, account: s.account, buckets: buckets, failed: func(err error) {
 		s.options.Report(fmt.Errorf("invocation log: %w", err))
 	}}
 	bedrock := &Bedrock{Region: s.moto.region, Account: s.account, Authorize: s.authorize, Deliver: log.deliver}
-	if s.endpoint, err = newEndpoint(s.moto, bedrock, s.functions, log); err != nil {
+	if s.endpoint, err = newEndpoint(s.moto, aws, bedrock, s.functions, log); err != nil {
 		return err
 	}
 	s.serve(s.options.AWS, s.endpoint)

@@ -1,0 +1,557 @@
+//go:build e2e
+
+package sandbox
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// canary is in every prompt: where it turns up, prompts turn up.
+const canary = "カナリア canary"
+
+// TestEndToEnd is what a user does, in order: start, call, read the records, change, start a second stack, take
+// everything down, start again. It runs the real pulumi, the real AWS provider and the deployed function's own executable.
+func TestEndToEnd(t *testing.T) {
+	root := checkout(t)
+	program := filepath.Join(root, "sandbox")
+	command(t, root, nil, "go", "build", "-o", program, "./cmd/sandbox")
+	s := start(t, root, program)
+
+	t.Run("a client in the VPC is answered", s.answers)
+	t.Run("nobody else gets in", s.refusesOthers)
+	t.Run("bad requests are refused and not recorded", s.refusesBadRequests)
+	t.Run("every call has its record", s.recordsCalls)
+	t.Run("prompts are in the invocation log only", s.keepsPromptsToItself)
+	t.Run("a preview shows no change", func(t *testing.T) { s.pulumi(t, "local", "preview", "--expect-no-changes") })
+	t.Run("a changed setting updates in place", s.updatesInPlace)
+	t.Run("a changed policy is in force", s.redeploys)
+	t.Run("a refresh finds no drift", func(t *testing.T) { s.pulumi(t, "local", "refresh", "--yes", "--expect-no-changes") })
+	t.Run("a second stack leaves logging alone", s.secondStack)
+	t.Run("destroy leaves nothing", s.destroys)
+	s.stop(t)
+
+	t.Run("a second start works", func(t *testing.T) {
+		again := start(t, root, program)
+		if status, _, body := again.call(t, http.MethodPost, "/generate/Hello", "", "", ""); status != 200 {
+			t.Errorf("status %d: %s", status, body)
+		}
+		again.stop(t)
+	})
+}
+
+// checkout copies the working tree into a folder of its own, so that a developer's own sandbox is not disturbed.
+func checkout(t *testing.T) string {
+	files := command(t, "../..", nil, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+	root := t.TempDir()
+	for _, file := range strings.Split(strings.Trim(files, "\x00"), "\x00") {
+		content, err := os.ReadFile(filepath.Join("../..", file))
+		if errors.Is(err, os.ErrNotExist) {
+			continue // deleted, not yet committed
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		target := filepath.Join(root, file)
+		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(target, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+func command(t *testing.T, dir string, env []string, name string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s%s", name, strings.Join(args, " "), err, out, stderr.String())
+	}
+	return string(out)
+}
+
+// running is a sandbox that is ready.
+type running struct {
+	root string
+	cmd  *exec.Cmd
+	env  []string
+	aws  client
+
+	InvokeURL      string
+	AWSEndpointURL string
+	Region         string
+	StackOutputs   map[string]string
+
+	answered []string // API request ids of the calls that were answered by a model
+}
+
+func start(t *testing.T, root, program string) *running {
+	t.Helper()
+	s := &running{root: root, cmd: exec.Command(program, "--port", "0", "--aws-port", "0")}
+	s.cmd.Dir = root
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // to find out what outlives it
+	s.cmd.Stderr = os.Stderr
+	output, err := s.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) })
+	var seen strings.Builder
+	lines := bufio.NewScanner(output)
+	for lines.Scan() && !strings.HasSuffix(lines.Text(), "] ready") {
+		seen.WriteString(lines.Text() + "\n")
+	}
+	go io.Copy(os.Stderr, output)
+	content, err := os.ReadFile(filepath.Join(root, ".local", "outputs.json"))
+	if err != nil {
+		t.Fatalf("the sandbox is not ready: %v\n%s", err, seen.String())
+	}
+	if err := json.Unmarshal(content, s); err != nil {
+		t.Fatal(err)
+	}
+	exports, err := os.ReadFile(filepath.Join(root, ".local", "env"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^export (\w+)='(.*)'$`).FindAllStringSubmatch(string(exports), -1) {
+		s.env = append(s.env, m[1]+"="+m[2])
+	}
+	s.aws = client{url: s.AWSEndpointURL, region: s.Region}
+	return s
+}
+
+// stop is Ctrl-C.
+func (s *running) stop(t *testing.T) {
+	t.Helper()
+	s.cmd.Process.Signal(syscall.SIGINT)
+	if err := s.cmd.Wait(); err != nil {
+		t.Errorf("after Ctrl-C: %v", err)
+	}
+	if err := syscall.Kill(-s.cmd.Process.Pid, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("processes that it started are still there: %v", err)
+	}
+}
+
+func (s *running) pulumi(t *testing.T, stack string, args ...string) string {
+	t.Helper()
+	args = append(args, "--stack", stack, "--config-file", ".local/Pulumi."+stack+".yaml", "--non-interactive")
+	return command(t, s.root, s.env, "pulumi", args...)
+}
+
+// call calls the API; host names an endpoint, empty means the VPC's own.
+func (s *running) call(t *testing.T, method, path, host, contentType, body string) (int, http.Header, string) {
+	t.Helper()
+	r, err := http.NewRequest(method, s.InvokeURL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if host != "" {
+		r.Host = host
+	}
+	if contentType != "" {
+		r.Header.Set("Content-Type", contentType)
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, response.Header, string(answer)
+}
+
+func (s *running) answers(t *testing.T) {
+	for _, prompt := range []string{"Hello " + canary, canary + "、こんにちは 世界/a b?c=100%&d=1+1#e"} {
+		status, header, body := s.call(t, http.MethodPost, "/generate/"+url.PathEscape(prompt), "", "", "")
+		if status != 200 || body != "You said: "+prompt {
+			t.Errorf("%q: status %d, body %q", prompt, status, body)
+		}
+		s.answered = append(s.answered, header.Get("X-Amzn-Requestid"))
+	}
+	large := canary + strings.Repeat("x", 150<<10)
+	for _, prompt := range []string{canary, large} {
+		body, _ := json.Marshal(map[string]any{"prompt": prompt, "maxTokens": 100, "temperature": 0.5})
+		status, header, answer := s.call(t, http.MethodPost, "/generate", "", "application/json", string(body))
+		if status != 200 || !strings.Contains(answer, prompt) || !strings.Contains(answer, `"stopReason"`) {
+			t.Errorf("status %d, body %.300q", status, answer)
+		}
+		s.answered = append(s.answered, header.Get("X-Amzn-Requestid"))
+	}
+	for path, want := range map[string]string{"/health": `{"status":"ok"}`, "/models": "anthropic.claude-haiku-4-5-20251001-v1:0"} {
+		if status, _, body := s.call(t, http.MethodGet, path, "", "", ""); status != 200 || !strings.Contains(body, want) {
+			t.Errorf("%s: status %d, body %s", path, status, body)
+		}
+	}
+	// The endpoint's own names, as AWS spells them and as curl resolves them.
+	api, endpoint := s.StackOutputs["apiId"], s.StackOutputs["executeApiEndpointId"]
+	for _, host := range []string{
+		api + "-" + endpoint + ".execute-api." + s.Region + ".amazonaws.com", api + ".execute-api." + s.Region + ".amazonaws.com",
+		api + "-" + endpoint + ".execute-api.localhost",
+	} {
+		if status, _, body := s.call(t, http.MethodGet, "/health", host, "", ""); status != 200 {
+			t.Errorf("%s: status %d, body %s", host, status, body)
+		}
+	}
+}
+
+func (s *running) refusesOthers(t *testing.T) {
+	api, endpoint := s.StackOutputs["apiId"], s.StackOutputs["executeApiEndpointId"]
+	for _, host := range []string{
+		api + "-vpce-0000000000000dead.execute-api." + s.Region + ".amazonaws.com",
+		api + "-vpce-0000000000000dead.execute-api.localhost",
+		"zzzzzzzzzz-" + endpoint + ".execute-api." + s.Region + ".amazonaws.com",
+		api + "-" + endpoint + ".execute-api.us-east-1.amazonaws.com",
+		"example.com",
+	} {
+		if status, _, body := s.call(t, http.MethodPost, "/generate/"+url.PathEscape(canary), host, "", ""); status != 403 {
+			t.Errorf("%s: status %d, want 403: %s", host, status, body)
+		}
+	}
+}
+
+func (s *running) refusesBadRequests(t *testing.T) {
+	for name, c := range map[string]struct {
+		body string
+		want int
+	}{
+		"empty": {"", 400}, "no JSON": {canary, 400}, "no object": {`["` + canary + `"]`, 400}, "wrong type": {`{"prompt":7}`, 400},
+		"not UTF-8": {"{\"prompt\":\"\xff\"}", 400}, "too large": {`{"prompt":"` + strings.Repeat("x", 2<<20) + `"}`, 413},
+		"unknown field": {`{"prompt":"x","` + canary + `":1}`, 400}, "model off the list": {`{"prompt":"x","model":"amazon.nova-pro-v1:0"}`, 400},
+	} {
+		status, _, body := s.call(t, http.MethodPost, "/generate", "", "application/json", c.body)
+		var answer struct {
+			Error struct{ Code, Message, RequestID string }
+		}
+		if err := json.Unmarshal([]byte(body), &answer); err != nil || status != c.want || answer.Error.Code == "" || answer.Error.Message == "" {
+			t.Errorf("%s: status %d, want %d and a JSON error: %s", name, status, c.want, body)
+		}
+	}
+}
+
+// objects lists the keys of a bucket.
+func (s *running) objects(t *testing.T, bucket string) []string {
+	t.Helper()
+	answer, err := s.aws.do(context.Background(), "s3", http.MethodGet, "/"+bucket+"?list-type=2", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list struct {
+		Keys []string `xml:"Contents>Key"`
+	}
+	if err := xml.Unmarshal(answer, &list); err != nil {
+		t.Fatal(err)
+	}
+	return list.Keys
+}
+
+func (s *running) gunzip(t *testing.T, bucket, key string) []byte {
+	t.Helper()
+	answer, err := s.aws.do(context.Background(), "s3", http.MethodGet, "/"+bucket+"/"+key, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := gzip.NewReader(bytes.NewReader(answer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+// events reads a log group.
+func (s *running) events(t *testing.T, group string) []string {
+	t.Helper()
+	body, _ := json.Marshal(map[string]any{"logGroupName": group})
+	answer, err := s.aws.do(context.Background(), "logs", http.MethodPost, "/", map[string]string{
+		"X-Amz-Target": "Logs_20140328.FilterLogEvents", "Content-Type": "application/x-amz-json-1.1",
+	}, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out struct{ Events []struct{ Message string } }
+	if err := json.Unmarshal(answer, &out); err != nil {
+		t.Fatal(err)
+	}
+	var messages []string
+	for _, event := range out.Events {
+		messages = append(messages, event.Message)
+	}
+	return messages
+}
+
+func (s *running) recordsCalls(t *testing.T) {
+	bucket := s.StackOutputs["logBucketName"]
+	hour := `AWSLogs/123456789012/BedrockModelInvocationLogs/ap-northeast-1/\d{4}/\d{2}/\d{2}/\d{2}/`
+	record := regexp.MustCompile(`^bedrock/` + hour + `\d{8}T\d{9}Z_[0-9a-f]{16}\.json\.gz$`)
+	large := regexp.MustCompile(`^bedrock(-large-data)?/` + hour + `data/[0-9a-f-]{36}_(input|output)\.json\.gz$`)
+	var ids, largeKeys, checks []string
+	for _, key := range s.objects(t, bucket) {
+		switch {
+		case strings.HasSuffix(key, "/AWSLogs/123456789012/BedrockModelInvocationLogs/amazon-bedrock-logs-permission-check"):
+			checks = append(checks, key)
+		case large.MatchString(key):
+			largeKeys = append(largeKeys, key)
+			if !bytes.Contains(s.gunzip(t, bucket, key), []byte(canary)) {
+				t.Errorf("%s does not hold the large body", key)
+			}
+		case record.MatchString(key):
+			var r Record
+			if err := json.Unmarshal(s.gunzip(t, bucket, key), &r); err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, r.RequestMetadata["apiRequestId"])
+			if !strings.Contains(r.Identity.ARN, "assumed-role/bedrock-app-local-function") || r.Operation != "Converse" || r.Input.TokenCount == 0 {
+				t.Errorf("record %+v", r)
+			}
+			if r.RequestMetadata["sourceVpce"] != s.StackOutputs["executeApiEndpointId"] || r.RequestMetadata["sourceIp"] != "127.0.0.1" {
+				t.Errorf("metadata %v", r.RequestMetadata)
+			}
+			if inline := bytes.Contains(r.Input.BodyJSON, []byte(canary)); inline == (r.Input.BodyS3Path != "") {
+				t.Errorf("record %s holds its input both in itself and apart, or nowhere", r.RequestID)
+			}
+		default:
+			t.Errorf("a key that AWS would not write: %s", key)
+		}
+	}
+	slices.Sort(ids)
+	want := slices.Sorted(slices.Values(s.answered))
+	if !slices.Equal(ids, want) {
+		t.Errorf("in S3: calls %v, want exactly those answered, %v", ids, want)
+	}
+	if len(largeKeys) != 4 { // input and output, for each destination
+		t.Errorf("large bodies: %v, want 4", largeKeys)
+	}
+	if len(checks) != 2 {
+		t.Errorf("permission checks: %v, want one in each prefix", checks)
+	}
+
+	ids = nil
+	for _, line := range s.events(t, s.StackOutputs["logGroupName"]) {
+		if line == "Permissions are correctly set for Amazon Bedrock logs." {
+			continue
+		}
+		var r Record
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, r.RequestMetadata["apiRequestId"])
+	}
+	slices.Sort(ids)
+	if !slices.Equal(ids, want) {
+		t.Errorf("in CloudWatch Logs: calls %v, want exactly those answered, %v", ids, want)
+	}
+}
+
+func (s *running) keepsPromptsToItself(t *testing.T) {
+	for _, group := range []string{"/aws/lambda/bedrock-app-local-function", s.StackOutputs["accessLogGroupName"]} {
+		lines := s.events(t, group)
+		if len(lines) < len(s.answered) {
+			t.Errorf("%s has %d lines, want one for each call", group, len(lines))
+		}
+		for _, line := range lines {
+			for _, leak := range []string{"canary", url.PathEscape("カナリア"), "カナリア", "You said"} {
+				if strings.Contains(line, leak) {
+					t.Errorf("%s holds a prompt: %s", group, line)
+				}
+			}
+		}
+	}
+	state, err := exec.Command("grep", "-rl", "canary", filepath.Join(s.root, ".local", "state")).Output()
+	if len(state) > 0 {
+		t.Errorf("Pulumi's state holds a prompt: %s %v", state, err)
+	}
+}
+
+func (s *running) set(t *testing.T, stack, name, value string) {
+	t.Helper()
+	s.pulumi(t, stack, "config", "set", name, value)
+}
+
+func (s *running) updatesInPlace(t *testing.T) {
+	s.set(t, "local", "logRetentionDays", "30")
+	s.set(t, "local", "throttlingRateLimit", "5")
+	up := s.pulumi(t, "local", "up", "--yes", "--skip-preview")
+	if !strings.Contains(up, "updated") || strings.Contains(up, "replaced") || strings.Contains(up, "created") || strings.Contains(up, "deleted") {
+		t.Errorf("want updates only:\n%s", up)
+	}
+	s.pulumi(t, "local", "preview", "--expect-no-changes")
+}
+
+// redeploys moves the VPC, and with it the endpoint that the API's policy names. API Gateway would go on with the old
+// policy until the next deployment.
+func (s *running) redeploys(t *testing.T) {
+	api, old := s.StackOutputs["apiId"], s.StackOutputs["executeApiEndpointId"]
+	s.set(t, "local", "vpcCidr", "10.1.0.0/16")
+	s.pulumi(t, "local", "up", "--yes", "--skip-preview")
+	s.StackOutputs = map[string]string{}
+	if err := json.Unmarshal([]byte(command(t, s.root, s.env, "pulumi", "stack", "output", "--json", "--stack", "local")), &s.StackOutputs); err != nil {
+		t.Fatal(err)
+	}
+	endpoint := s.StackOutputs["executeApiEndpointId"]
+	if s.StackOutputs["apiId"] != api || endpoint == old {
+		t.Fatalf("want the same API, %s, behind another endpoint than %s: %v", api, old, s.StackOutputs)
+	}
+	for host, want := range map[string]int{
+		api + "-" + endpoint + ".execute-api.localhost": 200, api + "-" + old + ".execute-api.localhost": 403,
+	} {
+		if status, _, body := s.call(t, http.MethodPost, "/generate/Hello", host, "", ""); status != want {
+			t.Errorf("%s: status %d, want %d: %s", host, status, want, body)
+		}
+	}
+}
+
+func (s *running) loggingBucket(t *testing.T) string {
+	t.Helper()
+	var out struct{ LoggingConfig *loggingConfig }
+	if err := s.aws.get(context.Background(), "bedrock", "/logging/modelinvocations", &out); err != nil {
+		t.Fatal(err)
+	}
+	if out.LoggingConfig == nil || out.LoggingConfig.S3Config == nil {
+		return ""
+	}
+	return out.LoggingConfig.S3Config.BucketName
+}
+
+func (s *running) secondStack(t *testing.T) {
+	first := s.loggingBucket(t)
+	content, err := os.ReadFile(filepath.Join(s.root, ".local", "Pulumi.local.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, _, _ := strings.Cut(string(content), "encryptionsalt")
+	config += "  private-bedrock:manageInvocationLogging: false\n  private-bedrock:manageApiGatewayAccount: false\n  private-bedrock:ssmClient: true\n"
+	if err := os.WriteFile(filepath.Join(s.root, ".local", "Pulumi.second.yaml"), []byte(config), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	command(t, filepath.Join(s.root, ".local"), s.env, "pulumi", "stack", "init", "second")
+	s.pulumi(t, "second", "up", "--yes", "--skip-preview")
+	var outputs map[string]string
+	if err := json.Unmarshal([]byte(command(t, s.root, s.env, "pulumi", "stack", "output", "--json", "--stack", "second")), &outputs); err != nil {
+		t.Fatal(err)
+	}
+	before := len(s.objects(t, first))
+	host := outputs["apiId"] + "-" + outputs["executeApiEndpointId"] + ".execute-api.localhost"
+	if status, _, body := s.call(t, http.MethodPost, "/generate/Hello", host, "", ""); status != 200 {
+		t.Errorf("the second API: status %d: %s", status, body)
+	}
+	if after := len(s.objects(t, first)); after != before+1 {
+		t.Errorf("the first stack's bucket has %d objects, want the second's call as one more than %d", after, before)
+	}
+	// One stack's endpoint is nobody's key to the other's API.
+	crossed := outputs["apiId"] + "-" + s.StackOutputs["executeApiEndpointId"] + ".execute-api.localhost"
+	if status, _, body := s.call(t, http.MethodPost, "/generate/Hello", crossed, "", ""); status != 403 {
+		t.Errorf("through the first stack's endpoint: status %d, want 403: %s", status, body)
+	}
+	s.pulumi(t, "second", "preview", "--expect-no-changes")
+	s.pulumi(t, "second", "destroy", "--yes", "--skip-preview")
+	if now := s.loggingBucket(t); now != first {
+		t.Errorf("logging goes to %q, want %q as before the second stack", now, first)
+	}
+}
+
+func (s *running) destroys(t *testing.T) {
+	s.pulumi(t, "local", "destroy", "--yes", "--skip-preview")
+	ctx := context.Background()
+	if bucket := s.loggingBucket(t); bucket != "" {
+		t.Errorf("logging still goes to %s", bucket)
+	}
+	for _, c := range []struct{ service, version, action string }{
+		{"ec2", "2016-11-15", "DescribeVpcs"}, {"ec2", "2016-11-15", "DescribeSubnets"},
+		{"ec2", "2016-11-15", "DescribeSecurityGroups"},
+		{"ec2", "2016-11-15", "DescribeFlowLogs"}, {"ec2", "2016-11-15", "DescribeRouteTables"},
+		{"iam", iamVersion, "ListRoles"},
+		{"iam", iamVersion, "ListInstanceProfiles"},
+	} {
+		answer, err := s.aws.do(ctx, c.service, http.MethodPost, "/", map[string]string{"Content-Type": "application/x-www-form-urlencoded"},
+			[]byte("Action="+c.action+"&Version="+c.version))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(answer, []byte("bedrock-app")) {
+			t.Errorf("%s still lists the stack's:\n%s", c.action, answer)
+		}
+	}
+	endpoints, err := s.aws.vpcEndpoints(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range endpoints {
+		t.Errorf("endpoint %s is still there", e.ID)
+	}
+	for service, path := range map[string]string{"s3": "/", "lambda": "/2015-03-31/functions/", "apigateway": "/restapis", "logs": ""} {
+		var answer []byte
+		if service == "logs" {
+			answer, err = s.aws.do(ctx, service, http.MethodPost, "/", map[string]string{"X-Amz-Target": "Logs_20140328.DescribeLogGroups", "Content-Type": "application/x-amz-json-1.1"}, []byte("{}"))
+		} else {
+			answer, err = s.aws.do(ctx, service, http.MethodGet, path, nil, nil)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(answer, []byte("bedrock-app")) {
+			t.Errorf("%s still lists the stack's: %s", service, answer)
+		}
+	}
+	var account struct{ CloudwatchRoleArn string }
+	if err := s.aws.get(ctx, "apigateway", "/account", &account); err != nil || account.CloudwatchRoleArn != "" {
+		t.Errorf("API Gateway's account still names role %q, %v", account.CloudwatchRoleArn, err)
+	}
+	for _, instance := range s.instances(t) {
+		t.Errorf("instance %s", instance)
+	}
+}
+
+// instances lists those that are not terminated.
+func (s *running) instances(t *testing.T) (ids []string) {
+	t.Helper()
+	var out struct {
+		Instances []struct {
+			ID    string `xml:"instanceId"`
+			State string `xml:"instanceState>name"`
+		} `xml:"reservationSet>item>instancesSet>item"`
+	}
+	if err := s.aws.query(context.Background(), "ec2", "2016-11-15", "DescribeInstances", nil, &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range out.Instances {
+		if i.State != "terminated" {
+			ids = append(ids, fmt.Sprint(i.ID, " ", i.State))
+		}
+	}
+	return ids
+}
