@@ -119,7 +119,7 @@ func NewPrivateApi(ctx *pulumi.Context, name string, args *PrivateApiArgs, opts 
 		return apiPolicy(to.partition, to.region, to.account, ids)
 	}).(pulumi.StringOutput)
 	api, err := apigateway.NewRestApi(ctx, name, &apigateway.RestApiArgs{
-		Body: body, FailOnWarnings: pulumi.Bool(true), Tags: a.Tags,
+		Body: body, Tags: a.Tags,
 		// Overwriting a private API may delete its endpoints' DNS records.
 		PutRestApiMode: pulumi.String("merge"),
 		// On the API itself: a policy in a resource of its own is lost when the body changes.

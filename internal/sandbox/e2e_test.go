@@ -380,8 +380,10 @@ func (s *running) recordsCalls(t *testing.T) {
 func (s *running) keepsPromptsToItself(t *testing.T) {
 	for _, group := range []string{"/aws/lambda/bedrock-app-local-function", s.StackOutputs["accessLogGroupName"]} {
 		lines := s.events(t, group)
-		if len(lines) < len(s.answered) {
-			t.Errorf("%s has %d lines, want one for each call", group, len(lines))
+		for end := time.Now().Add(30 * time.Second); len(lines) < len(s.answered); lines = s.events(t, group) { // it is written beside the answer
+			if time.Now().After(end) {
+				t.Fatalf("%s has %d lines, want one for each call", group, len(lines))
+			}
 		}
 		for _, line := range lines {
 			for _, leak := range []string{"canary", url.PathEscape("カナリア"), "カナリア", "You said"} {

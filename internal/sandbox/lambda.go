@@ -56,6 +56,8 @@ type functions struct {
 	report   func(error)
 	folder   string
 
+	logs sync.WaitGroup // of functions that still print
+
 	mu        sync.Mutex
 	zips      map[string][]byte // by CodeSha256: moto does not give them back
 	pools     map[string]*pool  // by function name
@@ -128,6 +130,7 @@ func (f *functions) close() {
 		i.cmd.Process.Kill()
 		<-i.exited
 	}
+	f.logs.Wait()
 }
 
 var errTimedOut = errors.New("the function timed out")
@@ -278,7 +281,7 @@ func (f *functions) start(ctx context.Context, config functionConfig) (*instance
 		f.mu.Unlock()
 		return nil, fmt.Errorf("function %s, was it built for this machine's architecture? %w", config.Name, err)
 	}
-	go f.keepLog(r, config.LoggingConfig.LogGroup, logStream, output)
+	f.logs.Go(func() { f.keepLog(r, config.LoggingConfig.LogGroup, logStream, output) })
 	go func() { i.cmd.Wait(); input.Close(); close(i.exited) }()
 	return i, nil
 }
