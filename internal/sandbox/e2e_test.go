@@ -46,7 +46,9 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("a changed policy is in force", s.redeploys)
 	t.Run("a refresh finds no drift", func(t *testing.T) { s.pulumi(t, "local", "refresh", "--yes", "--expect-no-changes") })
 	t.Run("a second stack leaves logging alone", s.secondStack)
+	t.Run("the README's commands for this machine work", s.readmeLocal)
 	t.Run("destroy leaves nothing", s.destroys)
+	t.Run("the README's commands for AWS work, and the log is kept", s.readmeAWS)
 	s.stop(t)
 
 	t.Run("a second start works", func(t *testing.T) {
@@ -556,4 +558,73 @@ func (s *running) instances(t *testing.T) (ids []string) {
 		}
 	}
 	return ids
+}
+
+// readme answers with the README's commands that begin as one of the given, in order. Every command must be known here.
+func readme(t *testing.T, beginnings ...string) (commands []string) {
+	t.Helper()
+	content, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(content), -1) {
+		for _, line := range strings.Split(strings.TrimSpace(block[1]), "\n") {
+			if strings.HasPrefix(line, "make ") { // CI runs them
+				command(t, "../..", nil, "make", "-n", strings.TrimPrefix(line, "make "))
+			} else if !slices.ContainsFunc([]string{"curl ", ". .local/env", "aws ", "pulumi "}, func(b string) bool { return strings.HasPrefix(line, b) }) {
+				t.Errorf("no test runs the README's %q", line)
+			}
+			if slices.ContainsFunc(beginnings, func(b string) bool { return strings.HasPrefix(line, b) }) {
+				commands = append(commands, line)
+			}
+		}
+	}
+	return commands
+}
+
+func (s *running) readmeLocal(t *testing.T) {
+	lines := readme(t, "curl ", ". .local/env", "aws ")
+	script := strings.ReplaceAll(strings.Join(lines, "\n"), "http://127.0.0.1:8480/api", s.InvokeURL)
+	out := command(t, s.root, nil, "bash", "-euc", script)
+	for _, want := range []string{"You said: Hello", `"stopReason":"end_turn"`, ".json.gz", "ModelInvocationLog"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the output has no %s:\n%s", want, out)
+		}
+	}
+}
+
+// readmeAWS deploys stack dev, whose settings keep the log, as its user would on AWS.
+func (s *running) readmeAWS(t *testing.T) {
+	file := filepath.Join(s.root, "Pulumi.dev.yaml")
+	config, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	emulated := "  aws:s3UsePathStyle: true\n  aws:skipCredentialsValidation: true\n"
+	if err := os.WriteFile(file, append(config, emulated...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// A person answers pulumi's question.
+	answers := `pulumi() { case $1 in up | destroy) set -- "$@" --yes --skip-preview --non-interactive ;; esac; command pulumi "$@"; }`
+	lines := readme(t, "pulumi ")
+	out := command(t, s.root, s.env, "bash", "-euc", answers+"\n"+strings.Join(lines, "\n"))
+	for _, want := range []string{"clientInstanceId", "clientSecurityGroupId", "invokeUrl"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the output has no %s:\n%s", want, out)
+		}
+	}
+	bucket := s.loggingBucket(t)
+	if !strings.HasPrefix(bucket, "bedrock-app-dev-logs-") {
+		t.Fatalf("after destroy, logging goes to %q, want the stack's bucket as before", bucket)
+	}
+	if len(s.objects(t, bucket)) == 0 {
+		t.Error("the kept bucket is empty")
+	}
+	policy, err := s.aws.do(context.Background(), "s3", http.MethodGet, "/"+bucket+"?policy", nil, nil)
+	if err != nil || !bytes.Contains(policy, []byte("OnlyOverTLS")) {
+		t.Errorf("the kept bucket has lost its policy: %s, %v", policy, err)
+	}
+	if endpoints, err := s.aws.vpcEndpoints(context.Background()); err != nil || len(endpoints) > 0 {
+		t.Errorf("endpoints go on costing money: %v, %v", endpoints, err)
+	}
 }

@@ -1,0 +1,217 @@
+//go:build e2e
+
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A sandbox that lets through what AWS refuses would call a broken deployment good. Each case breaks one thing in an
+// emulated AWS that was set up as the components do it, without pulumi.
+func TestEndToEndRefusals(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		broken func(*setup)
+		want   string
+	}{
+		"nothing is broken":                 {func(*setup) {}, ""},
+		"bucket without a policy":           {func(s *setup) { s.bucketPolicy = "" }, "Failed to validate permissions for S3 bucket"},
+		"bucket policy for another account": {func(s *setup) { s.bucketPolicy = strings.ReplaceAll(s.bucketPolicy, account, "999999999999") }, "Failed to validate permissions for S3 bucket"},
+		"bucket policy for another region":  {func(s *setup) { s.bucketPolicy = strings.ReplaceAll(s.bucketPolicy, "ap-northeast-1", "us-east-1") }, "Failed to validate permissions for S3 bucket"},
+		"bucket policy for another prefix":  {func(s *setup) { s.bucketPolicy = strings.ReplaceAll(s.bucketPolicy, "/bedrock/", "/other/") }, "Failed to validate permissions for S3 bucket"},
+		"role that trusts somebody else":    {func(s *setup) { s.trust = strings.ReplaceAll(s.trust, "bedrock.amazonaws.com", "ec2.amazonaws.com") }, "Failed to validate permissions for log group"},
+		"role of another account's Bedrock": {func(s *setup) { s.trust = strings.ReplaceAll(s.trust, account, "999999999999") }, "Failed to validate permissions for log group"},
+		"role that may not write": {func(s *setup) {
+			s.permissions = strings.ReplaceAll(s.permissions, "logs:PutLogEvents", "logs:GetLogEvents")
+		}, "Failed to validate permissions for log group"},
+		"role for the group, not its log stream": {func(s *setup) {
+			s.permissions = strings.ReplaceAll(s.permissions, ":log-stream:aws/bedrock/modelinvocations", ":*:log-stream:x")
+		}, "Failed to validate permissions for log group"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSetup(t)
+			c.broken(s)
+			err := s.configure()
+			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error = %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// A record that cannot be delivered must be loud, and must not take the other destination's with it.
+func TestEndToEndLostDeliveryIsReported(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t)
+	if err := s.configure(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.aws.do(t.Context(), "s3", http.MethodDelete, "/logs?policy", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := s.aws.do(t.Context(), "bedrock", http.MethodPost, "/model/amazon.nova-lite-v1:0/converse", nil,
+		[]byte(`{"messages":[{"role":"user","content":[{"text":"Hello"}]}]}`))
+	if err != nil || !strings.Contains(string(answer), "You said: Hello") {
+		t.Fatalf("%s, %v", answer, err)
+	}
+	if reports := s.reported(); len(reports) != 1 || !strings.Contains(reports[0], "to S3") {
+		t.Errorf("reported %q, want the delivery to S3 only", reports)
+	}
+	events, err := s.aws.do(t.Context(), "logs", http.MethodPost, "/", map[string]string{
+		"X-Amz-Target": "Logs_20140328.FilterLogEvents", "Content-Type": "application/x-amz-json-1.1"}, []byte(`{"logGroupName":"logs"}`))
+	if err != nil || strings.Count(string(events), "ModelInvocationLog") != 1 {
+		t.Errorf("CloudWatch Logs has %s, %v", events, err)
+	}
+}
+
+// The policy of the last deployment is in force, not the one that was written since.
+func TestEndToEndPolicyNeedsDeployment(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t)
+	post := func(path, body string) (id string) {
+		t.Helper()
+		answer, err := s.aws.do(t.Context(), "apigateway", http.MethodPost, path, map[string]string{"Content-Type": "application/json"}, []byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var made struct{ ID string }
+		if err := json.Unmarshal(answer, &made); err != nil {
+			t.Fatal(err)
+		}
+		return made.ID
+	}
+	allow := `{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":\"*\",\"Action\":\"execute-api:Invoke\",\"Resource\":\"execute-api:/*\",` +
+		`\"Condition\":{\"StringEquals\":{\"aws:SourceVpce\":\"ENDPOINT\"}}}]}`
+	api := post("/restapis", `{"name":"x","endpointConfiguration":{"types":["PRIVATE"],"vpcEndpointIds":["vpce-1"]},"policy":"`+strings.ReplaceAll(allow, "ENDPOINT", "vpce-1")+`"}`)
+	var resources struct{ Item []apiResource }
+	if err := s.aws.get(t.Context(), "apigateway", "/restapis/"+api+"/resources", &resources); err != nil {
+		t.Fatal(err)
+	}
+	method := "/restapis/" + api + "/resources/" + resources.Item[0].ID + "/methods/GET"
+	put := func(path, body string) {
+		t.Helper()
+		if _, err := s.aws.do(t.Context(), "apigateway", http.MethodPut, path, map[string]string{"Content-Type": "application/json"}, []byte(body)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(method, `{"authorizationType":"NONE"}`)
+	put(method+"/integration", `{"type":"AWS_PROXY","httpMethod":"POST","uri":"arn:aws:apigateway:ap-northeast-1:lambda:path/2015-03-31/functions/none/invocations"}`)
+	deploy := func() { post("/restapis/"+api+"/deployments", `{"stageName":"api"}`) }
+	deploy()
+	door := httptest.NewServer(&frontDoor{moto: s.sandbox.moto, account: account, functions: s.sandbox.functions, deployed: s.sandbox.endpoint.deployed, apiID: api, report: func(error) {}})
+	t.Cleanup(door.Close)
+	status := func(endpoint string) int {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, door.URL+"/api/nowhere", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = api + "-" + endpoint + ".execute-api.localhost"
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if strings.Contains(response.Header.Get("X-Amzn-Errortype"), "AccessDenied") {
+			return 403
+		}
+		return 200 // it got in; there is nothing behind
+	}
+	expect := func(when string, want map[string]int) {
+		t.Helper()
+		for endpoint, code := range want {
+			if got := status(endpoint); got != code {
+				t.Errorf("%s: through %s: %d, want %d", when, endpoint, got, code)
+			}
+		}
+	}
+	expect("deployed", map[string]int{"vpce-1": 200, "vpce-2": 403})
+	if _, err := s.aws.do(t.Context(), "apigateway", http.MethodPatch, "/restapis/"+api, map[string]string{"Content-Type": "application/json"},
+		[]byte(`{"patchOperations":[{"op":"replace","path":"/policy","value":"`+strings.ReplaceAll(allow, "ENDPOINT", "vpce-2")+`"}]}`)); err != nil {
+		t.Fatal(err)
+	}
+	expect("changed", map[string]int{"vpce-1": 200, "vpce-2": 403})
+	deploy()
+	expect("deployed again", map[string]int{"vpce-1": 403, "vpce-2": 200})
+}
+
+const account = "123456789012"
+
+// setup is an emulated AWS with what invocation logging needs.
+type setup struct {
+	aws                              client
+	sandbox                          *Sandbox
+	bucketPolicy, trust, permissions string
+	ctx                              context.Context
+
+	mu      sync.Mutex
+	reports []string
+}
+
+func newSetup(t *testing.T) *setup {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &setup{ctx: t.Context()}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	s.sandbox, err = Start(ctx, Options{Region: "ap-northeast-1", Folder: t.TempDir(), AWS: listener, Report: func(err error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.reports = append(s.reports, err.Error())
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.sandbox.Close() })
+	s.aws = client{url: s.sandbox.AWSEndpointURL, region: "ap-northeast-1"}
+	bound := `"Condition":{"StringEquals":{"aws:SourceAccount":"` + account + `"},"ArnLike":{"aws:SourceArn":"arn:aws:bedrock:ap-northeast-1:` + account + `:*"}}`
+	s.bucketPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"bedrock.amazonaws.com"},"Action":"s3:PutObject",
+		"Resource":"arn:aws:s3:::logs/bedrock/AWSLogs/` + account + `/BedrockModelInvocationLogs/*",` + bound + `}]}`
+	s.trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"bedrock.amazonaws.com"},"Action":"sts:AssumeRole",` + bound + `}]}`
+	s.permissions = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["logs:CreateLogStream","logs:PutLogEvents"],
+		"Resource":"arn:aws:logs:ap-northeast-1:` + account + `:log-group:logs:log-stream:aws/bedrock/modelinvocations"}]}`
+	return s
+}
+
+func (s *setup) reported() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reports
+}
+
+// configure makes everything and turns logging on.
+func (s *setup) configure() error {
+	if _, err := s.aws.do(s.ctx, "s3", http.MethodPut, "/logs", nil, []byte(`<CreateBucketConfiguration><LocationConstraint>ap-northeast-1</LocationConstraint></CreateBucketConfiguration>`)); err != nil {
+		return err
+	}
+	if s.bucketPolicy != "" {
+		if _, err := s.aws.do(s.ctx, "s3", http.MethodPut, "/logs?policy", nil, []byte(s.bucketPolicy)); err != nil {
+			return err
+		}
+	}
+	var ignored struct{}
+	if err := s.aws.iam(s.ctx, "CreateRole", map[string]string{"RoleName": "logs", "AssumeRolePolicyDocument": s.trust}, &ignored); err != nil {
+		return err
+	}
+	if err := s.aws.iam(s.ctx, "PutRolePolicy", map[string]string{"RoleName": "logs", "PolicyName": "logs", "PolicyDocument": s.permissions}, &ignored); err != nil {
+		return err
+	}
+	if err := s.aws.logs(s.ctx, "CreateLogGroup", map[string]string{"logGroupName": "logs"}); err != nil {
+		return err
+	}
+	_, err := s.aws.do(s.ctx, "bedrock", http.MethodPut, "/logging/modelinvocations", map[string]string{"Content-Type": "application/json"},
+		[]byte(`{"loggingConfig":{"s3Config":{"bucketName":"logs","keyPrefix":"bedrock"},"cloudWatchConfig":{"logGroupName":"logs","roleArn":"arn:aws:iam::`+account+`:role/logs"},"textDataDeliveryEnabled":true}}`))
+	return err
+}
