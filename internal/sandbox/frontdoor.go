@@ -19,55 +19,6 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 )
 
-// deployment is what API Gateway serves until the next deployment: changes of the API's policy or routes in
-// between are not in force (API Gateway Developer Guide, "Create and attach an API Gateway resource policy").
-type deployment struct {
-	policy    string
-	endpoints []string
-	routes    []apiResource
-}
-
-type apiResource struct {
-	ID      string `json:"id"`
-	Path    string `json:"path"`
-	Methods map[string]struct {
-		Integration struct {
-			URI string `json:"uri"`
-		} `json:"methodIntegration"`
-	} `json:"resourceMethods"`
-}
-
-// restAPI is an API as API Gateway describes it.
-type restAPI struct {
-	Policy                string `json:"policy"` // escaped once more than JSON is
-	EndpointConfiguration struct {
-		VpcEndpointIDs []string `json:"vpcEndpointIds"`
-	} `json:"endpointConfiguration"`
-}
-
-func (c client) restAPI(ctx context.Context, id string) (restAPI, error) {
-	var api restAPI
-	err := c.get(ctx, "apigateway", "/restapis/"+id, &api)
-	return api, err
-}
-
-func (c client) deployment(ctx context.Context, apiID string) (deployment, error) {
-	api, err := c.restAPI(ctx, apiID)
-	if err != nil {
-		return deployment{}, err
-	}
-	d := deployment{endpoints: api.EndpointConfiguration.VpcEndpointIDs}
-	if err := json.Unmarshal([]byte(`"`+api.Policy+`"`), &d.policy); err != nil {
-		return deployment{}, fmt.Errorf("policy of API %s: %w", apiID, err)
-	}
-	var resources struct {
-		Item []apiResource `json:"item"`
-	}
-	err = c.get(ctx, "apigateway", "/restapis/"+apiID+"/resources?embed=methods&limit=500", &resources)
-	d.routes = resources.Item
-	return d, err
-}
-
 // frontDoor stands where API Gateway's private endpoints stand. A plain address is a client inside the VPC that
 // uses private DNS; a Host of AWS's form names the endpoint that a call comes through.
 type frontDoor struct {

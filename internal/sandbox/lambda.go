@@ -1,390 +1,65 @@
 package sandbox
 
 import (
-	"archive/zip"
-	"bufio"
-	"bytes"
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
-	"strings"
-	"sync"
-	"time"
 )
 
-// maxInstances is how many copies of one function run at once; further calls wait.
-const maxInstances = 10
-
-// functionConfig is what moto knows of a function (Lambda API Reference, GetFunctionConfiguration).
-type functionConfig struct {
-	Name        string `json:"FunctionName"`
-	Arn         string `json:"FunctionArn"`
-	Role        string
-	CodeSha256  string
-	MemorySize  int
-	Timeout     int
-	VpcConfig   struct{ VpcId string }
-	Environment struct{ Variables map[string]string }
-
-	LoggingConfig struct{ LogFormat, LogGroup, ApplicationLogLevel string }
-}
-
-// caller is whom a function's credentials stand for.
-type caller struct {
-	sessionArn, roleArn, functionArn, vpcID string
-}
-
-// functions runs deployed functions' own executables, each behind a Lambda Runtime API (Lambda Developer Guide,
-// "Using the Lambda runtime API").
-type functions struct {
-	moto     client
-	account  string
-	aws      client // the sandbox's own endpoint, where a function's configuration is whole
-	listener net.Listener
-	report   func(error)
-	folder   string
-
-	logs sync.WaitGroup // of functions that still print
-
-	mu        sync.Mutex
-	zips      map[string][]byte // by CodeSha256: moto does not give them back
-	pools     map[string]*pool  // by function name
-	instances map[string]*instance
-	callers   map[string]caller // by access key id
-}
-
-// pool is the running copies of one version of a function.
-type pool struct {
-	version string
-	slots   chan struct{}  // one for each copy that may run
-	idle    chan *instance // copies that wait for an event
-}
-
-type invocation struct {
-	id      string
-	event   []byte
-	config  functionConfig
-	expires time.Time
-	result  chan result
-}
-
-type result struct {
-	payload       []byte
-	functionError string // "Unhandled", or empty
-}
-
-type instance struct {
-	id     string
-	next   chan *invocation
-	cmd    *exec.Cmd
-	exited chan struct{}
-	mu     sync.Mutex
-	open   *invocation
-}
-
-func newFunctions(moto client, account, folder string, report func(error)) (*functions, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+// keepFunction remembers what moto does not give back of CreateFunction, UpdateFunctionCode and UpdateFunctionConfiguration.
+func (e *endpoint) keepFunction(r *http.Request, name string) error {
+	body, err := peek(r)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	f := &functions{
-		moto: moto, account: account, listener: listener, report: report, folder: folder,
-		zips: map[string][]byte{}, pools: map[string]*pool{}, instances: map[string]*instance{}, callers: map[string]caller{},
+	var in struct {
+		FunctionName  string
+		ZipFile       []byte
+		Code          struct{ ZipFile []byte }
+		LoggingConfig any
 	}
-	go http.Serve(listener, http.HandlerFunc(f.runtimeAPI))
-	return f, nil
+	if err := json.Unmarshal(body, &in); err != nil {
+		return err
+	}
+	if zipped := append(in.ZipFile, in.Code.ZipFile...); len(zipped) > 0 {
+		e.functions.keep(zipped)
+	}
+	if name == "" {
+		name = in.FunctionName
+	}
+	if in.LoggingConfig != nil {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.logging[name] = in.LoggingConfig
+	}
+	return nil
 }
 
-// keep remembers a deployed zip.
-func (f *functions) keep(zipped []byte) {
-	sum := sha256.Sum256(zipped)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.zips[base64.StdEncoding.EncodeToString(sum[:])] = zipped
-}
-
-func (f *functions) caller(accessKey string) (caller, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	c, ok := f.callers[accessKey]
-	return c, ok
-}
-
-func (f *functions) close() {
-	f.listener.Close()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, i := range f.instances {
-		i.cmd.Process.Kill()
-		<-i.exited
+// mendFunction completes a function's configuration, which GetFunction answers with one level deeper.
+func (e *endpoint) mendFunction(ctx context.Context, body []byte) ([]byte, error) {
+	var answer map[string]any
+	if json.Unmarshal(body, &answer) != nil {
+		return body, nil
 	}
-	f.logs.Wait()
-}
-
-var errTimedOut = errors.New("the function timed out")
-
-// invoke calls a function, starting a copy of it where none is idle.
-func (f *functions) invoke(ctx context.Context, name string, event []byte) (result, error) {
-	var config functionConfig
-	if err := f.aws.get(ctx, "lambda", "/2015-03-31/functions/"+name+"/configuration", &config); err != nil {
-		return result{}, err
+	config, ok := answer["Configuration"].(map[string]any)
+	if !ok {
+		config = answer
 	}
-	p := f.pool(config)
-	i, err := f.acquire(ctx, p, config)
-	if err != nil {
-		return result{}, err
+	name, _ := config["FunctionName"].(string)
+	e.mu.Lock()
+	if logging, ok := e.logging[name]; ok {
+		config["LoggingConfig"] = logging
 	}
-	timeout := time.Duration(config.Timeout) * time.Second
-	call := &invocation{id: newID(), event: event, config: config, expires: time.Now().Add(timeout), result: make(chan result, 1)}
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
-	select {
-	case i.next <- call:
-	case <-i.exited:
-		f.drop(p, i)
-		return result{functionError: "Unhandled", payload: []byte(`{"errorMessage":"the function ended before it took the event"}`)}, nil
-	}
-	select {
-	case r := <-call.result:
-		p.idle <- i
-		return r, nil
-	case <-i.exited:
-		f.drop(p, i)
-		return result{functionError: "Unhandled", payload: []byte(`{"errorMessage":"the function ended while it worked"}`)}, nil
-	case <-timer.C:
-		i.cmd.Process.Kill() // as Lambda does
-		<-i.exited
-		f.drop(p, i)
-		return result{}, errTimedOut
-	}
-}
-
-// pool finds the copies of a function's deployed version, and ends those of an older one.
-func (f *functions) pool(config functionConfig) *pool {
-	version, _ := json.Marshal(config)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	p := f.pools[config.Name]
-	if p == nil || p.version != string(version) {
-		if p != nil {
-			go p.drain()
-		}
-		p = &pool{version: string(version), slots: make(chan struct{}, maxInstances), idle: make(chan *instance, maxInstances)}
-		f.pools[config.Name] = p
-	}
-	return p
-}
-
-// drain ends the copies of a version that is no longer deployed as they fall idle.
-func (p *pool) drain() {
-	for range maxInstances {
-		select {
-		case i := <-p.idle:
-			i.cmd.Process.Kill()
-		default:
-			return
+	e.mu.Unlock()
+	if vpc, ok := config["VpcConfig"].(map[string]any); ok {
+		if subnets, _ := vpc["SubnetIds"].([]any); len(subnets) > 0 {
+			id, err := e.moto.vpcOfSubnet(ctx, fmt.Sprint(subnets[0]))
+			if err != nil {
+				return nil, err
+			}
+			vpc["VpcId"] = id // moto's is always the same
 		}
 	}
-}
-
-func (f *functions) acquire(ctx context.Context, p *pool, config functionConfig) (*instance, error) {
-	select {
-	case i := <-p.idle:
-		return i, nil
-	default:
-	}
-	select {
-	case i := <-p.idle:
-		return i, nil
-	case p.slots <- struct{}{}:
-		i, err := f.start(ctx, config)
-		if err != nil {
-			<-p.slots
-		}
-		return i, err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func (f *functions) drop(p *pool, i *instance) {
-	<-p.slots
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.instances, i.id)
-}
-
-// start runs one copy of a function with the environment that Lambda gives it (Lambda Developer Guide, "Defined
-// runtime environment variables").
-func (f *functions) start(ctx context.Context, config functionConfig) (*instance, error) {
-	r, err := f.moto.serviceRole(ctx, config.Role, "lambda.amazonaws.com", nil)
-	if err != nil {
-		return nil, err
-	}
-	f.mu.Lock()
-	zipped := f.zips[config.CodeSha256]
-	f.mu.Unlock()
-	if zipped == nil {
-		return nil, fmt.Errorf("the code of function %s, SHA-256 %s, was not deployed through this sandbox", config.Name, config.CodeSha256)
-	}
-	bootstrap, err := f.unzip(config.CodeSha256, zipped)
-	if err != nil {
-		return nil, fmt.Errorf("function %s: %w", config.Name, err)
-	}
-	suffix := make([]byte, 8)
-	rand.Read(suffix)
-	i := &instance{id: hex.EncodeToString(suffix), next: make(chan *invocation), exited: make(chan struct{})}
-	accessKey := "ASIA" + strings.ToUpper(i.id)
-	roleName := config.Role[strings.LastIndex(config.Role, "/")+1:]
-	logStream := time.Now().UTC().Format("2006/01/02") + "/" + config.Name + "[$LATEST]" + i.id
-
-	i.cmd = exec.Command(bootstrap)
-	i.cmd.Dir = filepath.Dir(bootstrap)
-	i.cmd.Env = []string{
-		"AWS_LAMBDA_RUNTIME_API=" + f.listener.Addr().String() + "/" + i.id, "AWS_ENDPOINT_URL=" + f.aws.url,
-		"AWS_REGION=" + f.moto.region, "AWS_DEFAULT_REGION=" + f.moto.region,
-		"AWS_ACCESS_KEY_ID=" + accessKey, "AWS_SECRET_ACCESS_KEY=sandbox", "AWS_SESSION_TOKEN=sandbox",
-		"AWS_LAMBDA_FUNCTION_NAME=" + config.Name, "AWS_LAMBDA_FUNCTION_VERSION=$LATEST", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=" + strconv.Itoa(config.MemorySize),
-		"AWS_LAMBDA_LOG_GROUP_NAME=" + config.LoggingConfig.LogGroup, "AWS_LAMBDA_LOG_STREAM_NAME=" + logStream,
-		"AWS_LAMBDA_LOG_FORMAT=" + config.LoggingConfig.LogFormat, "AWS_LAMBDA_LOG_LEVEL=" + config.LoggingConfig.ApplicationLogLevel,
-		"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand", "LAMBDA_TASK_ROOT=" + i.cmd.Dir, "_HANDLER=bootstrap",
-		"LANG=en_US.UTF-8", "TZ=:UTC", "PATH=/usr/local/bin:/usr/bin:/bin",
-	}
-	for k, v := range config.Environment.Variables {
-		i.cmd.Env = append(i.cmd.Env, k+"="+v)
-	}
-	output, input := io.Pipe()
-	i.cmd.Stdout, i.cmd.Stderr = input, input
-
-	f.mu.Lock()
-	f.instances[i.id] = i
-	f.callers[accessKey] = caller{
-		sessionArn: "arn:aws:sts::" + f.account + ":assumed-role/" + roleName + "/" + config.Name,
-		roleArn:    config.Role, functionArn: config.Arn, vpcID: config.VpcConfig.VpcId,
-	}
-	f.mu.Unlock()
-	if err := i.cmd.Start(); err != nil {
-		f.mu.Lock()
-		delete(f.instances, i.id)
-		f.mu.Unlock()
-		return nil, fmt.Errorf("function %s, was it built for this machine's architecture? %w", config.Name, err)
-	}
-	f.logs.Go(func() { f.keepLog(r, config.LoggingConfig.LogGroup, logStream, output) })
-	go func() { i.cmd.Wait(); input.Close(); close(i.exited) }()
-	return i, nil
-}
-
-// unzip writes the zip's bootstrap where it can be run. As Lambda, it wants it at the root and executable.
-func (f *functions) unzip(sum string, zipped []byte) (string, error) {
-	raw, err := base64.StdEncoding.DecodeString(sum)
-	if err != nil {
-		return "", err
-	}
-	bootstrap := filepath.Join(f.folder, hex.EncodeToString(raw), "bootstrap")
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if _, err := os.Stat(bootstrap); err == nil {
-		return bootstrap, nil
-	}
-	archive, err := zip.NewReader(bytes.NewReader(zipped), int64(len(zipped)))
-	if err != nil {
-		return "", err
-	}
-	file, err := archive.Open("bootstrap")
-	if err != nil {
-		return "", fmt.Errorf("Runtime.InvalidEntrypoint: the zip has no bootstrap at its root: %w", err)
-	}
-	defer file.Close()
-	if info, err := file.Stat(); err != nil || info.Mode()&0o111 == 0 {
-		return "", errors.New("Runtime.InvalidEntrypoint: the zip's bootstrap is not executable")
-	}
-	content, err := io.ReadAll(file)
-	if err != nil {
-		return "", err
-	}
-	if err := os.MkdirAll(filepath.Dir(bootstrap), 0o700); err != nil {
-		return "", err
-	}
-	return bootstrap, os.WriteFile(bootstrap, content, 0o700)
-}
-
-// keepLog writes what a function prints into its log group, with its role.
-func (f *functions) keepLog(r role, group, stream string, output io.Reader) {
-	resource := "arn:aws:logs:" + f.moto.region + ":" + f.account + ":log-group:" + group + ":log-stream:" + stream
-	lines := bufio.NewScanner(output)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		if !r.allows("logs:PutLogEvents", resource, nil) || !r.allows("logs:CreateLogStream", resource, nil) {
-			f.report(fmt.Errorf("the function's role may not write %s", resource))
-			continue
-		}
-		if err := f.moto.putLogEvent(context.Background(), group, stream, lines.Text()); err != nil {
-			f.report(fmt.Errorf("the function's log: %w", err))
-		}
-	}
-	io.Copy(io.Discard, output) // a line too long for the scanner must not stop the function
-}
-
-// runtimeAPI serves /{instance}/2018-06-01/runtime/….
-func (f *functions) runtimeAPI(w http.ResponseWriter, r *http.Request) {
-	id, call, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/2018-06-01/runtime/")
-	f.mu.Lock()
-	i := f.instances[id]
-	f.mu.Unlock()
-	if i == nil {
-		http.Error(w, "no such instance", http.StatusForbidden)
-		return
-	}
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	switch parts := strings.Split(call, "/"); {
-	case call == "invocation/next":
-		select {
-		case next := <-i.next:
-			i.mu.Lock()
-			i.open = next
-			i.mu.Unlock()
-			w.Header().Set("Lambda-Runtime-Aws-Request-Id", next.id)
-			w.Header().Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(next.expires.UnixMilli(), 10))
-			w.Header().Set("Lambda-Runtime-Invoked-Function-Arn", next.config.Arn)
-			w.Header().Set("Content-Type", "application/json")
-			w.Write(next.event)
-		case <-r.Context().Done():
-		}
-	case len(parts) == 3 && parts[0] == "invocation" && (parts[2] == "response" || parts[2] == "error"):
-		i.mu.Lock()
-		open := i.open
-		i.open = nil
-		i.mu.Unlock()
-		if open == nil || open.id != parts[1] {
-			http.Error(w, `{"errorType":"InvalidRequestID"}`, http.StatusBadRequest)
-			return
-		}
-		answer := result{payload: body}
-		if parts[2] == "error" {
-			answer.functionError = "Unhandled"
-		}
-		w.WriteHeader(http.StatusAccepted)
-		open.result <- answer
-	case call == "init/error":
-		f.report(fmt.Errorf("the function did not start: %s", body))
-		w.WriteHeader(http.StatusAccepted)
-	default:
-		http.NotFound(w, r)
-	}
+	return json.Marshal(answer)
 }
