@@ -10,9 +10,9 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// FunctionTimeoutSeconds is API Gateway's default limit for an integration (API Gateway quotas): a function that
+// functionTimeoutSeconds is API Gateway's default limit for an integration (API Gateway quotas): a function that
 // lives longer answers nobody.
-const FunctionTimeoutSeconds = 29
+const functionTimeoutSeconds = 29
 
 // BedrockFunction is a Go function in a VPC that may call the configured models through one VPC endpoint, and
 // nothing else.
@@ -127,7 +127,7 @@ func NewBedrockFunction(ctx *pulumi.Context, name string, args *BedrockFunctionA
 	function, err := lambda.NewFunction(ctx, name, &lambda.FunctionArgs{
 		Code: a.Code, Runtime: pulumi.String("provided.al2023"), Handler: pulumi.String("bootstrap"),
 		Architectures: pulumi.StringArray{pulumi.String(a.Architecture)}, MemorySize: pulumi.Int(a.MemoryMb),
-		Timeout: pulumi.Int(FunctionTimeoutSeconds), Role: role.Arn, Tags: a.Tags,
+		Timeout: pulumi.Int(functionTimeoutSeconds), Role: role.Arn, Tags: a.Tags,
 		VpcConfig:   &lambda.FunctionVpcConfigArgs{SubnetIds: a.SubnetIds, SecurityGroupIds: a.SecurityGroupIds},
 		Environment: &lambda.FunctionEnvironmentArgs{Variables: pulumi.StringMap{"MODEL_IDS": pulumi.String(strings.Join(a.ModelIds, ","))}},
 		// Both levels are written out: with the JSON format AWS sets them itself, which previews would report as drift.

@@ -231,5 +231,5 @@ func lookupZones(ctx *pulumi.Context, a CoreVpcArgs, region string, parent pulum
 		}
 		offered[service] = s.AvailabilityZones
 	}
-	return Zones(a.AvailabilityZones, offered)
+	return pickZones(a.AvailabilityZones, offered)
 }

@@ -23,7 +23,7 @@ func openAPI(title, partition, region, functionArn string) (string, error) {
 	for _, operations := range document.Paths {
 		for _, operation := range operations {
 			operation["x-amazon-apigateway-integration"] = map[string]any{
-				"type": "aws_proxy", "httpMethod": "POST", "timeoutInMillis": FunctionTimeoutSeconds * 1000,
+				"type": "aws_proxy", "httpMethod": "POST", "timeoutInMillis": functionTimeoutSeconds * 1000,
 				"uri": "arn:" + partition + ":apigateway:" + region + ":lambda:path/2015-03-31/functions/" + functionArn + "/invocations",
 			}
 		}

@@ -38,9 +38,9 @@ func Subnets(vpcCidr string, n int) ([]string, error) {
 	return subnets, nil
 }
 
-// Zones picks the availability zones of a VPC: those wanted, or else the first two that offer every endpoint
+// pickZones picks the availability zones of a VPC: those wanted, or else the first two that offer every endpoint
 // service the VPC needs. offered lists, by service, the zones that offer it.
-func Zones(wanted []string, offered map[string][]string) ([]string, error) {
+func pickZones(wanted []string, offered map[string][]string) ([]string, error) {
 	var common []string
 	for service, zones := range offered {
 		if common == nil {

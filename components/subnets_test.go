@@ -83,13 +83,13 @@ func FuzzSubnets(f *testing.F) {
 	})
 }
 
-func TestZones(t *testing.T) {
+func TestPickZones(t *testing.T) {
 	t.Parallel()
 	offered := map[string][]string{"EC2": {"a", "b", "c", "d"}, "bedrock-runtime": {"d", "c", "a"}, "execute-api": {"d", "c", "b"}}
-	if got, err := Zones(nil, offered); err != nil || !slices.Equal(got, []string{"c", "d"}) {
+	if got, err := pickZones(nil, offered); err != nil || !slices.Equal(got, []string{"c", "d"}) {
 		t.Errorf("default zones = %v, %v, want the first two that offer everything: c, d", got, err)
 	}
-	if got, err := Zones([]string{"d"}, offered); err != nil || !slices.Equal(got, []string{"d"}) {
+	if got, err := pickZones([]string{"d"}, offered); err != nil || !slices.Equal(got, []string{"d"}) {
 		t.Errorf("wanted zones = %v, %v, want d", got, err)
 	}
 	for _, c := range []struct {
@@ -101,8 +101,8 @@ func TestZones(t *testing.T) {
 		{[]string{"b"}, offered, "bedrock-runtime"},
 		{nil, map[string][]string{"EC2": {"a", "b"}, "bedrock-runtime": {"a"}}, "name the zones"},
 	} {
-		if got, err := Zones(c.wanted, c.offered); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("Zones(%v) = %v, %v, want an error with %s", c.wanted, got, err, c.want)
+		if got, err := pickZones(c.wanted, c.offered); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("pickZones(%v) = %v, %v, want an error with %s", c.wanted, got, err, c.want)
 		}
 	}
 }

@@ -10,10 +10,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -55,7 +57,6 @@ type outputs struct {
 const (
 	folder = ".local"
 	stack  = "local"
-	region = "ap-northeast-1" // as Pulumi.local.yaml has it
 )
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -78,8 +79,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if _, err := exec.LookPath("pulumi"); err != nil {
 		return errors.New("pulumi is not on the PATH; https://www.pulumi.com/docs/install/ says how to get it")
 	}
-	if _, err := os.Stat("Pulumi.local.yaml"); err != nil {
+	region, err := regionOf("Pulumi.local.yaml")
+	if err != nil {
 		return fmt.Errorf("run this in the project's folder: %w", err)
+	}
+	if url := alreadyRunning(); url != "" {
+		return fmt.Errorf("a sandbox is running in this folder already, with its AWS at %s; stop it first", url)
 	}
 
 	start := time.Now()
@@ -97,11 +102,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	defer api.Close()
 	// moto forgets everything when it ends, so what the last run deployed is gone.
-	for _, old := range []string{"state", "functions", "outputs.json", "env"} {
-		if err := os.RemoveAll(filepath.Join(folder, old)); err != nil {
-			return err
-		}
+	if err := clear(); err != nil {
+		return err
 	}
+	defer clear()
 
 	say("starting the emulated AWS")
 	s, err := sandbox.Start(ctx, sandbox.Options{Region: region, Folder: folder, AWS: aws, Report: func(err error) { say("! %v", err) }})
@@ -109,7 +113,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer s.Close()
-	environment, err := prepare(s.AWSEndpointURL)
+	environment, err := prepare(s.AWSEndpointURL, region)
 	if err != nil {
 		return err
 	}
@@ -152,6 +156,44 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return nil
 }
 
+// clear removes what is of no use without the moto that it was made with.
+func clear() error {
+	var errs []error
+	for _, name := range []string{"state", "functions", "outputs.json", "env"} {
+		errs = append(errs, os.RemoveAll(filepath.Join(folder, name)))
+	}
+	return errors.Join(errs...)
+}
+
+var regionLine = regexp.MustCompile(`(?m)^ *aws:region: *(\S+)`)
+
+func regionOf(file string) (string, error) {
+	config, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	match := regionLine.FindSubmatch(config)
+	if match == nil {
+		return "", fmt.Errorf("%s sets no aws:region", file)
+	}
+	return string(match[1]), nil
+}
+
+// alreadyRunning finds another sandbox of this folder, whose state a second one would take away.
+func alreadyRunning() (awsEndpointURL string) {
+	var o outputs
+	content, err := os.ReadFile(filepath.Join(folder, "outputs.json"))
+	if err != nil || json.Unmarshal(content, &o) != nil {
+		return ""
+	}
+	response, err := http.Get(o.AWSEndpointURL + "/moto-api/")
+	if err != nil {
+		return ""
+	}
+	response.Body.Close()
+	return o.AWSEndpointURL
+}
+
 // listen takes the port, or any other if it is a default that is taken.
 func listen(port int, given bool, name string, say func(string, ...any)) (net.Listener, error) {
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
@@ -172,7 +214,7 @@ func configFile() string { return filepath.Join(folder, "Pulumi.local.yaml") }
 
 // prepare writes the stack's configuration for this machine and answers with the environment in which pulumi and the
 // AWS CLI reach the sandbox, and nothing else.
-func prepare(awsEndpointURL string) ([]string, error) {
+func prepare(awsEndpointURL, region string) ([]string, error) {
 	state, err := filepath.Abs(filepath.Join(folder, "state"))
 	if err != nil {
 		return nil, err

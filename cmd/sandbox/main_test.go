@@ -47,3 +47,25 @@ func TestUsage(t *testing.T) {
 		}
 	}
 }
+
+// Whoever lacks a program must learn which, and where to get it, before anything starts.
+func TestMissingPrograms(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	var out, errs bytes.Buffer
+	if err := run(t.Context(), nil, &out, &errs); err == nil || !strings.Contains(err.Error(), "pulumi.com/docs/install") {
+		t.Errorf("without pulumi: %v", err)
+	}
+	if out.Len() > 0 {
+		t.Errorf("started all the same: %s", out.String())
+	}
+}
+
+func TestRegionOf(t *testing.T) {
+	t.Parallel()
+	if got, err := regionOf("../../Pulumi.local.yaml"); err != nil || got != "ap-northeast-1" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if _, err := regionOf("../../Pulumi.yaml"); err == nil || !strings.Contains(err.Error(), "sets no aws:region") {
+		t.Errorf("error = %v", err)
+	}
+}

@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,6 +39,7 @@ func TestEndToEnd(t *testing.T) {
 
 	t.Run("a client in the VPC is answered", s.answers)
 	t.Run("nobody else gets in", s.refusesOthers)
+	t.Run("nothing listens beyond loopback", s.listensOnLoopback)
 	t.Run("bad requests are refused and not recorded", s.refusesBadRequests)
 	t.Run("every call has its record", s.recordsCalls)
 	t.Run("prompts are in the invocation log only", s.keepsPromptsToItself)
@@ -240,6 +242,44 @@ func (s *running) refusesOthers(t *testing.T) {
 		if status, _, body := s.call(t, http.MethodPost, "/generate/"+url.PathEscape(canary), host, "", ""); status != 403 {
 			t.Errorf("%s: status %d, want 403: %s", host, status, body)
 		}
+	}
+}
+
+// listensOnLoopback looks up the listening sockets of all that the sandbox started (proc(5), /proc/net/tcp).
+func (s *running) listensOnLoopback(t *testing.T) {
+	sockets := map[string]bool{}
+	fds, err := filepath.Glob("/proc/[0-9]*/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range fds {
+		pid, _ := strconv.Atoi(strings.Split(fd, "/")[2])
+		if group, err := syscall.Getpgid(pid); err != nil || group != s.cmd.Process.Pid {
+			continue
+		}
+		if target, err := os.Readlink(fd); err == nil && strings.HasPrefix(target, "socket:[") {
+			sockets[strings.Trim(target, "socket:[]")] = true
+		}
+	}
+	listening := 0
+	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		content, err := os.ReadFile(table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range strings.Split(string(content), "\n") {
+			fields := strings.Fields(line)
+			if len(fields) < 10 || fields[3] != "0A" || !sockets[fields[9]] {
+				continue
+			}
+			listening++
+			if !strings.HasPrefix(fields[1], "0100007F:") {
+				t.Errorf("listens on %s, want 127.0.0.1", fields[1])
+			}
+		}
+	}
+	if listening < 4 { // the API, the AWS endpoint, moto, the functions' runtime
+		t.Errorf("found %d listening sockets, want at least 4", listening)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -136,5 +137,18 @@ func TestBedrockAsksWhoCalls(t *testing.T) {
 	b.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/model/amazon.nova-lite-v1:0/converse", strings.NewReader(`{}`)))
 	if want := "bedrock:InvokeModel arn:aws:bedrock:ap-northeast-1::foundation-model/amazon.nova-lite-v1:0"; w.Code != 403 || !strings.Contains(w.Body.String(), want) {
 		t.Errorf("status %d, %s, want 403 and %s", w.Code, w.Body, want)
+	}
+}
+
+// Whoever lacks moto must learn where to get it.
+func TestMissingMoto(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	if _, err := Start(t.Context(), Options{Region: "ap-northeast-1", Folder: t.TempDir(), AWS: l}); err == nil || !strings.Contains(err.Error(), "pip install") {
+		t.Errorf("without moto: %v", err)
 	}
 }
