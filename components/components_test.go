@@ -161,3 +161,62 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("got %d subnets, want one in each of two zones", n)
 	}
 }
+
+// What each component promises of its resources, beside its policies: what is lost is named in the row.
+func TestPromises(t *testing.T) {
+	t.Parallel()
+	r := componentstest.Run(t, all("x"))
+	for lost, c := range map[string]struct{ typ, name, input, want string }{
+		"an endpoint open to the whole VPC":        {"aws:ec2/vpcEndpoint:VpcEndpoint", "x-execute-api", "securityGroupIds", "[x-endpoints-id]"},
+		"a function that the endpoint shuts out":   {"aws:lambda/function:Function", "x-function", "vpcConfig", "securityGroupIds:[x-functions-id]"},
+		"a log group that nobody set retention of": {"aws:lambda/function:Function", "x-function", "loggingConfig", "logGroup:/aws/lambda/x-function"},
+		"another API that calls the function":      {"aws:lambda/permission:Permission", "x-api", "sourceArn", "arn:aws:execute-api:::x-api/api/*"},
+		"the API's endpoints at every update":      {"aws:apigateway/restApi:RestApi", "x-api", "putRestApiMode", "merge"},
+		"records that somebody overwrote":          {"aws:s3/bucketVersioningV2:BucketVersioningV2", "x-logs", "versioningConfiguration", "status:Enabled"},
+		"Bedrock's delivery to the bucket":         {"aws:s3/bucketOwnershipControls:BucketOwnershipControls", "x-logs", "rule", "objectOwnership:BucketOwnerEnforced"},
+		"records in the clear":                     {"aws:s3/bucketServerSideEncryptionConfigurationV2:BucketServerSideEncryptionConfigurationV2", "x-logs", "rules", "sseAlgorithm:AES256"},
+		"the client's credentials":                 {"aws:ec2/instance:Instance", "x-client", "metadataOptions", "httpTokens:required"},
+		"the client's disk in the clear":           {"aws:ec2/instance:Instance", "x-client", "rootBlockDevice", "encrypted:true"},
+		"a group that admits by default":           {"aws:ec2/defaultSecurityGroup:DefaultSecurityGroup", "x-default", "vpcId", "x-id"},
+	} {
+		if got := fmt.Sprint(r.Inputs(t, c.typ, c.name)[c.input]); !strings.Contains(got, c.want) {
+			t.Errorf("%s: %s %s: %s = %s, want %s", lost, c.typ, c.name, c.input, got, c.want)
+		}
+	}
+}
+
+// A change of the API that is not deployed is not in force: the old policy goes on admitting.
+func TestEveryChangeOfTheApiRedeploys(t *testing.T) {
+	t.Parallel()
+	triggers := func(functionArn, endpoint string) string {
+		r := componentstest.Run(t, func(ctx *pulumi.Context) error {
+			_, err := components.NewPrivateApi(ctx, "x", &components.PrivateApiArgs{
+				FunctionArn: pulumi.String(functionArn), VpcEndpointIds: pulumi.StringArray{pulumi.String(endpoint)},
+			})
+			return err
+		})
+		deployment := r.Inputs(t, "aws:apigateway/deployment:Deployment", "x")["triggers"].(map[string]any)
+		for _, name := range []string{"body", "policy", "vpcEndpoints"} {
+			if deployment[name] == nil {
+				t.Errorf("the deployment has no trigger %s", name)
+			}
+		}
+		return fmt.Sprint(deployment)
+	}
+	if before := triggers("arn:a", "vpce-1"); before == triggers("arn:b", "vpce-1") || before == triggers("arn:a", "vpce-2") || before != triggers("arn:a", "vpce-1") {
+		t.Error("want another trigger for another function or endpoint, and the same for the same")
+	}
+}
+
+// Bedrock is set to deliver only to what is ready to take it: it tries at once, and AWS refuses the setting else.
+func TestLoggingIsSetLast(t *testing.T) {
+	t.Parallel()
+	for _, setting := range componentstest.Run(t, all("x")).OfType("aws:bedrockmodel/invocationLoggingConfiguration:InvocationLoggingConfiguration") {
+		waits := strings.Join(setting.Dependencies, "\n")
+		for _, want := range []string{"BucketPolicy::", "BucketPublicAccessBlock::", "BucketOwnershipControls::", "BucketVersioningV2::", "RolePolicy::", "LogGroup::"} {
+			if !strings.Contains(waits, want) {
+				t.Errorf("does not wait for %s, only for\n%s", want, waits)
+			}
+		}
+	}
+}
