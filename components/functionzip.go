@@ -27,10 +27,10 @@ func BuildFunctionZip(ctx context.Context, dir, architecture, file string) error
 	}
 	defer os.RemoveAll(work)
 	bootstrap := filepath.Join(work, "bootstrap")
-	// Lambda Developer Guide, "Deploy Go Lambda functions with .zip file archives". Paths, build ids and the
+	// Lambda Developer Guide, "Deploy Go Lambda functions with .zip file archives". Paths and the
 	// repository's state would make each build another.
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc",
-		"-ldflags", "-s -w -buildid=", "-o", bootstrap, ".")
+		"-ldflags", "-s -w", "-o", bootstrap, ".")
 	build.Dir = dir
 	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+goarch, "CGO_ENABLED=0", "GOFLAGS=", "GOAMD64=", "GOARM64=", "GOEXPERIMENT=")
 	if output, err := build.CombinedOutput(); err != nil {
