@@ -150,24 +150,33 @@ func (f *functions) invoke(ctx context.Context, name string, event []byte) (resu
 	call := &invocation{id: newID(), event: event, config: config, expires: time.Now().Add(timeout), result: make(chan result, 1)}
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
-	select {
-	case i.next <- call:
-	case <-i.exited:
-		f.drop(p, i)
-		return result{functionError: "Unhandled", payload: []byte(`{"errorMessage":"the function ended before it took the event"}`)}, nil
+	next := i.next
+	for {
+		select {
+		case next <- call:
+			next = nil // taken
+		case r := <-call.result:
+			f.release(config.Name, p, i)
+			return r, nil
+		case <-i.exited:
+			f.drop(p, i)
+			return result{functionError: "Unhandled", payload: []byte(`{"errorMessage":"the function ended while it worked"}`)}, nil
+		case <-timer.C:
+			f.drop(p, i) // as Lambda does
+			return result{}, errTimedOut
+		}
 	}
-	select {
-	case r := <-call.result:
+}
+
+// release lets a copy wait for its next event, or ends it if another version was deployed meanwhile.
+func (f *functions) release(name string, p *pool, i *instance) {
+	f.mu.Lock()
+	current := f.pools[name] == p
+	f.mu.Unlock()
+	if current {
 		p.idle <- i
-		return r, nil
-	case <-i.exited:
+	} else {
 		f.drop(p, i)
-		return result{functionError: "Unhandled", payload: []byte(`{"errorMessage":"the function ended while it worked"}`)}, nil
-	case <-timer.C:
-		i.cmd.Process.Kill() // as Lambda does
-		<-i.exited
-		f.drop(p, i)
-		return result{}, errTimedOut
 	}
 }
 
@@ -179,7 +188,7 @@ func (f *functions) pool(config functionConfig) *pool {
 	p := f.pools[config.Name]
 	if p == nil || p.version != string(version) {
 		if p != nil {
-			go p.drain()
+			go f.drain(p)
 		}
 		p = &pool{version: string(version), slots: make(chan struct{}, maxInstances), idle: make(chan *instance, maxInstances)}
 		f.pools[config.Name] = p
@@ -187,12 +196,12 @@ func (f *functions) pool(config functionConfig) *pool {
 	return p
 }
 
-// drain ends the copies of a version that is no longer deployed as they fall idle.
-func (p *pool) drain() {
-	for range maxInstances {
+// drain ends the idle copies of a version that is no longer deployed; release ends the busy ones.
+func (f *functions) drain(p *pool) {
+	for {
 		select {
 		case i := <-p.idle:
-			i.cmd.Process.Kill()
+			f.drop(p, i)
 		default:
 			return
 		}
@@ -219,7 +228,10 @@ func (f *functions) acquire(ctx context.Context, p *pool, config functionConfig)
 	}
 }
 
+// drop ends a copy.
 func (f *functions) drop(p *pool, i *instance) {
+	i.cmd.Process.Kill()
+	<-i.exited
 	<-p.slots
 	f.mu.Lock()
 	defer f.mu.Unlock()
