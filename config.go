@@ -57,9 +57,9 @@ var (
 	zoneName = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9][a-z]$`)
 )
 
-// IAM takes role names of 64 characters, S3 bucket names of 63; the longest of the stack's is this role's, with 7
-// characters of Pulumi's.
-const maxName = 64 - len("-api-account-1234567")
+// IAM takes role names of 64 characters, as Lambda of functions; the longest of the stack's is this role's, with 7
+// characters of Pulumi's. The bucket is not named after the stack.
+const maxName = 64 - len("-flow-log-1234567")
 
 func (s settings) check(region string) (errs []error) {
 	wrong := func(name string, err error) {
@@ -81,10 +81,10 @@ func (s settings) check(region string) (errs []error) {
 		}
 	}
 	if len(s.name()) > maxName {
-		wrong("systemName, environment", fmt.Errorf("got %q, %d characters together, want at most %d, else the names of bucket and roles are too long", s.name(), len(s.name()), maxName))
+		wrong("systemName, environment", fmt.Errorf("got %q, %d characters together, want at most %d, else the names of roles are too long", s.name(), len(s.name()), maxName))
 	}
 	if s.VpcCidr != "" {
-		_, err := components.Subnets(s.VpcCidr, max(len(s.AvailabilityZones), 2))
+		_, err := components.ZoneSubnets(s.VpcCidr, s.AvailabilityZones)
 		wrong("vpcCidr", err)
 	}
 	for i, zone := range s.AvailabilityZones {

@@ -26,7 +26,7 @@ func TestLoadSettings(t *testing.T) {
 // do costs its owner an afternoon.
 func TestWrongSettings(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("a", 40)
+	long := strings.Repeat("a", 43)
 	for _, c := range []struct{ name, value, want string }{
 		{"vpcCidr", "ten", "IPv4 range"},
 		{"vpcCidr", "", "Pulumi.yaml has the default"},
@@ -34,6 +34,7 @@ func TestWrongSettings(t *testing.T) {
 		{"vpcCidr", "10.0.0.0/28", "/16 to /24"},
 		{"vpcCidr", "10.0.0.1/16", "want 10.0.0.0/16"},
 		{"vpcCidr", "8.8.0.0/16", "private range"},
+		{"vpcCidr", "192.168.5.0/24", "holds 1 to 8 subnets"},
 		{"availabilityZones", `["tokyo"]`, "ap-northeast-1a"},
 		{"availabilityZones", `["us-east-1a"]`, "aws:region"},
 		{"availabilityZones", `["ap-northeast-1a","ap-northeast-1a"]`, "twice"},
@@ -76,7 +77,11 @@ func TestWrongSettings(t *testing.T) {
 		{"ssmClient", "1", "true or false"},
 		{"retainLogs", "no", "true or false"},
 	} {
-		_, err := loadSettings(get(t, map[string]string{c.name: c.value}), "prod", "ap-northeast-1")
+		overrides := map[string]string{c.name: c.value}
+		if c.value == "192.168.5.0/24" {
+			overrides["availabilityZones"] = `["ap-northeast-1i"]`
+		}
+		_, err := loadSettings(get(t, overrides), "prod", "ap-northeast-1")
 		if err == nil {
 			t.Errorf("%s: %q was accepted", c.name, c.value)
 			continue
@@ -121,8 +126,8 @@ func FuzzLoadSettings(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if bucket := s.name() + "-logs-1234567"; len(bucket) > 63 || bucket != strings.ToLower(bucket) || strings.ContainsAny(bucket, "_. /") {
-			t.Errorf("bucket name %q", bucket)
+		if role := s.name() + "-flow-log-1234567"; len(role) > 64 || role != strings.ToLower(role) || strings.ContainsAny(role, "_. /") {
+			t.Errorf("role name %q", role)
 		}
 		if strings.Contains(strings.Join(s.ModelIds, ""), ",") || strings.Contains(strings.Join(s.ModelIds, ""), "*") {
 			t.Errorf("model ids %q", s.ModelIds)

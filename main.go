@@ -39,7 +39,9 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 
 	logged := []pulumi.Resource{}
 	if s.ManageInvocationLogging {
-		logging, err := components.NewBedrockLogging(ctx, name+"-logs", &components.BedrockLoggingArgs{
+		// Not named after the stack: when a component is renamed, the old one's setting is deleted after the new one is
+		// made, and logging would be off.
+		logging, err := components.NewBedrockLogging(ctx, "bedrock-logging", &components.BedrockLoggingArgs{
 			LogRetentionDays: s.LogRetentionDays, DeleteOnDestroy: !s.RetainLogs, Tags: tags,
 		})
 		if err != nil {

@@ -109,7 +109,8 @@ var rules = []func(componentstest.Resource) error{
 		if !strings.Contains(r.Parent, "private-bedrock:index:") {
 			return fmt.Errorf("parent is %q, want a component", r.Parent)
 		}
-		if component := r.Parent[strings.LastIndex(r.Parent, "::")+2:]; !strings.HasPrefix(r.Name, component) {
+		// What is one per account has one name, whichever component makes it.
+		if component := r.Parent[strings.LastIndex(r.Parent, "::")+2:]; !strings.HasPrefix(r.Name, component) && r.Name != "api-gateway-account" {
 			return fmt.Errorf("want a name that begins with its component's, %s", component)
 		}
 		return nil
@@ -161,6 +162,16 @@ var rules = []func(componentstest.Resource) error{
 		}
 		return nil
 	},
+	// AWS's own policies hold what AWS adds to them: none but the one that API Gateway demands.
+	func(r componentstest.Resource) error {
+		if arn := fmt.Sprint(r.Inputs["policyArn"]); strings.HasSuffix(r.Type, "PolicyAttachment") && arn != "arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs" {
+			return fmt.Errorf("attaches %s", arn)
+		}
+		if r.Inputs["managedPolicyArns"] != nil || r.Inputs["inlinePolicies"] != nil {
+			return fmt.Errorf("holds policies that no rule here sees")
+		}
+		return nil
+	},
 	// API Gateway's traces and execution logs hold paths and bodies, and so prompts and answers.
 	func(r componentstest.Resource) error {
 		switch {
@@ -185,11 +196,10 @@ var rules = []func(componentstest.Resource) error{
 	// What has no tags cannot be found, billed or taken down by system.
 	func(r componentstest.Resource) error {
 		untaggable := []string{
-			"DefaultSecurityGroup", // tagged, by the rule below
 			"RouteTableAssociation", "RolePolicy", "RolePolicyAttachment", "InvocationLoggingConfiguration", "Permission", "Deployment", "Account",
 			"MethodSettings", "BucketPublicAccessBlock", "BucketOwnershipControls", "BucketVersioningV2", "BucketServerSideEncryptionConfigurationV2", "BucketPolicy",
 		}
-		if slices.Contains(untaggable[1:], r.Type[strings.LastIndex(r.Type, ":")+1:]) {
+		if slices.Contains(untaggable, r.Type[strings.LastIndex(r.Type, ":")+1:]) {
 			return nil
 		}
 		tags, _ := r.Inputs["tags"].(map[string]any)
@@ -256,7 +266,7 @@ func TestSeed(t *testing.T) {
 	t.Parallel()
 	r := run(t, "dev", map[string]string{"availabilityZones": `["ap-northeast-1a","ap-northeast-1c","ap-northeast-1d"]`})
 	for typ, want := range map[string]int{
-		"aws:ec2/vpc:Vpc": 1, "aws:ec2/subnet:Subnet": 3, "aws:ec2/securityGroup:SecurityGroup": 3, "aws:ec2/flowLog:FlowLog": 1,
+		"aws:ec2/vpc:Vpc": 1, "aws:ec2/subnet:Subnet": 3, "aws:ec2/securityGroup:SecurityGroup": 4, "aws:ec2/flowLog:FlowLog": 1,
 		"aws:ec2/vpcEndpoint:VpcEndpoint": 4, "aws:ec2/instance:Instance": 1, "aws:s3/bucketV2:BucketV2": 1, "aws:s3/bucketPolicy:BucketPolicy": 1,
 		"aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": 1, "aws:s3/bucketVersioningV2:BucketVersioningV2": 1,
 		"aws:bedrockmodel/invocationLoggingConfiguration:InvocationLoggingConfiguration": 1,
@@ -276,12 +286,12 @@ func TestSeed(t *testing.T) {
 			t.Errorf("the VPC has no %s, which private DNS needs", input)
 		}
 	}
-	for input, value := range r.Inputs(t, "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock", "bedrock-app-dev-logs") {
+	for input, value := range r.Inputs(t, "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock", "bedrock-logging") {
 		if input != "bucket" && value != true {
 			t.Errorf("the log bucket's %s = %v", input, value)
 		}
 	}
-	logging := r.Inputs(t, "aws:bedrockmodel/invocationLoggingConfiguration:InvocationLoggingConfiguration", "bedrock-app-dev-logs")["loggingConfig"].(map[string]any)
+	logging := r.Inputs(t, "aws:bedrockmodel/invocationLoggingConfiguration:InvocationLoggingConfiguration", "bedrock-logging")["loggingConfig"].(map[string]any)
 	for _, data := range []string{"text", "image", "embedding", "video"} {
 		if logging[data+"DataDeliveryEnabled"] != true {
 			t.Errorf("%s is not logged", data)
@@ -310,7 +320,7 @@ func TestRetainLogs(t *testing.T) {
 				t.Errorf("retainLogs %v: %s %s is retained: %v", retain, r.Type, r.Name, r.RetainOnDelete)
 			}
 		}
-		if got := resources.Inputs(t, "aws:s3/bucketV2:BucketV2", "bedrock-app-prod-logs")["forceDestroy"]; got != !retain {
+		if got := resources.Inputs(t, "aws:s3/bucketV2:BucketV2", "bedrock-logging")["forceDestroy"]; got != !retain {
 			t.Errorf("retainLogs %v: forceDestroy = %v", retain, got)
 		}
 	}
@@ -346,7 +356,7 @@ func TestSettingsReachResources(t *testing.T) {
 		"systemName":           {"acme", "aws:ec2/vpc:Vpc", "acme-prod", "tags", "map[Environment:prod Name:acme-prod System:acme]"},
 		"environment":          {"blue", "aws:ec2/vpc:Vpc", "bedrock-app-blue", "tags", "map[Environment:blue Name:bedrock-app-blue System:bedrock-app]"},
 		"vpcCidr":              {"172.16.0.0/20", "aws:ec2/vpc:Vpc", "bedrock-app-prod", "cidrBlock", "172.16.0.0/20"},
-		"availabilityZones":    {`["ap-northeast-1d"]`, "aws:ec2/subnet:Subnet", "bedrock-app-prod-private-ap-northeast-1d", "cidrBlock", "10.0.0.0/24"},
+		"availabilityZones":    {`["ap-northeast-1d"]`, "aws:ec2/subnet:Subnet", "bedrock-app-prod-private-ap-northeast-1d", "cidrBlock", "10.0.3.0/24"},
 		"modelIds":             {`["amazon.nova-lite-v1:0","amazon.nova-pro-v1:0"]`, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "map[variables:map[MODEL_IDS:amazon.nova-lite-v1:0,amazon.nova-pro-v1:0]]"},
 		"stageName":            {"v1", "aws:apigateway/stage:Stage", "bedrock-app-prod-api", "stageName", "v1"},
 		"throttlingRateLimit":  {"7", "aws:apigateway/methodSettings:MethodSettings", "bedrock-app-prod-api", "settings", "throttlingRateLimit:7]"},
@@ -362,6 +372,37 @@ func TestSettingsReachResources(t *testing.T) {
 				t.Errorf("%s = %s, want %s", c.input, got, c.want)
 			}
 		})
+	}
+}
+
+// A log that is kept shorter than its owner set is gone when it is asked for.
+func TestEveryLogIsKeptAsSet(t *testing.T) {
+	t.Parallel()
+	groups := run(t, "prod", map[string]string{"logRetentionDays": "731"}).OfType("aws:cloudwatch/logGroup:LogGroup")
+	if len(groups) != 4 { // invocations, function, API, flow log
+		t.Errorf("got %d log groups, want 4", len(groups))
+	}
+	for _, group := range groups {
+		if group.Inputs["retentionInDays"] != 731.0 {
+			t.Errorf("%s keeps %v days", group.Name, group.Inputs["retentionInDays"])
+		}
+	}
+}
+
+// Pulumi deletes what was renamed after it has made the new: a setting that is one per account would be deleted with it.
+func TestRenamedStackKeepsTheAccountsSettings(t *testing.T) {
+	t.Parallel()
+	settings := func(systemName string) (urns []string) {
+		for _, r := range run(t, "prod", map[string]string{"systemName": systemName, "retainLogs": "false"}) {
+			if strings.Contains(r.Type, "InvocationLoggingConfiguration") || strings.HasSuffix(r.Type, ":Account") {
+				urns = append(urns, r.Type+" "+r.Name)
+			}
+		}
+		slices.Sort(urns)
+		return urns
+	}
+	if before, after := settings("one"), settings("two"); len(before) != 2 || !slices.Equal(before, after) {
+		t.Errorf("before %v, after %v", before, after)
 	}
 }
 

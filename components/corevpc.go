@@ -55,7 +55,7 @@ func (a CoreVpcArgs) withDefaults() CoreVpcArgs {
 
 func (a CoreVpcArgs) validate() error {
 	var errs []error
-	if _, err := Subnets(a.CidrBlock, max(len(a.AvailabilityZones), 1)); err != nil {
+	if _, err := ZoneSubnets(a.CidrBlock, a.AvailabilityZones); err != nil {
 		errs = append(errs, fmt.Errorf("CidrBlock: %w", err))
 	}
 	if err := CheckRetention(a.FlowLogRetentionDays); err != nil {
@@ -86,7 +86,7 @@ func NewCoreVpc(ctx *pulumi.Context, name string, args *CoreVpcArgs, opts ...pul
 	if err != nil {
 		return nil, fmt.Errorf("CoreVpc %s: AvailabilityZones: %w", name, err)
 	}
-	cidrs, err := Subnets(a.CidrBlock, len(zones))
+	cidrs, err := ZoneSubnets(a.CidrBlock, zones)
 	if err != nil {
 		return nil, fmt.Errorf("CoreVpc %s: CidrBlock: %w", name, err)
 	}
@@ -112,10 +112,10 @@ func NewCoreVpc(ctx *pulumi.Context, name string, args *CoreVpcArgs, opts ...pul
 		return nil, err
 	}
 	var subnetIds pulumi.StringArray
-	for i, zone := range zones {
+	for _, zone := range zones {
 		subnetName := name + "-private-" + zone
 		subnet, err := ec2.NewSubnet(ctx, subnetName, &ec2.SubnetArgs{
-			VpcId: network.ID(), AvailabilityZone: pulumi.String(zone), CidrBlock: pulumi.String(cidrs[i]),
+			VpcId: network.ID(), AvailabilityZone: pulumi.String(zone), CidrBlock: pulumi.String(cidrs[zone]),
 			MapPublicIpOnLaunch: pulumi.Bool(false), Tags: withName(a.Tags, subnetName),
 		}, parent)
 		if err != nil {
@@ -142,22 +142,27 @@ func NewCoreVpc(ctx *pulumi.Context, name string, args *CoreVpcArgs, opts ...pul
 	if err != nil {
 		return nil, err
 	}
-	endpoints, err := group("endpoints", "the VPC's interface endpoints")
+	// Two groups of endpoints: a client that reached Bedrock's could call it with credentials of its own, past the API.
+	clientEndpoints, err := group("client-endpoints", "endpoints that clients call")
 	if err != nil {
 		return nil, err
 	}
-	for _, from := range []struct {
-		name string
-		id   pulumi.IDOutput
-	}{{"clients", clients.ID()}, {"functions", functions.ID()}} {
-		if _, err := vpc.NewSecurityGroupEgressRule(ctx, name+"-"+from.name+"-to-endpoints", &vpc.SecurityGroupEgressRuleArgs{
-			SecurityGroupId: from.id, ReferencedSecurityGroupId: endpoints.ID(), Tags: a.Tags,
+	functionEndpoints, err := group("function-endpoints", "endpoints that functions call")
+	if err != nil {
+		return nil, err
+	}
+	for _, way := range []struct {
+		name     string
+		from, to *ec2.SecurityGroup
+	}{{"clients", clients, clientEndpoints}, {"functions", functions, functionEndpoints}} {
+		if _, err := vpc.NewSecurityGroupEgressRule(ctx, name+"-"+way.name+"-to-endpoints", &vpc.SecurityGroupEgressRuleArgs{
+			SecurityGroupId: way.from.ID(), ReferencedSecurityGroupId: way.to.ID(), Tags: a.Tags,
 			IpProtocol: pulumi.String("tcp"), FromPort: pulumi.Int(443), ToPort: pulumi.Int(443),
 		}, parent); err != nil {
 			return nil, err
 		}
-		if _, err := vpc.NewSecurityGroupIngressRule(ctx, name+"-endpoints-from-"+from.name, &vpc.SecurityGroupIngressRuleArgs{
-			SecurityGroupId: endpoints.ID(), ReferencedSecurityGroupId: from.id, Tags: a.Tags,
+		if _, err := vpc.NewSecurityGroupIngressRule(ctx, name+"-endpoints-from-"+way.name, &vpc.SecurityGroupIngressRuleArgs{
+			SecurityGroupId: way.to.ID(), ReferencedSecurityGroupId: way.from.ID(), Tags: a.Tags,
 			IpProtocol: pulumi.String("tcp"), FromPort: pulumi.Int(443), ToPort: pulumi.Int(443),
 		}, parent); err != nil {
 			return nil, err
@@ -165,9 +170,13 @@ func NewCoreVpc(ctx *pulumi.Context, name string, args *CoreVpcArgs, opts ...pul
 	}
 	endpointIds := pulumi.StringMap{}
 	for _, service := range a.EndpointServices {
+		guard := clientEndpoints
+		if service == "bedrock-runtime" {
+			guard = functionEndpoints
+		}
 		endpoint, err := ec2.NewVpcEndpoint(ctx, name+"-"+service, &ec2.VpcEndpointArgs{
 			VpcId: network.ID(), ServiceName: pulumi.String(endpointService(to.region, service)), VpcEndpointType: pulumi.String("Interface"),
-			PrivateDnsEnabled: pulumi.Bool(true), SubnetIds: subnetIds, SecurityGroupIds: pulumi.StringArray{endpoints.ID()},
+			PrivateDnsEnabled: pulumi.Bool(true), SubnetIds: subnetIds, SecurityGroupIds: pulumi.StringArray{guard.ID()},
 			Tags: withName(a.Tags, name+"-"+service),
 		}, parent)
 		if err != nil {

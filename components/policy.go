@@ -1,6 +1,10 @@
 package components
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+)
 
 // policyDocument marshals to an IAM policy (IAM User Guide, "IAM JSON policy elements reference").
 type policyDocument struct {
@@ -55,6 +59,9 @@ func plainTrustPolicy(service string) (string, error) {
 // API Gateway reads the short form "execute-api:/*" back as a full ARN, which every preview would then report as
 // a change; the API's own id is not known before the API, so it is a wildcard. The policy is attached to this API only.
 func apiPolicy(partition, region, account string, vpcEndpointIds []string) (string, error) {
+	if len(vpcEndpointIds) == 0 || slices.Contains(vpcEndpointIds, "") {
+		return "", fmt.Errorf("VpcEndpointIds: got %q, want at least one, none empty: else nobody or everybody gets in", vpcEndpointIds)
+	}
 	resource := []string{"arn:" + partition + ":execute-api:" + region + ":" + account + ":*/*"}
 	return policy(
 		statement{
@@ -132,7 +139,8 @@ func bedrockArns(partition, region, account string) string {
 	return "arn:" + partition + ":bedrock:" + region + ":" + account + ":*"
 }
 
-// flowLogPolicy is the list of the VPC User Guide, "Publish flow logs to CloudWatch Logs", on this group instead of all.
+// flowLogPolicy lets flow logs into this group alone. Of the list of the VPC User Guide, "Publish flow logs to
+// CloudWatch Logs", it leaves out CreateLogGroup, for the group is there, and DescribeLogGroups, which would show all.
 func flowLogPolicy(logGroupArn string) (string, error) {
 	return policy(statement{
 		Sid: "FlowLog", Effect: "Allow",

@@ -47,6 +47,16 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
+// A Deny without endpoints is one of AWS's unwritten rules: nobody may find out.
+func TestApiPolicyWantsEndpoints(t *testing.T) {
+	t.Parallel()
+	for _, ids := range [][]string{nil, {}, {""}, {"vpce-1", ""}} {
+		if policy, err := apiPolicy("aws", "ap-northeast-1", "123456789012", ids); err == nil {
+			t.Errorf("%q made %s", ids, policy)
+		}
+	}
+}
+
 // golden compares with a file under testdata; go test ./components -update writes it.
 func golden(t *testing.T, file, got string) {
 	t.Helper()

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strings"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/apigateway"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
@@ -81,6 +80,9 @@ func (a PrivateApiArgs) validate() error {
 	if a.VpcEndpointIds == nil {
 		errs = append(errs, errors.New("VpcEndpointIds: got nil, want the execute-api endpoints to admit, such as CoreVpc's"))
 	}
+	if ids, plain := a.VpcEndpointIds.(pulumi.StringArray); plain && len(ids) == 0 {
+		errs = append(errs, errors.New("VpcEndpointIds: got none, want at least one"))
+	}
 	if err := CheckStageName(a.StageName); err != nil {
 		errs = append(errs, fmt.Errorf("StageName: %w", err))
 	}
@@ -120,7 +122,8 @@ func NewPrivateApi(ctx *pulumi.Context, name string, args *PrivateApiArgs, opts 
 	}).(pulumi.StringOutput)
 	api, err := apigateway.NewRestApi(ctx, name, &apigateway.RestApiArgs{
 		Body: body, Tags: a.Tags,
-		// Overwriting a private API may delete its endpoints' DNS records.
+		// Overwriting a private API may delete its endpoints' DNS records. Merging keeps routes that the document no
+		// longer has: taking one away needs a new API.
 		PutRestApiMode: pulumi.String("merge"),
 		// On the API itself: a policy in a resource of its own is lost when the body changes.
 		Policy: resourcePolicy,
@@ -138,13 +141,12 @@ func NewPrivateApi(ctx *pulumi.Context, name string, args *PrivateApiArgs, opts 
 	if err != nil {
 		return nil, err
 	}
-	// A new policy, endpoint or route is in force only when the API is deployed again (API Gateway Developer Guide,
+	// A new policy (which names the endpoints) or route is in force only when the API is deployed again (API Gateway Developer Guide,
 	// "Create and attach an API Gateway resource policy to an API").
 	deployment, err := apigateway.NewDeployment(ctx, name, &apigateway.DeploymentArgs{
 		RestApi: api.ID(),
 		Triggers: pulumi.StringMap{
 			"body": body.ApplyT(digest).(pulumi.StringOutput), "policy": resourcePolicy.ApplyT(digest).(pulumi.StringOutput),
-			"vpcEndpoints": a.VpcEndpointIds.ToStringArrayOutput().ApplyT(func(ids []string) string { return strings.Join(ids, ",") }).(pulumi.StringOutput),
 		},
 	}, parent)
 	if err != nil {
@@ -158,7 +160,7 @@ func NewPrivateApi(ctx *pulumi.Context, name string, args *PrivateApiArgs, opts 
 	}
 	ready := []pulumi.Resource{permission}
 	if a.ManageApiGatewayAccount {
-		account, err := newApiGatewayAccount(ctx, name+"-account", a.Tags, parent)
+		account, err := newApiGatewayAccount(ctx, a.Tags, parent)
 		if err != nil {
 			return nil, err
 		}
@@ -199,8 +201,12 @@ func NewPrivateApi(ctx *pulumi.Context, name string, args *PrivateApiArgs, opts 
 }
 
 // newApiGatewayAccount lets API Gateway write access logs in this account and region. On destroy the setting is
-// taken back: left behind, it would name a role that is gone, and every other API's access log would fail quietly.
-func newApiGatewayAccount(ctx *pulumi.Context, name string, tags pulumi.StringMapInput, parent pulumi.ResourceOption) (*apigateway.Account, error) {
+// taken back: left behind, it would name a role that is gone.
+//
+// Its name is always the same: when a component is renamed Pulumi makes the new resources first, and the old one,
+// deleted last, would take back the new one's setting.
+func newApiGatewayAccount(ctx *pulumi.Context, tags pulumi.StringMapInput, parent pulumi.ResourceOption) (*apigateway.Account, error) {
+	const name = "api-gateway-account"
 	trust, err := plainTrustPolicy("apigateway.amazonaws.com")
 	if err != nil {
 		return nil, err
@@ -225,8 +231,8 @@ func newApiGatewayAccount(ctx *pulumi.Context, name string, tags pulumi.StringMa
 // would bring in the prompt of /generate/{prompt} (API Gateway Developer Guide, "$context variables").
 func accessLogFormat() (string, error) {
 	b, err := json.Marshal(map[string]string{
-		"requestId": "$context.requestId", "extendedRequestId": "$context.extendedRequestId",
-		"requestTime": "$context.requestTime", "requestTimeEpoch": "$context.requestTimeEpoch",
+		"extendedRequestId": "$context.extendedRequestId", // a caller can choose $context.requestId
+		"requestTime":       "$context.requestTime", "requestTimeEpoch": "$context.requestTimeEpoch",
 		"httpMethod": "$context.httpMethod", "resourcePath": "$context.resourcePath",
 		"status": "$context.status", "integrationStatus": "$context.integration.status", "errorType": "$context.error.responseType",
 		"responseLength": "$context.responseLength", "responseLatencyMs": "$context.responseLatency", "integrationLatencyMs": "$context.integration.latency",

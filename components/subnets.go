@@ -1,6 +1,7 @@
 package components
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -9,6 +10,29 @@ import (
 // A subnet smaller than this leaves too few addresses for endpoints and the function's network interfaces: AWS
 // keeps 5 of each subnet for itself (VPC User Guide, "Subnet CIDR blocks").
 const smallestSubnetBits = 27
+
+// ZoneSubnets gives each zone, such as ap-northeast-1a, its subnet of a VPC: by the zone's last letter, so that a
+// zone keeps its range whichever others come and go. AWS would refuse two subnets that overlap while one replaces
+// the other.
+func ZoneSubnets(vpcCidr string, zones []string) (map[string]string, error) {
+	slots := 1
+	for _, zone := range zones {
+		if letter := zone[len(zone)-1]; letter < 'a' || letter > 'z' {
+			return nil, fmt.Errorf("got zone %q, want names such as ap-northeast-1a", zone)
+		} else {
+			slots = max(slots, int(letter-'a')+1)
+		}
+	}
+	subnets, err := Subnets(vpcCidr, slots)
+	if err != nil {
+		return nil, err
+	}
+	byZone := map[string]string{}
+	for _, zone := range zones {
+		byZone[zone] = subnets[zone[len(zone)-1]-'a']
+	}
+	return byZone, nil
+}
 
 // Subnets cuts n equal subnets from the start of a VPC's address range: the range's prefix and 8 bits more, as
 // the seed's, but none smaller than /27. Adding one never moves those before it.
@@ -29,11 +53,11 @@ func Subnets(vpcCidr string, n int) ([]string, error) {
 		return nil, fmt.Errorf("got %q, which holds 1 to %d subnets of /%d, not %d: want a larger range or fewer availability zones", vpcCidr, room, bits, n)
 	}
 	subnets := make([]string, n)
-	base := vpc.Addr().As4()
-	first := uint32(base[0])<<24 | uint32(base[1])<<16 | uint32(base[2])<<8 | uint32(base[3])
+	first := vpc.Addr().As4()
 	for i := range subnets {
-		a := first + uint32(i)<<(32-bits)
-		subnets[i] = netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(a >> 24), byte(a >> 16), byte(a >> 8), byte(a)}), bits).String()
+		var address [4]byte
+		binary.BigEndian.PutUint32(address[:], binary.BigEndian.Uint32(first[:])+uint32(i)<<(32-bits))
+		subnets[i] = netip.PrefixFrom(netip.AddrFrom4(address), bits).String()
 	}
 	return subnets, nil
 }

@@ -83,6 +83,22 @@ func FuzzSubnets(f *testing.F) {
 	})
 }
 
+// A zone whose range moves when another zone comes or goes is replaced, and AWS refuses the overlap meanwhile.
+func TestZoneSubnets(t *testing.T) {
+	t.Parallel()
+	for _, zones := range [][]string{{"ap-northeast-1a", "ap-northeast-1c"}, {"ap-northeast-1c", "ap-northeast-1d"}, {"ap-northeast-1c"}} {
+		got, err := ZoneSubnets("10.0.0.0/16", zones)
+		if err != nil || len(got) != len(zones) || got["ap-northeast-1c"] != "10.0.2.0/24" {
+			t.Errorf("%v: %v, %v, want 10.0.2.0/24 for ap-northeast-1c", zones, got, err)
+		}
+	}
+	for cidr, zone := range map[string]string{"192.168.5.0/24": "ap-northeast-1i", "10.0.0.0/16": "ap-northeast-1", "10.0.0.0/8": "ap-northeast-1a"} {
+		if got, err := ZoneSubnets(cidr, []string{zone}); err == nil {
+			t.Errorf("%s, %s: %v, want an error", cidr, zone, got)
+		}
+	}
+}
+
 func TestPickZones(t *testing.T) {
 	t.Parallel()
 	offered := map[string][]string{"EC2": {"a", "b", "c", "d"}, "bedrock-runtime": {"d", "c", "a"}, "execute-api": {"d", "c", "b"}}

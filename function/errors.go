@@ -24,11 +24,12 @@ func badRequest(code, message string) apiError {
 }
 
 var (
-	errTooLarge = apiError{http.StatusRequestEntityTooLarge, "RequestTooLarge", "the request is larger than this API takes: send at most 4 MiB of body and 1 MiB of text"}
-	errNoRoute  = apiError{http.StatusNotFound, "NoSuchRoute", "there is no such route: use POST /generate, POST /generate/{prompt}, GET /models or GET /health"}
-	errNoAnswer = apiError{http.StatusBadGateway, "NoAnswer", "the model gave no text; ask again or ask otherwise"}
-	errDeadline = apiError{http.StatusGatewayTimeout, "DeadlineExceeded", "the model did not answer in time: ask for fewer tokens or call a faster model"}
-	errInternal = apiError{http.StatusInternalServerError, "InternalError", "the API failed; its operators find the cause in the function's log by the request id"}
+	errTooLarge  = apiError{http.StatusRequestEntityTooLarge, "RequestTooLarge", "the request is larger than this API takes: send at most 4 MiB of body and 1 MiB of text"}
+	errCrossSite = apiError{http.StatusForbidden, "CrossSite", "call this API from a program, not from another site's page"}
+	errNoRoute   = apiError{http.StatusNotFound, "NoSuchRoute", "there is no such route: use POST /generate, POST /generate/{prompt}, GET /models or GET /health"}
+	errNoAnswer  = apiError{http.StatusBadGateway, "NoAnswer", "the model gave no text; ask again or ask otherwise"}
+	errDeadline  = apiError{http.StatusGatewayTimeout, "DeadlineExceeded", "the model did not answer in time: ask for fewer tokens or call a faster model"}
+	errInternal  = apiError{http.StatusInternalServerError, "InternalError", "the API failed; its operators find the cause in the function's log by the request id"}
 )
 
 // bedrockErrors keeps Bedrock's status and says what the caller can do (Bedrock API Reference, Converse, "Errors").

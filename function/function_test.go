@@ -105,7 +105,7 @@ func (f fixture) call(t *testing.T, r request) (events.APIGatewayProxyResponse, 
 
 func (f fixture) ask(t *testing.T, r request) (response events.APIGatewayProxyResponse, p problem) {
 	t.Helper()
-	r.RequestContext.RequestID = "request-1"
+	r.RequestContext.RequestID, r.RequestContext.ExtendedRequestID = "chosen-"+canary, "request-1" // a caller can choose the first
 	response, err := f.handle(t.Context(), r)
 	if err != nil || response.StatusCode < 200 || response.StatusCode > 599 || !utf8.ValidString(response.Body) {
 		t.Fatalf("%v, %v: API Gateway would answer 502 with a text of its own", response, err)

@@ -68,11 +68,11 @@ func (h handler) handle(ctx context.Context, r request) (response events.APIGate
 	defer func() {
 		if p := recover(); p != nil { // its value may quote the request: only its type is kept
 			h.log.ErrorContext(ctx, "panic", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
-			response = failure(errInternal, r.RequestContext.RequestID)
+			response = failure(errInternal, r.RequestContext.ExtendedRequestID)
 		}
 		h.log.InfoContext(ctx, "call", "route", c.route, "model", c.model, "status", response.StatusCode,
 			"inputTokens", c.inputTokens, "outputTokens", c.outputTokens, "durationMs", time.Since(start).Milliseconds(),
-			"apiRequestId", r.RequestContext.RequestID, "apiExtendedRequestId", r.RequestContext.ExtendedRequestID)
+			"apiExtendedRequestId", r.RequestContext.ExtendedRequestID)
 	}()
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
@@ -82,12 +82,17 @@ func (h handler) handle(ctx context.Context, r request) (response events.APIGate
 	response, err := h.route(ctx, r, &c)
 	if err != nil {
 		h.logFailure(ctx, err)
-		response = failure(classify(err), r.RequestContext.RequestID)
+		response = failure(classify(err), r.RequestContext.ExtendedRequestID)
 	}
 	return response, nil
 }
 
 func (h handler) route(ctx context.Context, r request, c *call) (events.APIGatewayProxyResponse, error) {
+	// Browsers say whose page makes a call: a foreign one would spend money in the name of whoever looks at it.
+	if site := header(r.Headers, "Sec-Fetch-Site"); site != "" && site != "none" && site != "same-origin" {
+		c.route = "none"
+		return events.APIGatewayProxyResponse{}, errCrossSite
+	}
 	switch c.route {
 	case "GET /health":
 		return answer(map[string]string{"status": "ok"})
@@ -151,7 +156,7 @@ func (h handler) generate(ctx context.Context, r request, g generation, c *call)
 	return generated{
 		Text: text(out.Output), Model: g.Model, StopReason: out.StopReason,
 		Usage:     usage{c.inputTokens, c.outputTokens, c.inputTokens + c.outputTokens},
-		RequestID: r.RequestContext.RequestID,
+		RequestID: r.RequestContext.ExtendedRequestID,
 	}, nil
 }
 

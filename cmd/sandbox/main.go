@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command sandbox runs the whole system on this machine: an emulated AWS, the stack deployed to it by pulumi, and
 // the private API in front of the deployed function.
 package main
@@ -10,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -83,9 +84,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("run this in the project's folder: %w", err)
 	}
-	if url := alreadyRunning(); url != "" {
-		return fmt.Errorf("a sandbox is running in this folder already, with its AWS at %s; stop it first", url)
+	unlock, err := lock()
+	if err != nil {
+		return err
 	}
+	defer unlock()
 
 	start := time.Now()
 	say := func(format string, values ...any) {
@@ -179,19 +182,20 @@ func regionOf(file string) (string, error) {
 	return string(match[1]), nil
 }
 
-// alreadyRunning finds another sandbox of this folder, whose state a second one would take away.
-func alreadyRunning() (awsEndpointURL string) {
-	var o outputs
-	content, err := os.ReadFile(filepath.Join(folder, "outputs.json"))
-	if err != nil || json.Unmarshal(content, &o) != nil {
-		return ""
+// lock keeps a second sandbox out of the folder, whose state it would take away. It ends with the process.
+func lock() (unlock func() error, err error) {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return nil, err
 	}
-	response, err := http.Get(o.AWSEndpointURL + "/moto-api/")
+	file, err := os.OpenFile(filepath.Join(folder, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return ""
+		return nil, err
 	}
-	response.Body.Close()
-	return o.AWSEndpointURL
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		file.Close()
+		return nil, errors.New("a sandbox is running in this folder already; stop it first")
+	}
+	return file.Close, nil
 }
 
 // listen takes the port, or any other if it is a default that is taken.
@@ -277,7 +281,7 @@ See the records, in another terminal:
   aws logs filter-log-events --log-group-name %[6]v --query 'events[].message' --output text
 
 Change a setting and deploy again:
-  pulumi config set modelIds --stack local --config-file %[4]s/Pulumi.local.yaml ...
+  pulumi config set logRetentionDays 30 --stack local --config-file %[4]s/Pulumi.local.yaml
   pulumi up --stack local --config-file %[4]s/Pulumi.local.yaml
 
 Ctrl-C stops everything.`, o.InvokeURL, o.StackOutputs["apiId"], o.Region, folder, o.StackOutputs["logBucketName"], o.StackOutputs["logGroupName"])

@@ -111,6 +111,14 @@ func (r *recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.P
 	} else {
 		r.seen[key] = true
 	}
+	// Two resources of one physical name cannot both exist.
+	if name := args.Inputs["name"]; name.IsString() {
+		if key := args.TypeToken + " named " + name.StringValue(); r.seen[key] {
+			return "", nil, fmt.Errorf("%s is there twice", key)
+		} else {
+			r.seen[key] = true
+		}
+	}
 	r.recording = append(r.recording, Resource{
 		Type: args.TypeToken, Name: args.Name, Parent: args.RegisterRPC.GetParent(), Inputs: args.Inputs.Mappable(),
 		RetainOnDelete: args.RegisterRPC.GetRetainOnDelete(), Dependencies: args.RegisterRPC.GetDependencies(),

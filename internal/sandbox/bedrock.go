@@ -119,7 +119,7 @@ func (b *Bedrock) converse(r *http.Request, requestID string) ([]byte, error) {
 		return nil, err
 	}
 	if b.Deliver != nil {
-		b.Deliver(r.Context(), Record{
+		b.Deliver(context.WithoutCancel(r.Context()), Record{
 			SchemaType: "ModelInvocationLog", SchemaVersion: "1.0", Timestamp: start.UTC().Format(time.RFC3339), AccountID: b.Account,
 			Identity: Identity{identity}, Region: b.Region, RequestID: requestID, Operation: "Converse", ModelID: model,
 			RequestMetadata: in.RequestMetadata, InferenceRegion: b.Region,

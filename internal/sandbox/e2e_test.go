@@ -40,6 +40,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("a client in the VPC is answered", s.answers)
 	t.Run("nobody else gets in", s.refusesOthers)
 	t.Run("nothing listens beyond loopback", s.listensOnLoopback)
+	t.Run("no web page reaches the emulated AWS", s.refusesWebPages)
 	t.Run("bad requests are refused and not recorded", s.refusesBadRequests)
 	t.Run("every call has its record", s.recordsCalls)
 	t.Run("prompts are in the invocation log only", s.keepsPromptsToItself)
@@ -51,8 +52,16 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("the README's commands for this machine work", s.readmeLocal)
 	t.Run("destroy leaves nothing", s.destroys)
 	t.Run("the README's commands for AWS work, and the log is kept", s.readmeAWS)
+	t.Run("another sandbox keeps out of the folder", func(t *testing.T) {
+		second := exec.Command(program)
+		second.Dir = root
+		if out, err := second.CombinedOutput(); err == nil || !strings.Contains(string(out), "running in this folder already") {
+			t.Errorf("%v: %s", err, out)
+		}
+	})
 	s.stop(t)
 
+	t.Run("Ctrl-C while deploying stops everything", func(t *testing.T) { interrupt(t, root, program) })
 	t.Run("a second start works", func(t *testing.T) {
 		again := start(t, root, program)
 		if status, _, body := again.call(t, http.MethodPost, "/generate/Hello", "", "", ""); status != 200 {
@@ -153,10 +162,36 @@ func start(t *testing.T, root, program string) *running {
 	return s
 }
 
+// interrupt presses Ctrl-C in the middle of a deployment.
+func interrupt(t *testing.T, root, program string) {
+	cmd := exec.Command(program, "--port", "0", "--aws-port", "0")
+	cmd.Dir, cmd.SysProcAttr = root, &syscall.SysProcAttr{Setpgid: true}
+	output, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+	lines := bufio.NewScanner(output)
+	for lines.Scan() && !strings.Contains(lines.Text(), "aws:ec2:Vpc ") {
+	}
+	syscall.Kill(-cmd.Process.Pid, syscall.SIGINT)
+	io.Copy(io.Discard, output)
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 130 {
+		t.Errorf("after Ctrl-C: %v, want exit status 130", err)
+	}
+	if err := syscall.Kill(-cmd.Process.Pid, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("processes that it started are still there: %v", err)
+	}
+}
+
 // stop is Ctrl-C.
 func (s *running) stop(t *testing.T) {
 	t.Helper()
-	s.cmd.Process.Signal(syscall.SIGINT)
+	syscall.Kill(-s.cmd.Process.Pid, syscall.SIGINT) // a terminal tells the whole group
 	if err := s.cmd.Wait(); err != nil {
 		t.Errorf("after Ctrl-C: %v", err)
 	}
@@ -241,6 +276,27 @@ func (s *running) refusesOthers(t *testing.T) {
 	} {
 		if status, _, body := s.call(t, http.MethodPost, "/generate/"+url.PathEscape(canary), host, "", ""); status != 403 {
 			t.Errorf("%s: status %d, want 403: %s", host, status, body)
+		}
+	}
+}
+
+// refusesWebPages: a page that a developer only looks at could otherwise deploy a function, which runs on the machine.
+func (s *running) refusesWebPages(t *testing.T) {
+	for name, header := range map[string][2]string{"rebinding": {"Host", "evil.example"}, "another origin": {"Origin", "https://evil.example"}, "another site": {"Sec-Fetch-Site", "cross-site"}} {
+		r, err := http.NewRequest(http.MethodPost, s.AWSEndpointURL+"/moto-api/reset", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Header.Set(header[0], header[1]); header[0] == "Host" {
+			r.Host = header[1]
+		}
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != 403 {
+			t.Errorf("%s: status %d, want 403", name, response.StatusCode)
 		}
 	}
 }
@@ -654,7 +710,7 @@ func (s *running) readmeAWS(t *testing.T) {
 		}
 	}
 	bucket := s.loggingBucket(t)
-	if !strings.HasPrefix(bucket, "bedrock-app-dev-logs-") {
+	if !strings.HasPrefix(bucket, "bedrock-logging-") {
 		t.Fatalf("after destroy, logging goes to %q, want the stack's bucket as before", bucket)
 	}
 	if len(s.objects(t, bucket)) == 0 {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -61,6 +62,10 @@ var (
 )
 
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if fromBrowser(r) {
+		http.Error(w, "the emulated AWS answers programs on this machine, not web pages", http.StatusForbidden)
+		return
+	}
 	path := r.URL.EscapedPath()
 	var err error
 	switch {
@@ -87,6 +92,16 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e.proxy.ServeHTTP(w, r)
+}
+
+// fromBrowser tells what a page of a foreign site could send, by its own name's resolving to this machine or not: it
+// could deploy a function, which runs here.
+func fromBrowser(r *http.Request) bool {
+	host := r.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	return net.ParseIP(host) == nil && host != "localhost" || r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != ""
 }
 
 // serviceOf reads the service's name from a signature's scope (AWS Signature Version 4).

@@ -65,7 +65,10 @@ type visit struct {
 
 func (d *frontDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := newID()
-	v := &visit{requestID: id, extendedID: base64.StdEncoding.EncodeToString([]byte(id[:14])), start: time.Now()}
+	v := &visit{requestID: id, extendedID: base64.StdEncoding.EncodeToString([]byte(newID()[:14])), start: time.Now()}
+	if chosen := r.Header.Get("X-Amzn-Requestid"); chosen != "" && len(chosen) <= 128 {
+		v.requestID = chosen // as a caller can on AWS (API Gateway Developer Guide, "$context variables")
+	}
 	v.sourceIP, _, _ = net.SplitHostPort(r.RemoteAddr)
 	w.Header().Set("X-Amzn-Requestid", v.requestID)
 	w.Header().Set("X-Amz-Apigw-Id", v.extendedID)

@@ -13,11 +13,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -59,6 +61,7 @@ type functions struct {
 	logs sync.WaitGroup // of functions that still print
 
 	mu        sync.Mutex
+	closed    bool
 	zips      map[string][]byte // by CodeSha256: moto does not give them back
 	pools     map[string]*pool  // by function name
 	instances map[string]*instance
@@ -125,8 +128,10 @@ func (f *functions) caller(accessKey string) (caller, bool) {
 func (f *functions) close() {
 	f.listener.Close()
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, i := range f.instances {
+	f.closed = true
+	running := slices.Collect(maps.Values(f.instances))
+	f.mu.Unlock()
+	for _, i := range running {
 		i.cmd.Process.Kill()
 		<-i.exited
 	}
@@ -280,18 +285,19 @@ func (f *functions) start(ctx context.Context, config functionConfig) (*instance
 	output, input := io.Pipe()
 	i.cmd.Stdout, i.cmd.Stderr = input, input
 
+	// Under the lock: close must find every copy that was started.
 	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil, errors.New("the sandbox is stopping")
+	}
+	if err := i.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("function %s, was it built for this machine's architecture? %w", config.Name, err)
+	}
 	f.instances[i.id] = i
 	f.callers[accessKey] = caller{
 		sessionArn: "arn:aws:sts::" + f.account + ":assumed-role/" + roleName + "/" + config.Name,
 		roleArn:    config.Role, functionArn: config.Arn, vpcID: config.VpcConfig.VpcId,
-	}
-	f.mu.Unlock()
-	if err := i.cmd.Start(); err != nil {
-		f.mu.Lock()
-		delete(f.instances, i.id)
-		f.mu.Unlock()
-		return nil, fmt.Errorf("function %s, was it built for this machine's architecture? %w", config.Name, err)
 	}
 	f.logs.Go(func() { f.keepLog(r, config.LoggingConfig.LogGroup, logStream, output) })
 	go func() { i.cmd.Wait(); input.Close(); close(i.exited) }()

@@ -8,12 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -25,10 +25,6 @@ func startMoto(ctx context.Context, region, logFile string) (c client, stop func
 	if err != nil {
 		return c, nil, errors.New("moto_server is not on the PATH: it stands in for AWS; get it with: pip install 'moto[server]==5.2.1'")
 	}
-	address, err := freeAddress()
-	if err != nil {
-		return c, nil, err
-	}
 	if err := os.MkdirAll(filepath.Dir(logFile), 0o755); err != nil {
 		return c, nil, err
 	}
@@ -37,10 +33,10 @@ func startMoto(ctx context.Context, region, logFile string) (c client, stop func
 		return c, nil, err
 	}
 	defer output.Close()
-	host, port, _ := net.SplitHostPort(address)
-	cmd := exec.Command(program, "-H", host, "-p", port)
-	// Without the first, moto knows none of AWS's own policies.
-	cmd.Env = append(os.Environ(), "MOTO_IAM_LOAD_MANAGED_POLICIES=true", "AWS_DEFAULT_REGION="+region)
+	cmd := exec.Command(program, "-H", "127.0.0.1", "-p", "0")
+	// Without the first, moto knows none of AWS's own policies; without the second, any web page may read its answers;
+	// without the third, its output is held back.
+	cmd.Env = append(os.Environ(), "MOTO_IAM_LOAD_MANAGED_POLICIES=true", "MOTO_DISABLE_GLOBAL_CORS=true", "PYTHONUNBUFFERED=1", "AWS_DEFAULT_REGION="+region)
 	cmd.Stdout, cmd.Stderr = output, output
 	if err := cmd.Start(); err != nil {
 		return c, nil, fmt.Errorf("moto_server: %w", err)
@@ -48,10 +44,15 @@ func startMoto(ctx context.Context, region, logFile string) (c client, stop func
 	exited := make(chan struct{})
 	go func() { cmd.Wait(); close(exited) }()
 	stop = func() { cmd.Process.Kill(); <-exited }
-	c = client{url: "http://" + address, region: region}
 	for {
-		if c.ready(ctx) {
-			return c, stop, nil
+		// It says where it listens when it does; a port chosen for it could be taken in between.
+		said, err := os.ReadFile(logFile)
+		if err != nil {
+			stop()
+			return c, nil, err
+		}
+		if address := motoAddress.Find(said); address != nil {
+			return client{url: string(address), region: region}, stop, nil
 		}
 		select {
 		case <-ctx.Done():
@@ -59,36 +60,16 @@ func startMoto(ctx context.Context, region, logFile string) (c client, stop func
 			return c, nil, ctx.Err()
 		case <-exited:
 			return c, nil, fmt.Errorf("moto_server ended at once; its output is in %s", logFile)
-		case <-time.After(50 * time.Millisecond): // between two attempts to connect
+		case <-time.After(50 * time.Millisecond): // between two looks
 		}
 	}
 }
 
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
-}
+var motoAddress = regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+`)
 
 // client asks moto over AWS's own protocols. Nothing is signed, for moto checks no signature; the header only
 // names the service and region.
 type client struct{ url, region string }
-
-func (c client) ready(ctx context.Context) bool {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+"/moto-api/", nil)
-	if err != nil {
-		return false
-	}
-	response, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return false
-	}
-	response.Body.Close()
-	return response.StatusCode == http.StatusOK
-}
 
 // statusError is an answer of moto's that is no success.
 type statusError struct {
