@@ -243,17 +243,10 @@ func checkPolicy(document string) error {
 // A preview that hangs on an id, or that shows other resources than are made, cannot be trusted in review.
 func TestPreviewMakesTheSame(t *testing.T) {
 	t.Parallel()
-	names := func(r componentstest.Recording) (all []string) {
-		for _, one := range r {
-			all = append(all, one.Type+" "+one.Name)
-		}
-		slices.Sort(all)
-		return all
-	}
 	for name, s := range stacks {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			deployed, previewed := names(run(t, s.stack, s.overrides)), names(run(t, s.stack, s.overrides, componentstest.Preview()))
+			deployed, previewed := run(t, s.stack, s.overrides).Names(), run(t, s.stack, s.overrides, componentstest.Preview()).Names()
 			if !slices.Equal(deployed, previewed) {
 				t.Errorf("deployed:\n%s\npreviewed:\n%s", strings.Join(deployed, "\n"), strings.Join(previewed, "\n"))
 			}

@@ -62,14 +62,7 @@ func TestTwoInstancesOfEveryComponent(t *testing.T) {
 // A preview that waits for an id hangs for ever on a first deployment; one that makes other resources shows a lie.
 func TestPreviewMakesTheSame(t *testing.T) {
 	t.Parallel()
-	names := func(r componentstest.Recording) (all []string) {
-		for _, one := range r {
-			all = append(all, one.Type+" "+one.Name)
-		}
-		slices.Sort(all)
-		return all
-	}
-	deployed, previewed := names(componentstest.Run(t, all("x"))), names(componentstest.Run(t, all("x"), componentstest.Preview()))
+	deployed, previewed := componentstest.Run(t, all("x")).Names(), componentstest.Run(t, all("x"), componentstest.Preview()).Names()
 	if !slices.Equal(deployed, previewed) {
 		t.Errorf("deployed:\n%s\npreviewed:\n%s", strings.Join(deployed, "\n"), strings.Join(previewed, "\n"))
 	}

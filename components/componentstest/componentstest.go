@@ -3,6 +3,7 @@ package componentstest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -80,6 +81,15 @@ func (r Recording) OfType(typ string) (found Recording) {
 		}
 	}
 	return found
+}
+
+// Names are all types and names, in order.
+func (r Recording) Names() (all []string) {
+	for _, one := range r {
+		all = append(all, one.Type+" "+one.Name)
+	}
+	slices.Sort(all)
+	return all
 }
 
 // Inputs are those of the resource of a type and name.

@@ -91,31 +91,29 @@ type patchOperation struct {
 	Value *string `json:"value"`
 }
 
+func readPatch(r *http.Request) (p patch, err error) {
+	body, err := peek(r)
+	if err == nil {
+		err = json.Unmarshal(body, &p)
+	}
+	return p, err
+}
+
 // completePatch gives every operation a value, without which moto fails to take the account's role back.
 func completePatch(r *http.Request) error {
-	body, err := peek(r)
+	p, err := readPatch(r)
 	if err != nil {
 		return err
 	}
-	var p patch
-	if err := json.Unmarshal(body, &p); err != nil {
-		return err
-	}
-	if body, err = json.Marshal(p); err != nil {
-		return err
-	}
+	body, err := json.Marshal(p)
 	replace(r, body)
-	return nil
+	return err
 }
 
 // keepVpcEndpoints remembers changes of a private API's endpoints.
 func (e *endpoint) keepVpcEndpoints(r *http.Request, apiID string) error {
-	body, err := peek(r)
+	p, err := readPatch(r)
 	if err != nil {
-		return err
-	}
-	var p patch
-	if err := json.Unmarshal(body, &p); err != nil {
 		return err
 	}
 	api, err := e.aws.restAPI(r.Context(), apiID)
