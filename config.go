@@ -19,6 +19,7 @@ type settings struct {
 	AvailabilityZones                                []string
 	ModelIds                                         []string
 	StageName                                        string
+	ConsumerVpcEndpointIds                           []string
 	ThrottlingRateLimit, ThrottlingBurstLimit        int
 	FunctionArchitecture                             string
 	FunctionMemoryMb                                 int
@@ -38,7 +39,7 @@ func loadSettings(get func(name string) string, stack, region string) (settings,
 	s := settings{
 		SystemName: r.text("systemName"), Environment: get("environment"),
 		VpcCidr: r.text("vpcCidr"), AvailabilityZones: r.list("availabilityZones"),
-		ModelIds: r.list("modelIds"), StageName: r.text("stageName"),
+		ModelIds: r.list("modelIds"), StageName: r.text("stageName"), ConsumerVpcEndpointIds: r.list("consumerVpcEndpointIds"),
 		ThrottlingRateLimit:  r.number("throttlingRateLimit", 1, 10_000), // API Gateway quotas: a region's account-level throttle
 		ThrottlingBurstLimit: r.number("throttlingBurstLimit", 1, 5_000),
 		FunctionArchitecture: r.text("functionArchitecture"), FunctionMemoryMb: r.number("functionMemoryMb", 128, 10_240), // Lambda quotas
@@ -54,6 +55,7 @@ func loadSettings(get func(name string) string, stack, region string) (settings,
 
 var (
 	namePart = regexp.MustCompile(`^[a-z]([a-z0-9-]*[a-z0-9])?$`)
+	endpoint = regexp.MustCompile(`^vpce-[0-9a-f]{8}([0-9a-f]{9})?$`)
 	zoneName = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9][a-z]$`)
 )
 
@@ -109,6 +111,14 @@ func (s settings) check(region string) (errs []error) {
 	}
 	if s.StageName != "" {
 		wrong("stageName", components.CheckStageName(s.StageName))
+	}
+	for i, id := range s.ConsumerVpcEndpointIds {
+		if !endpoint.MatchString(id) {
+			wrong("consumerVpcEndpointIds", fmt.Errorf("got %q, want endpoints' ids such as vpce-0123456789abcdef0", id))
+		}
+		if slices.Contains(s.ConsumerVpcEndpointIds[:i], id) {
+			wrong("consumerVpcEndpointIds", fmt.Errorf("got %q twice, want each endpoint once", id))
+		}
 	}
 	if s.FunctionArchitecture != "" && s.FunctionArchitecture != "arm64" && s.FunctionArchitecture != "x86_64" {
 		wrong("functionArchitecture", fmt.Errorf("got %q, want arm64 or x86_64", s.FunctionArchitecture))

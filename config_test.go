@@ -46,6 +46,10 @@ func TestWrongSettings(t *testing.T) {
 		{"modelIds", `["global.anthropic.claude-sonnet-5"]`, "inference profile"},
 		{"modelIds", `["amazon.nova-lite-v1:0","amazon.nova-lite-v1:0"]`, "twice"},
 		{"modelIds", `7`, "list"},
+		{"consumerVpcEndpointIds", `["vpce-1"]`, "vpce-0123456789abcdef0"},
+		{"consumerVpcEndpointIds", `["*"]`, "vpce-0123456789abcdef0"},
+		{"consumerVpcEndpointIds", `[""]`, "vpce-0123456789abcdef0"},
+		{"consumerVpcEndpointIds", `["vpce-0123456789abcdef0","vpce-0123456789abcdef0"]`, "twice"},
 		{"logRetentionDays", "91", "CloudWatch Logs offers"},
 		{"logRetentionDays", "-1", "whole number"},
 		{"logRetentionDays", "0", "whole number"},
@@ -110,7 +114,7 @@ func TestStackNameAsEnvironment(t *testing.T) {
 func TestEveryMistakeAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := loadSettings(func(string) string { return "?" }, "prod", "")
-	for _, name := range []string{"systemName", "environment", "vpcCidr", "availabilityZones", "modelIds", "stageName", "throttlingRateLimit",
+	for _, name := range []string{"systemName", "environment", "vpcCidr", "availabilityZones", "modelIds", "stageName", "consumerVpcEndpointIds", "throttlingRateLimit",
 		"throttlingBurstLimit", "functionArchitecture", "functionMemoryMb", "logRetentionDays", "manageInvocationLogging", "manageApiGatewayAccount", "ssmClient", "retainLogs"} {
 		if err == nil || !strings.Contains(err.Error(), name+":") {
 			t.Errorf("%s is not reported in:\n%v", name, err)

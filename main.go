@@ -69,8 +69,9 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 	// Nobody can call before every call is recorded.
 	api, err := components.NewPrivateApi(ctx, name+"-api", &components.PrivateApiArgs{
 		FunctionArn: function.FunctionArn, StageName: s.StageName,
-		VpcEndpointIds:      pulumi.StringArray{core.EndpointIds.MapIndex(pulumi.String("execute-api"))},
-		ThrottlingRateLimit: float64(s.ThrottlingRateLimit), ThrottlingBurstLimit: s.ThrottlingBurstLimit,
+		VpcEndpointIds:         pulumi.StringArray{core.EndpointIds.MapIndex(pulumi.String("execute-api"))},
+		ConsumerVpcEndpointIds: s.ConsumerVpcEndpointIds,
+		ThrottlingRateLimit:    float64(s.ThrottlingRateLimit), ThrottlingBurstLimit: s.ThrottlingBurstLimit,
 		LogRetentionDays: s.LogRetentionDays, ManageApiGatewayAccount: s.ManageApiGatewayAccount, Tags: tags,
 	}, pulumi.DependsOn(logged))
 	if err != nil {

@@ -346,17 +346,18 @@ func TestSecondStackLeavesTheAccountAlone(t *testing.T) {
 func TestSettingsReachResources(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ value, typ, resource, input, want string }{
-		"systemName":           {"acme", "aws:ec2/vpc:Vpc", "acme-prod", "tags", "map[Environment:prod Name:acme-prod System:acme]"},
-		"environment":          {"blue", "aws:ec2/vpc:Vpc", "bedrock-app-blue", "tags", "map[Environment:blue Name:bedrock-app-blue System:bedrock-app]"},
-		"vpcCidr":              {"172.16.0.0/20", "aws:ec2/vpc:Vpc", "bedrock-app-prod", "cidrBlock", "172.16.0.0/20"},
-		"availabilityZones":    {`["ap-northeast-1d"]`, "aws:ec2/subnet:Subnet", "bedrock-app-prod-private-ap-northeast-1d", "cidrBlock", "10.0.3.0/24"},
-		"modelIds":             {`["amazon.nova-lite-v1:0","amazon.nova-pro-v1:0"]`, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "map[variables:map[MODEL_IDS:amazon.nova-lite-v1:0,amazon.nova-pro-v1:0]]"},
-		"stageName":            {"v1", "aws:apigateway/stage:Stage", "bedrock-app-prod-api", "stageName", "v1"},
-		"throttlingRateLimit":  {"7", "aws:apigateway/methodSettings:MethodSettings", "bedrock-app-prod-api", "settings", "throttlingRateLimit:7]"},
-		"throttlingBurstLimit": {"8", "aws:apigateway/methodSettings:MethodSettings", "bedrock-app-prod-api", "settings", "throttlingBurstLimit:8 "},
-		"functionArchitecture": {"x86_64", "aws:lambda/function:Function", "bedrock-app-prod-function", "architectures", "[x86_64]"},
-		"functionMemoryMb":     {"512", "aws:lambda/function:Function", "bedrock-app-prod-function", "memorySize", "512"},
-		"logRetentionDays":     {"30", "aws:cloudwatch/logGroup:LogGroup", "bedrock-app-prod-api", "retentionInDays", "30"},
+		"systemName":             {"acme", "aws:ec2/vpc:Vpc", "acme-prod", "tags", "map[Environment:prod Name:acme-prod System:acme]"},
+		"environment":            {"blue", "aws:ec2/vpc:Vpc", "bedrock-app-blue", "tags", "map[Environment:blue Name:bedrock-app-blue System:bedrock-app]"},
+		"vpcCidr":                {"172.16.0.0/20", "aws:ec2/vpc:Vpc", "bedrock-app-prod", "cidrBlock", "172.16.0.0/20"},
+		"availabilityZones":      {`["ap-northeast-1d"]`, "aws:ec2/subnet:Subnet", "bedrock-app-prod-private-ap-northeast-1d", "cidrBlock", "10.0.3.0/24"},
+		"modelIds":               {`["amazon.nova-lite-v1:0","amazon.nova-pro-v1:0"]`, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "map[variables:map[MODEL_IDS:amazon.nova-lite-v1:0,amazon.nova-pro-v1:0]]"},
+		"consumerVpcEndpointIds": {`["vpce-0000000000000cafe"]`, "aws:apigateway/restApi:RestApi", "bedrock-app-prod-api", "policy", "vpce-0000000000000cafe"},
+		"stageName":              {"v1", "aws:apigateway/stage:Stage", "bedrock-app-prod-api", "stageName", "v1"},
+		"throttlingRateLimit":    {"7", "aws:apigateway/methodSettings:MethodSettings", "bedrock-app-prod-api", "settings", "throttlingRateLimit:7]"},
+		"throttlingBurstLimit":   {"8", "aws:apigateway/methodSettings:MethodSettings", "bedrock-app-prod-api", "settings", "throttlingBurstLimit:8 "},
+		"functionArchitecture":   {"x86_64", "aws:lambda/function:Function", "bedrock-app-prod-function", "architectures", "[x86_64]"},
+		"functionMemoryMb":       {"512", "aws:lambda/function:Function", "bedrock-app-prod-function", "memorySize", "512"},
+		"logRetentionDays":       {"30", "aws:cloudwatch/logGroup:LogGroup", "bedrock-app-prod-api", "retentionInDays", "30"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

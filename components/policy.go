@@ -58,7 +58,8 @@ func plainTrustPolicy(service string) (string, error) {
 //
 // API Gateway reads the short form "execute-api:/*" back as a full ARN, which every preview would then report as
 // a change; the API's own id is not known before the API, so it is a wildcard. The policy is attached to this API only.
-func apiPolicy(partition, region, account string, vpcEndpointIds []string) (string, error) {
+func apiPolicy(partition, region, account string, vpcEndpointIds, consumerVpcEndpointIds []string) (string, error) {
+	vpcEndpointIds = slices.Concat(vpcEndpointIds, consumerVpcEndpointIds)
 	if len(vpcEndpointIds) == 0 || slices.Contains(vpcEndpointIds, "") {
 		return "", fmt.Errorf("VpcEndpointIds: got %q, want at least one, none empty: else nobody or everybody gets in", vpcEndpointIds)
 	}

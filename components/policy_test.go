@@ -16,7 +16,7 @@ func TestPolicies(t *testing.T) {
 	logGroup := "arn:aws:logs:ap-northeast-1:123456789012:log-group:/aws/example"
 	for name, make := range map[string]func() (string, error){
 		"api": func() (string, error) {
-			return apiPolicy("aws", region, account, []string{"vpce-0aaaaaaaaaaaaaaaa", "vpce-0bbbbbbbbbbbbbbbb"})
+			return apiPolicy("aws", region, account, []string{"vpce-0aaaaaaaaaaaaaaaa"}, []string{"vpce-0bbbbbbbbbbbbbbbb"})
 		},
 		"function": func() (string, error) {
 			return functionPolicy(logGroup, "vpce-0cccccccccccccccc", []string{"arn:aws:bedrock:ap-northeast-1::foundation-model/anthropic.claude-haiku-4-5-20251001-v1:0"})
@@ -51,7 +51,7 @@ func TestPolicies(t *testing.T) {
 func TestApiPolicyWantsEndpoints(t *testing.T) {
 	t.Parallel()
 	for _, ids := range [][]string{nil, {}, {""}, {"vpce-1", ""}} {
-		if policy, err := apiPolicy("aws", "ap-northeast-1", "123456789012", ids); err == nil {
+		if policy, err := apiPolicy("aws", "ap-northeast-1", "123456789012", ids, nil); err == nil {
 			t.Errorf("%q made %s", ids, policy)
 		}
 	}

@@ -29,8 +29,12 @@ type PrivateApi struct {
 type PrivateApiArgs struct {
 	// FunctionArn of the function that answers. Required.
 	FunctionArn pulumi.StringInput
-	// VpcEndpointIds of the execute-api endpoints that are admitted. Required.
+	// VpcEndpointIds of the execute-api endpoints, of this account and region, that the API is associated with: they
+	// are admitted and get a DNS name for it. Required.
 	VpcEndpointIds pulumi.StringArrayInput
+	// ConsumerVpcEndpointIds are execute-api endpoints of other VPCs, in any account, that are admitted as well. Their
+	// VPCs call the API by its own name, with private DNS. Default: none.
+	ConsumerVpcEndpointIds []string
 	// StageName, the first part of every path. Default: api.
 	StageName string
 	// ThrottlingRateLimit in requests a second, all callers together. Default: 10.
@@ -118,7 +122,7 @@ func NewPrivateApi(ctx *pulumi.Context, name string, args *PrivateApiArgs, opts 
 		return openAPI(name, to.partition, to.region, functionArn)
 	}).(pulumi.StringOutput)
 	resourcePolicy := a.VpcEndpointIds.ToStringArrayOutput().ApplyT(func(ids []string) (string, error) {
-		return apiPolicy(to.partition, to.region, to.account, ids)
+		return apiPolicy(to.partition, to.region, to.account, ids, a.ConsumerVpcEndpointIds)
 	}).(pulumi.StringOutput)
 	api, err := apigateway.NewRestApi(ctx, name, &apigateway.RestApiArgs{
 		Body: body, Tags: a.Tags,

@@ -512,11 +512,13 @@ func (s *running) updatesInPlace(t *testing.T) {
 	s.pulumi(t, "local", "preview", "--expect-no-changes")
 }
 
-// redeploys moves the VPC, and with it the endpoint that the API's policy names. API Gateway would go on with the old
-// policy until the next deployment.
+// redeploys moves the VPC, and with it the endpoint that the API's policy names, and admits another VPC's. API Gateway
+// would go on with the old policy until the next deployment.
 func (s *running) redeploys(t *testing.T) {
 	api, old := s.StackOutputs["apiId"], s.StackOutputs["executeApiEndpointId"]
+	const consumer = "vpce-0000000000000dead"
 	s.set(t, "local", "vpcCidr", "10.1.0.0/16")
+	s.pulumi(t, "local", "config", "set", "--path", "consumerVpcEndpointIds[0]", consumer)
 	s.pulumi(t, "local", "up", "--yes", "--skip-preview")
 	s.StackOutputs = map[string]string{}
 	if err := json.Unmarshal([]byte(command(t, s.root, s.env, "pulumi", "stack", "output", "--json", "--stack", "local")), &s.StackOutputs); err != nil {
@@ -528,6 +530,7 @@ func (s *running) redeploys(t *testing.T) {
 	}
 	for host, want := range map[string]int{
 		api + "-" + endpoint + ".execute-api.localhost": 200, api + "-" + old + ".execute-api.localhost": 403,
+		api + "-" + consumer + ".execute-api.localhost": 200, api + "-vpce-0000000000000beef.execute-api.localhost": 403,
 	} {
 		if status, _, body := s.call(t, http.MethodPost, "/generate/Hello", host, "", ""); status != want {
 			t.Errorf("%s: status %d, want %d: %s", host, status, want, body)
