@@ -105,10 +105,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	defer api.Close()
 	// moto forgets everything when it ends, so what the last run deployed is gone.
-	if err := clear(); err != nil {
+	if err := wipe(); err != nil {
 		return err
 	}
-	defer clear()
+	defer wipe()
 
 	say("starting the emulated AWS")
 	s, err := sandbox.Start(ctx, sandbox.Options{Region: region, Folder: folder, AWS: aws, Report: func(err error) { say("! %v", err) }})
@@ -135,6 +135,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := pulumi(io.Discard, "stack", "init", "--cwd", folder); err != nil {
 		return err
 	}
+	architecture := map[string]string{"amd64": "x86_64", "arm64": "arm64"}[runtime.GOARCH] // the function runs here
+	if err := pulumi(io.Discard, "config", "set", "functionArchitecture", architecture, "--config-file", configFile()); err != nil {
+		return err
+	}
 	if err := pulumi(stdout, "up", "--yes", "--skip-preview", "--config-file", configFile()); err != nil {
 		return err
 	}
@@ -159,8 +163,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// clear removes what is of no use without the moto that it was made with.
-func clear() error {
+// wipe removes what is of no use without the moto that it was made with.
+func wipe() error {
 	var errs []error
 	for _, name := range []string{"state", "functions", "outputs.json", "env"} {
 		errs = append(errs, os.RemoveAll(filepath.Join(folder, name)))
@@ -216,7 +220,7 @@ func listen(port int, given bool, name string, say func(string, ...any)) (net.Li
 
 func configFile() string { return filepath.Join(folder, "Pulumi.local.yaml") }
 
-// prepare writes the stack's configuration for this machine and answers with the environment in which pulumi and the
+// prepare copies the stack's configuration into the folder and answers with the environment in which pulumi and the
 // AWS CLI reach the sandbox, and nothing else.
 func prepare(awsEndpointURL, region string) ([]string, error) {
 	state, err := filepath.Abs(filepath.Join(folder, "state"))
@@ -237,8 +241,6 @@ func prepare(awsEndpointURL, region string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	architecture := map[string]string{"amd64": "x86_64", "arm64": "arm64"}[runtime.GOARCH]
-	config = append(config, "  # the deployed function runs on this machine\n  private-bedrock:functionArchitecture: "+architecture+"\n"...)
 	return []string{
 		"AWS_ENDPOINT_URL=" + awsEndpointURL, "AWS_ACCESS_KEY_ID=sandbox", "AWS_SECRET_ACCESS_KEY=sandbox",
 		"AWS_REGION=" + region, "AWS_DEFAULT_REGION=" + region,
