@@ -1,6 +1,7 @@
 package components_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -178,6 +179,36 @@ func TestPromises(t *testing.T) {
 	} {
 		if got := fmt.Sprint(r.Inputs(t, c.typ, c.name)[c.input]); !strings.Contains(got, c.want) {
 			t.Errorf("%s: %s %s: %s = %s, want %s", lost, c.typ, c.name, c.input, got, c.want)
+		}
+	}
+}
+
+// A policy that is reviewed but not attached protects nothing. Their texts are golden files.
+func TestPoliciesAreAttached(t *testing.T) {
+	t.Parallel()
+	r := componentstest.Run(t, all("x"))
+	for _, c := range []struct{ typ, name, input, sids string }{
+		{"aws:apigateway/restApi:RestApi", "x-api", "policy", "OnlyThroughTheseEndpoints Invoke"},
+		{"aws:iam/role:Role", "x-function", "assumeRolePolicy", "OnlyThisService"},
+		{"aws:iam/rolePolicy:RolePolicy", "x-function-policy", "policy", "TheseModelsThroughThisEndpoint OwnLog Traces NetworkInterfaces NotByTheCode"},
+		{"aws:s3/bucketPolicy:BucketPolicy", "x-logs", "policy", "BedrockWritesInvocationRecords OnlyOverTLS"},
+		{"aws:iam/role:Role", "x-logs", "assumeRolePolicy", "OnlyForThisAccount"},
+		{"aws:iam/rolePolicy:RolePolicy", "x-logs-policy", "policy", "InvocationLog"},
+		{"aws:iam/role:Role", "x-flow-log", "assumeRolePolicy", "OnlyForThisAccount"},
+		{"aws:iam/rolePolicy:RolePolicy", "x-flow-log-policy", "policy", "FlowLog"},
+		{"aws:iam/role:Role", "x-client", "assumeRolePolicy", "OnlyThisService"},
+		{"aws:iam/rolePolicy:RolePolicy", "x-client-policy", "policy", "SessionManager"},
+	} {
+		var document struct{ Statement []struct{ Sid string } }
+		if err := json.Unmarshal([]byte(r.Inputs(t, c.typ, c.name)[c.input].(string)), &document); err != nil {
+			t.Fatal(err)
+		}
+		var sids []string
+		for _, s := range document.Statement {
+			sids = append(sids, s.Sid)
+		}
+		if got := strings.Join(sids, " "); got != c.sids {
+			t.Errorf("%s %s: %s holds %q, want %q", c.typ, c.name, c.input, got, c.sids)
 		}
 	}
 }
