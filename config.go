@@ -29,7 +29,7 @@ type settings struct {
 	RetainLogs                                       bool
 }
 
-// name is what every resource's name begins with.
+// name is what the names of all resources begin with, but for those that are one per account.
 func (s settings) name() string { return s.SystemName + "-" + s.Environment }
 
 // loadSettings reads and checks every setting and reports all mistakes at once. get answers with a setting's
@@ -85,8 +85,14 @@ func (s settings) check(region string) (errs []error) {
 	if len(s.name()) > maxName {
 		wrong("systemName, environment", fmt.Errorf("got %q, %d characters together, want at most %d, else the names of roles are too long", s.name(), len(s.name()), maxName))
 	}
+	var zones []string // those whose names are zones': the others are reported below
+	for _, zone := range s.AvailabilityZones {
+		if zoneName.MatchString(zone) {
+			zones = append(zones, zone)
+		}
+	}
 	if s.VpcCidr != "" {
-		_, err := components.ZoneSubnets(s.VpcCidr, s.AvailabilityZones)
+		_, err := components.ZoneSubnets(s.VpcCidr, zones)
 		wrong("vpcCidr", err)
 	}
 	for i, zone := range s.AvailabilityZones {

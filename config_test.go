@@ -36,6 +36,8 @@ func TestWrongSettings(t *testing.T) {
 		{"vpcCidr", "8.8.0.0/16", "private range"},
 		{"vpcCidr", "192.168.5.0/24", "holds 1 to 8 subnets"},
 		{"availabilityZones", `["tokyo"]`, "ap-northeast-1a"},
+		{"availabilityZones", `[""]`, "ap-northeast-1a"},
+		{"availabilityZones", `["ap-northeast-1"]`, "ap-northeast-1a"},
 		{"availabilityZones", `["us-east-1a"]`, "aws:region"},
 		{"availabilityZones", `["ap-northeast-1a","ap-northeast-1a"]`, "twice"},
 		{"availabilityZones", `"ap-northeast-1a"`, "list"},
@@ -89,6 +91,9 @@ func TestWrongSettings(t *testing.T) {
 		if err == nil {
 			t.Errorf("%s: %q was accepted", c.name, c.value)
 			continue
+		}
+		if c.name != "vpcCidr" && strings.Contains(err.Error(), "vpcCidr:") {
+			t.Errorf("%s: %q: vpcCidr is blamed: %v", c.name, c.value, err)
 		}
 		plain := strings.Trim(strings.Split(strings.Trim(c.value, `[]"`), `"`)[0], `"`)
 		for _, want := range []string{c.name, plain, c.want} {

@@ -15,13 +15,13 @@ const smallestSubnetBits = 27
 // zone keeps its range whichever others come and go. AWS would refuse two subnets that overlap while one replaces
 // the other.
 func ZoneSubnets(vpcCidr string, zones []string) (map[string]string, error) {
-	slots := 1
+	slot, slots := map[string]int{}, 1
 	for _, zone := range zones {
-		if letter := zone[len(zone)-1]; letter < 'a' || letter > 'z' {
+		if zone == "" || zone[len(zone)-1] < 'a' || zone[len(zone)-1] > 'z' {
 			return nil, fmt.Errorf("got zone %q, want names such as ap-northeast-1a", zone)
-		} else {
-			slots = max(slots, int(letter-'a')+1)
 		}
+		slot[zone] = int(zone[len(zone)-1] - 'a')
+		slots = max(slots, slot[zone]+1)
 	}
 	subnets, err := Subnets(vpcCidr, slots)
 	if err != nil {
@@ -29,7 +29,7 @@ func ZoneSubnets(vpcCidr string, zones []string) (map[string]string, error) {
 	}
 	byZone := map[string]string{}
 	for _, zone := range zones {
-		byZone[zone] = subnets[zone[len(zone)-1]-'a']
+		byZone[zone] = subnets[slot[zone]]
 	}
 	return byZone, nil
 }
@@ -50,7 +50,7 @@ func Subnets(vpcCidr string, n int) ([]string, error) {
 	}
 	bits := min(vpc.Bits()+8, smallestSubnetBits)
 	if room := 1 << (bits - vpc.Bits()); n < 1 || n > room {
-		return nil, fmt.Errorf("got %q, which holds 1 to %d subnets of /%d, not %d: want a larger range or fewer availability zones", vpcCidr, room, bits, n)
+		return nil, fmt.Errorf("got %q, which holds 1 to %d subnets of /%d, not %d: want a larger range, or availability zones of earlier letters", vpcCidr, room, bits, n)
 	}
 	subnets := make([]string, n)
 	first := vpc.Addr().As4()

@@ -92,9 +92,11 @@ func TestZoneSubnets(t *testing.T) {
 			t.Errorf("%v: %v, %v, want 10.0.2.0/24 for ap-northeast-1c", zones, got, err)
 		}
 	}
-	for cidr, zone := range map[string]string{"192.168.5.0/24": "ap-northeast-1i", "10.0.0.0/16": "ap-northeast-1", "10.0.0.0/8": "ap-northeast-1a"} {
-		if got, err := ZoneSubnets(cidr, []string{zone}); err == nil {
-			t.Errorf("%s, %s: %v, want an error", cidr, zone, got)
+	for _, c := range []struct{ cidr, zone string }{
+		{"192.168.5.0/24", "ap-northeast-1i"}, {"10.0.0.0/16", "ap-northeast-1"}, {"10.0.0.0/16", ""}, {"10.0.0.0/8", "ap-northeast-1a"},
+	} {
+		if got, err := ZoneSubnets(c.cidr, []string{c.zone}); err == nil {
+			t.Errorf("%s, %q: %v, want an error", c.cidr, c.zone, got)
 		}
 	}
 }

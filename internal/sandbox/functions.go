@@ -177,10 +177,11 @@ func (f *functions) invoke(ctx context.Context, name string, event []byte) (resu
 func (f *functions) release(name string, p *pool, i *instance) {
 	f.mu.Lock()
 	current := f.pools[name] == p
-	f.mu.Unlock()
 	if current {
-		p.idle <- i
-	} else {
+		p.idle <- i // never blocks: it has a place for each copy. Under the lock, drain finds it if a version follows.
+	}
+	f.mu.Unlock()
+	if !current {
 		f.drop(p, i)
 	}
 }

@@ -86,14 +86,11 @@ type invocationLog struct {
 	failed func(error)
 }
 
-func (l invocationLog) arn() string {
-	return "arn:aws:bedrock:" + l.moto.region + ":" + l.account + ":*"
-}
-
 // keys are the condition keys of Bedrock's own calls for this account.
 func (l invocationLog) keys() map[string][]string {
 	return map[string][]string{
-		"aws:SourceAccount": {l.account}, "aws:SourceArn": {strings.TrimSuffix(l.arn(), "*") + "model-invocation-logging"},
+		"aws:SourceAccount":   {l.account},
+		"aws:SourceArn":       {"arn:aws:bedrock:" + l.moto.region + ":" + l.account + ":model-invocation-logging"},
 		"aws:SecureTransport": {"true"},
 	}
 }
