@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -17,8 +18,19 @@ type settings struct {
 	SystemName, Environment                          string
 	VpcCidr                                          string
 	AvailabilityZones                                []string
+	VpcId                                            string
+	SubnetIds                                        []string
+	ExecuteApiEndpointId                             string
+	BedrockRuntimeEndpointId, BedrockEndpointId      string
 	ModelIds                                         []string
+	AllowGlobalInference                             bool
+	GuardrailId                                      string
+	GuardrailVersion                                 int
+	GuardrailContentFilters                          []string
+	GuardrailBlockedWords, GuardrailPiiEntities      []string
 	StageName                                        string
+	Authorization                                    string
+	CallerArns                                       []string
 	ConsumerVpcEndpointIds                           []string
 	ThrottlingRateLimit, ThrottlingBurstLimit        int
 	FunctionArchitecture                             string
@@ -32,6 +44,17 @@ type settings struct {
 // name is what the names of all resources begin with, but for those that are one per account.
 func (s settings) name() string { return s.SystemName + "-" + s.Environment }
 
+// endpointIds are the existing endpoints to use, by service.
+func (s settings) endpointIds() map[string]string {
+	ids := map[string]string{"execute-api": s.ExecuteApiEndpointId, "bedrock-runtime": s.BedrockRuntimeEndpointId, "bedrock": s.BedrockEndpointId}
+	maps.DeleteFunc(ids, func(_, id string) bool { return id == "" })
+	return ids
+}
+
+func (s settings) createsGuardrail() bool {
+	return len(s.GuardrailContentFilters)+len(s.GuardrailBlockedWords)+len(s.GuardrailPiiEntities) > 0
+}
+
 // loadSettings reads and checks every setting and reports all mistakes at once. get answers with a setting's
 // text, arrays as JSON; stack is the environment's default; region is empty where the AWS profile names it.
 func loadSettings(get func(name string) string, stack, region string) (settings, error) {
@@ -39,10 +62,16 @@ func loadSettings(get func(name string) string, stack, region string) (settings,
 	s := settings{
 		SystemName: r.text("systemName"), Environment: get("environment"),
 		VpcCidr: r.text("vpcCidr"), AvailabilityZones: r.list("availabilityZones"),
-		ModelIds: r.list("modelIds"), StageName: r.text("stageName"), ConsumerVpcEndpointIds: r.list("consumerVpcEndpointIds"),
-		ThrottlingRateLimit:  r.number("throttlingRateLimit", 1, 10_000), // API Gateway quotas: a region's account-level throttle
-		ThrottlingBurstLimit: r.number("throttlingBurstLimit", 1, 5_000),
-		FunctionArchitecture: r.text("functionArchitecture"), FunctionMemoryMb: r.number("functionMemoryMb", 128, 10_240), // Lambda quotas
+		VpcId: get("vpcId"), SubnetIds: r.list("subnetIds"),
+		ExecuteApiEndpointId: get("executeApiEndpointId"), BedrockRuntimeEndpointId: get("bedrockRuntimeEndpointId"), BedrockEndpointId: get("bedrockEndpointId"),
+		ModelIds: r.list("modelIds"), AllowGlobalInference: r.flag("allowGlobalInference"),
+		GuardrailId: get("guardrailId"), GuardrailVersion: r.number("guardrailVersion", 0, 99_999_999),
+		GuardrailContentFilters: r.list("guardrailContentFilters"), GuardrailBlockedWords: r.list("guardrailBlockedWords"), GuardrailPiiEntities: r.list("guardrailPiiEntities"),
+		StageName: r.text("stageName"), Authorization: r.text("authorization"), CallerArns: r.list("callerArns"),
+		ConsumerVpcEndpointIds: r.list("consumerVpcEndpointIds"),
+		ThrottlingRateLimit:    r.number("throttlingRateLimit", 1, 10_000), // API Gateway quotas: a region's account-level throttle
+		ThrottlingBurstLimit:   r.number("throttlingBurstLimit", 1, 5_000),
+		FunctionArchitecture:   r.text("functionArchitecture"), FunctionMemoryMb: r.number("functionMemoryMb", 128, 10_240), // Lambda quotas
 		LogRetentionDays:        r.number("logRetentionDays", 1, 3653),
 		ManageInvocationLogging: r.flag("manageInvocationLogging"), ManageApiGatewayAccount: r.flag("manageApiGatewayAccount"),
 		SsmClient: r.flag("ssmClient"), RetainLogs: r.flag("retainLogs"),
@@ -109,11 +138,23 @@ func (s settings) check(region string) (errs []error) {
 		wrong("modelIds", errors.New("got none, want at least one model's id"))
 	}
 	for i, id := range s.ModelIds {
-		_, err := components.ModelArn("aws", region, id)
-		wrong("modelIds", err)
+		wrong("modelIds", components.CheckModelId(id, region, s.AllowGlobalInference))
 		if slices.Contains(s.ModelIds[:i], id) {
 			wrong("modelIds", fmt.Errorf("got %q twice, want each model once", id))
 		}
+	}
+	wrong("vpcId, subnetIds, executeApiEndpointId, bedrockRuntimeEndpointId, bedrockEndpointId", components.CheckExistingVpc(s.VpcId, s.SubnetIds, s.endpointIds()))
+	switch {
+	case s.createsGuardrail() && s.GuardrailId != "":
+		wrong("guardrailId", fmt.Errorf("got %q beside filters, words or entities of a guardrail to create, want one or the other", s.GuardrailId))
+	case s.GuardrailId != "" || s.GuardrailVersion != 0:
+		wrong("guardrailId, guardrailVersion", components.CheckGuardrail(s.GuardrailId, strconv.Itoa(s.GuardrailVersion)))
+	case s.createsGuardrail() && len(s.name()) > 40:
+		wrong("systemName, environment", fmt.Errorf("got %q, %d characters together, want at most 40, else the guardrail's name is too long", s.name(), len(s.name())))
+	}
+	wrong("guardrailContentFilters", components.CheckContentFilters(s.GuardrailContentFilters))
+	if s.Authorization != "" {
+		wrong("authorization, callerArns", components.CheckAuthorization(s.Authorization, s.CallerArns))
 	}
 	if s.StageName != "" {
 		wrong("stageName", components.CheckStageName(s.StageName))

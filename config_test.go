@@ -22,6 +22,22 @@ func TestLoadSettings(t *testing.T) {
 	}
 }
 
+// One of two guardrails would be ignored; a name that is too long fails after the VPC was made.
+func TestWrongGuardrails(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		overrides map[string]string
+		want      string
+	}{
+		{map[string]string{"guardrailId": "3o06191495ze", "guardrailVersion": "1", "guardrailBlockedWords": `["x"]`}, "one or the other"},
+		{map[string]string{"systemName": strings.Repeat("a", 36), "guardrailBlockedWords": `["x"]`}, "at most 40"},
+	} {
+		if _, err := loadSettings(get(t, c.overrides), "prod", "ap-northeast-1"); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v: %v, want %q", c.overrides, err, c.want)
+		}
+	}
+}
+
 // A wrong setting that is accepted fails the deployment half-way; one that is refused without a word about what would
 // do costs its owner an afternoon.
 func TestWrongSettings(t *testing.T) {
@@ -45,7 +61,25 @@ func TestWrongSettings(t *testing.T) {
 		{"modelIds", `[""]`, "foundation model"},
 		{"modelIds", `["*"]`, "foundation model"},
 		{"modelIds", `["Claude v2"]`, "foundation model"},
-		{"modelIds", `["global.anthropic.claude-sonnet-5"]`, "inference profile"},
+		{"modelIds", `["global.anthropic.claude-sonnet-5"]`, "allowGlobalInference"},
+		{"modelIds", `["arn:aws:bedrock:us-east-1:123456789012:provisioned-model/a1b2c3d4e5f6"]`, "region ap-northeast-1"},
+		{"allowGlobalInference", "yes", "true or false"},
+		{"vpcId", "vpc-1", "vpc-0123456789abcdef0"},
+		{"vpcId", "vpc-0123456789abcdef0", "private subnets"},
+		{"subnetIds", `["subnet-0123456789abcdef0"]`, "want their VPC"},
+		{"executeApiEndpointId", "vpce-0123456789abcdef0", "want their VPC"},
+		{"bedrockRuntimeEndpointId", "x", `got "x"`},
+		{"bedrockEndpointId", "x", `got "x"`},
+		{"guardrailId", "3o06191495ze", "published version"},
+		{"guardrailVersion", "3", "a guardrail id"},
+		{"guardrailVersion", "DRAFT", "whole number"},
+		{"guardrailContentFilters", `["LOVE"]`, "VIOLENCE"},
+		{"guardrailBlockedWords", "x", "list"},
+		{"guardrailPiiEntities", "x", "list"},
+		{"authorization", "COGNITO", "NONE or AWS_IAM"},
+		{"authorization", "", "Pulumi.yaml has the default"},
+		{"callerArns", `["arn:aws:iam::123456789012:role/app"]`, "without AWS_IAM"},
+		{"callerArns", `["*"]`, "arn:aws:iam::123456789012:role/app"},
 		{"modelIds", `["amazon.nova-lite-v1:0","amazon.nova-lite-v1:0"]`, "twice"},
 		{"modelIds", `7`, "list"},
 		{"consumerVpcEndpointIds", `["vpce-1"]`, "vpce-0123456789abcdef0"},

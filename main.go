@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strconv"
 
 	"github.com/private-bedrock/private-bedrock/components"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -25,17 +26,19 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 	name := s.name()
 	tags := pulumi.StringMap{"System": pulumi.String(s.SystemName), "Environment": pulumi.String(s.Environment)}
 
-	services := []string{"execute-api", "bedrock-runtime"}
+	services := []string{"execute-api", "bedrock-runtime", "bedrock"}
 	if s.SsmClient {
 		services = append(services, components.SsmClientServices...)
 	}
 	core, err := components.NewCoreVpc(ctx, name, &components.CoreVpcArgs{
 		CidrBlock: s.VpcCidr, AvailabilityZones: s.AvailabilityZones, EndpointServices: services,
 		FlowLogRetentionDays: s.LogRetentionDays, Tags: tags,
+		VpcId: s.VpcId, SubnetIds: s.SubnetIds, EndpointIds: s.endpointIds(),
 	})
 	if err != nil {
 		return err
 	}
+	endpointId := func(service string) pulumi.StringOutput { return core.EndpointIds.MapIndex(pulumi.String(service)) }
 
 	logged := []pulumi.Resource{}
 	if s.ManageInvocationLogging {
@@ -56,12 +59,29 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 	if err := buildFunctionZip(ctx.Context(), "function", s.FunctionArchitecture, zip); err != nil {
 		return err
 	}
-	function, err := components.NewBedrockFunction(ctx, name+"-function", &components.BedrockFunctionArgs{
+	functionArgs := &components.BedrockFunctionArgs{
 		Code: pulumi.NewFileArchive(zip), Architecture: s.FunctionArchitecture, MemoryMb: s.FunctionMemoryMb,
-		ModelIds: s.ModelIds, BedrockEndpointId: core.EndpointIds.MapIndex(pulumi.String("bedrock-runtime")),
+		ModelIds: s.ModelIds, AllowGlobalInference: s.AllowGlobalInference,
+		BedrockRuntimeEndpointId: endpointId("bedrock-runtime"), SharedBedrockRuntimeEndpoint: s.BedrockRuntimeEndpointId != "",
+		BedrockEndpointId: endpointId("bedrock"), SharedBedrockEndpoint: s.BedrockEndpointId != "",
 		SubnetIds: core.PrivateSubnetIds, SecurityGroupIds: pulumi.StringArray{core.FunctionSecurityGroupId},
 		LogRetentionDays: s.LogRetentionDays, Tags: tags,
-	})
+	}
+	if s.GuardrailId != "" {
+		functionArgs.GuardrailId, functionArgs.GuardrailVersion = pulumi.String(s.GuardrailId), pulumi.String(strconv.Itoa(s.GuardrailVersion))
+	}
+	if s.createsGuardrail() {
+		guardrail, err := components.NewGuardrail(ctx, name+"-guardrail", &components.GuardrailArgs{
+			ContentFilters: s.GuardrailContentFilters, BlockedWords: s.GuardrailBlockedWords, PiiEntities: s.GuardrailPiiEntities, Tags: tags,
+		})
+		if err != nil {
+			return err
+		}
+		functionArgs.GuardrailId, functionArgs.GuardrailVersion = guardrail.GuardrailId, guardrail.Version
+		ctx.Export("guardrailId", guardrail.GuardrailId)
+		ctx.Export("guardrailVersion", guardrail.Version)
+	}
+	function, err := components.NewBedrockFunction(ctx, name+"-function", functionArgs)
 	if err != nil {
 		return err
 	}
@@ -69,9 +89,9 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 	// Nobody can call before every call is recorded.
 	api, err := components.NewPrivateApi(ctx, name+"-api", &components.PrivateApiArgs{
 		FunctionArn: function.FunctionArn, StageName: s.StageName,
-		VpcEndpointIds:         pulumi.StringArray{core.EndpointIds.MapIndex(pulumi.String("execute-api"))},
-		ConsumerVpcEndpointIds: s.ConsumerVpcEndpointIds,
-		ThrottlingRateLimit:    float64(s.ThrottlingRateLimit), ThrottlingBurstLimit: s.ThrottlingBurstLimit,
+		VpcEndpointIds: pulumi.StringArray{endpointId("execute-api")}, SharedVpcEndpoints: s.ExecuteApiEndpointId != "",
+		ConsumerVpcEndpointIds: s.ConsumerVpcEndpointIds, Authorization: s.Authorization, CallerArns: s.CallerArns,
+		ThrottlingRateLimit: float64(s.ThrottlingRateLimit), ThrottlingBurstLimit: s.ThrottlingBurstLimit,
 		LogRetentionDays: s.LogRetentionDays, ManageApiGatewayAccount: s.ManageApiGatewayAccount, Tags: tags,
 	}, pulumi.DependsOn(logged))
 	if err != nil {
@@ -80,7 +100,8 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 
 	if s.SsmClient {
 		client, err := components.NewSsmClient(ctx, name+"-client", &components.SsmClientArgs{
-			SubnetId: core.PrivateSubnetIds.Index(pulumi.Int(0)), SecurityGroupIds: pulumi.StringArray{core.ClientSecurityGroupId}, Tags: tags,
+			SubnetId: core.PrivateSubnetIds.Index(pulumi.Int(0)), SecurityGroupIds: pulumi.StringArray{core.ClientSecurityGroupId},
+			SsmEndpointId: endpointId("ssm"), SsmMessagesEndpointId: endpointId("ssmmessages"), Tags: tags,
 		})
 		if err != nil {
 			return err
@@ -92,7 +113,8 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 	ctx.Export("accessLogGroupName", api.AccessLogGroupName)
 	ctx.Export("functionName", function.FunctionName)
 	ctx.Export("vpcId", core.VpcId)
-	ctx.Export("executeApiEndpointId", core.EndpointIds.MapIndex(pulumi.String("execute-api")))
+	ctx.Export("executeApiEndpointId", endpointId("execute-api"))
+	ctx.Export("bedrockRuntimeEndpointId", endpointId("bedrock-runtime"))
 	ctx.Export("clientSecurityGroupId", core.ClientSecurityGroupId)
 	return nil
 }

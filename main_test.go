@@ -60,6 +60,10 @@ var stacks = map[string]struct {
 	"prod":        {"prod", nil},
 	"local":       {"local", nil},
 	"with client": {"local", map[string]string{"ssmClient": "true"}},
+	"guarded and signed": {"local", map[string]string{
+		"authorization": "AWS_IAM", "guardrailContentFilters": `["HATE","PROMPT_ATTACK"]`, "allowGlobalInference": "true",
+		"modelIds": `["jp.anthropic.claude-haiku-4-5-20251001-v1:0","global.anthropic.claude-sonnet-5"]`,
+	}},
 	"second in the account": {"prod", map[string]string{
 		"environment": "second", "manageInvocationLogging": "false", "manageApiGatewayAccount": "false",
 	}},
@@ -198,6 +202,7 @@ var rules = []func(componentstest.Resource) error{
 		untaggable := []string{
 			"RouteTableAssociation", "RolePolicy", "RolePolicyAttachment", "InvocationLoggingConfiguration", "Permission", "Deployment", "Account",
 			"MethodSettings", "BucketPublicAccessBlock", "BucketOwnershipControls", "BucketVersioningV2", "BucketServerSideEncryptionConfigurationV2", "BucketPolicy",
+			"VpcEndpointPolicy", "GuardrailVersion",
 		}
 		if slices.Contains(untaggable, r.Type[strings.LastIndex(r.Type, ":")+1:]) {
 			return nil
@@ -218,7 +223,7 @@ func checkPolicy(document string) error {
 			Sid, Effect      string
 			Principal        any
 			Action, Resource []string
-			Condition        map[string]any
+			Condition        map[string]map[string]any
 		}
 	}
 	if err := json.Unmarshal([]byte(document), &policy); err != nil {
@@ -230,14 +235,35 @@ func checkPolicy(document string) error {
 				return fmt.Errorf("statement %s allows %s", s.Sid, action)
 			}
 		}
-		if slices.Contains(s.Resource, "*") && s.Effect == "Allow" && !slices.Contains([]string{"Traces", "NetworkInterfaces", "SessionManager"}, s.Sid) {
+		if slices.Contains(s.Resource, "*") && s.Effect == "Allow" && !slices.Contains([]string{"Traces", "NetworkInterfaces", "SessionManager", "ReadLoggingConfiguration"}, s.Sid) {
 			return fmt.Errorf("statement %s allows on every resource", s.Sid)
 		}
-		if s.Principal == "*" && s.Effect == "Allow" && s.Sid != "Invoke" { // the API's, beside its Deny
+		// Everybody: in the API's policy beside its Deny, at its endpoint, and where a condition names the role.
+		if s.Principal == "*" && s.Effect == "Allow" && s.Sid != "Invoke" && s.Sid != "ThisApi" && s.Condition["StringEquals"]["aws:PrincipalArn"] == nil {
 			return fmt.Errorf("statement %s allows everybody", s.Sid)
 		}
 	}
 	return nil
+}
+
+// An endpoint without a policy lets everybody do everything through it, with any account's credentials.
+func TestEveryEndpointHasItsPolicy(t *testing.T) {
+	t.Parallel()
+	for name, s := range stacks {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := run(t, s.stack, s.overrides)
+			policies := map[any]int{}
+			for _, policy := range r.OfType("aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy") {
+				policies[policy.Inputs["vpcEndpointId"]]++
+			}
+			for _, endpoint := range r.OfType("aws:ec2/vpcEndpoint:VpcEndpoint") {
+				if n := policies[endpoint.Name+"-id"]; n != 1 {
+					t.Errorf("%s has %d policies, want one", endpoint.Name, n)
+				}
+			}
+		})
+	}
 }
 
 // A preview that hangs on an id, or that shows other resources than are made, cannot be trusted in review.
@@ -260,7 +286,7 @@ func TestSeed(t *testing.T) {
 	r := run(t, "dev", map[string]string{"availabilityZones": `["ap-northeast-1a","ap-northeast-1c","ap-northeast-1d"]`})
 	for typ, want := range map[string]int{
 		"aws:ec2/vpc:Vpc": 1, "aws:ec2/subnet:Subnet": 3, "aws:ec2/securityGroup:SecurityGroup": 4, "aws:ec2/flowLog:FlowLog": 1,
-		"aws:ec2/vpcEndpoint:VpcEndpoint": 4, "aws:ec2/instance:Instance": 1, "aws:s3/bucketV2:BucketV2": 1, "aws:s3/bucketPolicy:BucketPolicy": 1,
+		"aws:ec2/vpcEndpoint:VpcEndpoint": 5, "aws:ec2/instance:Instance": 1, "aws:s3/bucketV2:BucketV2": 1, "aws:s3/bucketPolicy:BucketPolicy": 1,
 		"aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": 1, "aws:s3/bucketVersioningV2:BucketVersioningV2": 1,
 		"aws:bedrockmodel/invocationLoggingConfiguration:InvocationLoggingConfiguration": 1,
 		"aws:apigateway/restApi:RestApi":                                                 1, "aws:lambda/function:Function": 1, "aws:lambda/permission:Permission": 1,
@@ -346,18 +372,22 @@ func TestSecondStackLeavesTheAccountAlone(t *testing.T) {
 func TestSettingsReachResources(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ value, typ, resource, input, want string }{
-		"systemName":             {"acme", "aws:ec2/vpc:Vpc", "acme-prod", "tags", "map[Environment:prod Name:acme-prod System:acme]"},
-		"environment":            {"blue", "aws:ec2/vpc:Vpc", "bedrock-app-blue", "tags", "map[Environment:blue Name:bedrock-app-blue System:bedrock-app]"},
-		"vpcCidr":                {"172.16.0.0/20", "aws:ec2/vpc:Vpc", "bedrock-app-prod", "cidrBlock", "172.16.0.0/20"},
-		"availabilityZones":      {`["ap-northeast-1d"]`, "aws:ec2/subnet:Subnet", "bedrock-app-prod-private-ap-northeast-1d", "cidrBlock", "10.0.3.0/24"},
-		"modelIds":               {`["amazon.nova-lite-v1:0","amazon.nova-pro-v1:0"]`, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "map[variables:map[MODEL_IDS:amazon.nova-lite-v1:0,amazon.nova-pro-v1:0]]"},
-		"consumerVpcEndpointIds": {`["vpce-0000000000000cafe"]`, "aws:apigateway/restApi:RestApi", "bedrock-app-prod-api", "policy", "vpce-0000000000000cafe"},
-		"stageName":              {"v1", "aws:apigateway/stage:Stage", "bedrock-app-prod-api", "stageName", "v1"},
-		"throttlingRateLimit":    {"7", "aws:apigateway/methodSettings:MethodSettings", "bedrock-app-prod-api", "settings", "throttlingRateLimit:7]"},
-		"throttlingBurstLimit":   {"8", "aws:apigateway/methodSettings:MethodSettings", "bedrock-app-prod-api", "settings", "throttlingBurstLimit:8 "},
-		"functionArchitecture":   {"x86_64", "aws:lambda/function:Function", "bedrock-app-prod-function", "architectures", "[x86_64]"},
-		"functionMemoryMb":       {"512", "aws:lambda/function:Function", "bedrock-app-prod-function", "memorySize", "512"},
-		"logRetentionDays":       {"30", "aws:cloudwatch/logGroup:LogGroup", "bedrock-app-prod-api", "retentionInDays", "30"},
+		"systemName":              {"acme", "aws:ec2/vpc:Vpc", "acme-prod", "tags", "map[Environment:prod Name:acme-prod System:acme]"},
+		"environment":             {"blue", "aws:ec2/vpc:Vpc", "bedrock-app-blue", "tags", "map[Environment:blue Name:bedrock-app-blue System:bedrock-app]"},
+		"vpcCidr":                 {"172.16.0.0/20", "aws:ec2/vpc:Vpc", "bedrock-app-prod", "cidrBlock", "172.16.0.0/20"},
+		"availabilityZones":       {`["ap-northeast-1d"]`, "aws:ec2/subnet:Subnet", "bedrock-app-prod-private-ap-northeast-1d", "cidrBlock", "10.0.3.0/24"},
+		"modelIds":                {`["amazon.nova-lite-v1:0","amazon.nova-pro-v1:0"]`, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "map[variables:map[MODEL_IDS:amazon.nova-lite-v1:0,amazon.nova-pro-v1:0]]"},
+		"consumerVpcEndpointIds":  {`["vpce-0000000000000cafe"]`, "aws:apigateway/restApi:RestApi", "bedrock-app-prod-api", "policy", "vpce-0000000000000cafe"},
+		"authorization":           {"AWS_IAM", "aws:apigateway/restApi:RestApi", "bedrock-app-prod-api", "body", "awsSigv4"},
+		"guardrailContentFilters": {`["HATE"]`, "aws:bedrock/guardrail:Guardrail", "bedrock-app-prod-guardrail", "contentPolicyConfig", "type:HATE"},
+		"guardrailBlockedWords":   {`["xyzzy"]`, "aws:bedrock/guardrail:Guardrail", "bedrock-app-prod-guardrail", "wordPolicyConfig", "text:xyzzy"},
+		"guardrailPiiEntities":    {`["EMAIL"]`, "aws:bedrock/guardrail:Guardrail", "bedrock-app-prod-guardrail", "sensitiveInformationPolicyConfig", "type:EMAIL"},
+		"stageName":               {"v1", "aws:apigateway/stage:Stage", "bedrock-app-prod-api", "stageName", "v1"},
+		"throttlingRateLimit":     {"7", "aws:apigateway/methodSettings:MethodSettings", "bedrock-app-prod-api", "settings", "throttlingRateLimit:7]"},
+		"throttlingBurstLimit":    {"8", "aws:apigateway/methodSettings:MethodSettings", "bedrock-app-prod-api", "settings", "throttlingBurstLimit:8 "},
+		"functionArchitecture":    {"x86_64", "aws:lambda/function:Function", "bedrock-app-prod-function", "architectures", "[x86_64]"},
+		"functionMemoryMb":        {"512", "aws:lambda/function:Function", "bedrock-app-prod-function", "memorySize", "512"},
+		"logRetentionDays":        {"30", "aws:cloudwatch/logGroup:LogGroup", "bedrock-app-prod-api", "retentionInDays", "30"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -366,6 +396,26 @@ func TestSettingsReachResources(t *testing.T) {
 				t.Errorf("%s = %s, want %s", c.input, got, c.want)
 			}
 		})
+	}
+}
+
+// Settings that are of use together only, each in the resource that it is for.
+func TestPairedSettingsReachResources(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		set                        map[string]string
+		typ, resource, input, want string
+	}{
+		{map[string]string{"authorization": "AWS_IAM"}, "aws:apigateway/restApi:RestApi", "bedrock-app-prod-api", "policy", "arn:aws:iam::123456789012:root"},
+		{map[string]string{"authorization": "AWS_IAM", "callerArns": `["arn:aws:iam::999999999999:role/app"]`}, "aws:apigateway/restApi:RestApi", "bedrock-app-prod-api", "policy", "arn:aws:iam::999999999999:role/app"},
+		{map[string]string{"guardrailId": "3o06191495ze", "guardrailVersion": "2"}, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "GUARDRAIL_ID:3o06191495ze GUARDRAIL_VERSION:2"},
+		{map[string]string{"guardrailId": "3o06191495ze", "guardrailVersion": "2"}, "aws:iam/rolePolicy:RolePolicy", "bedrock-app-prod-function-policy", "policy", "guardrail/3o06191495ze:2"},
+		{map[string]string{"guardrailBlockedWords": `["xyzzy"]`}, "aws:iam/rolePolicy:RolePolicy", "bedrock-app-prod-function-policy", "policy", "guardrail/bedrock-app-prod-guardrail-id:1"},
+		{map[string]string{"allowGlobalInference": "true", "modelIds": `["global.anthropic.claude-sonnet-5"]`}, "aws:iam/rolePolicy:RolePolicy", "bedrock-app-prod-function-policy", "policy", "arn:aws:bedrock:::foundation-model/anthropic.claude-sonnet-5"},
+	} {
+		if got := fmt.Sprint(run(t, "prod", c.set).Inputs(t, c.typ, c.resource)[c.input]); !strings.Contains(got, c.want) {
+			t.Errorf("%v: %s = %s, want %s", c.set, c.input, got, c.want)
+		}
 	}
 }
 

@@ -27,6 +27,9 @@ func TestReadmeHasEverySetting(t *testing.T) {
 		switch d := c.Default.(type) {
 		case string:
 			if d == "" {
+				value = "none"
+			}
+			if name == "environment" {
 				value = "the stack's name"
 			}
 		case []any:

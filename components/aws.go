@@ -46,10 +46,11 @@ func withName(tags pulumi.StringMapInput, name string) pulumi.StringMapOutput {
 		tags = pulumi.StringMap{}
 	}
 	return tags.ToStringMapOutput().ApplyT(func(tags map[string]string) map[string]string {
-		named := map[string]string{"Name": name}
+		named := map[string]string{}
 		for k, v := range tags {
 			named[k] = v
 		}
+		named["Name"] = name // last: lookupExistingVpc knows the component's own endpoints by it
 		return named
 	}).(pulumi.StringMapOutput)
 }

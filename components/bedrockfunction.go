@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/bedrock"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/lambda"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
@@ -15,7 +17,7 @@ import (
 const functionTimeoutSeconds = 29
 
 // BedrockFunction is a Go function in a VPC that may call the configured models through one VPC endpoint, and
-// nothing else.
+// nothing else. It attaches the policies of its endpoints, which let in nobody but its role.
 type BedrockFunction struct {
 	pulumi.ResourceState
 
@@ -33,13 +35,25 @@ type BedrockFunctionArgs struct {
 	Architecture string
 	// MemoryMb, 128 to 10240, which also sets the share of a CPU. Default: 256.
 	MemoryMb int
-	// ModelIds that may be called; the first is the default. Required.
+	// ModelIds that may be called: ids of foundation models and of inference profiles, ARNs of application inference
+	// profiles and provisioned models; the first is the default. Required.
 	ModelIds []string
+	// AllowGlobalInference admits profiles whose requests may be processed in any region. Default: false.
+	AllowGlobalInference bool
+	// GuardrailId and GuardrailVersion are put on every call, and IAM denies a call without them. Default: none.
+	GuardrailId      pulumi.StringInput
+	GuardrailVersion pulumi.StringInput
 	// SubnetIds and SecurityGroupIds of the VPC. Required.
 	SubnetIds        pulumi.StringArrayInput
 	SecurityGroupIds pulumi.StringArrayInput
-	// BedrockEndpointId of the bedrock-runtime endpoint through which alone models may be called. Required.
+	// BedrockRuntimeEndpointId of the bedrock-runtime endpoint through which alone models may be called. Required.
+	BedrockRuntimeEndpointId pulumi.StringInput
+	// BedrockEndpointId of the bedrock endpoint through which the logging configuration may be read. Required.
 	BedrockEndpointId pulumi.StringInput
+	// SharedBedrockRuntimeEndpoint and SharedBedrockEndpoint leave an endpoint's policy to its owner, who has to let the
+	// function's role in. Default: false; the policy lets in nobody else.
+	SharedBedrockRuntimeEndpoint bool
+	SharedBedrockEndpoint        bool
 	// LogRetentionDays of the function's own log, which holds no prompt and no answer. Default: 90.
 	LogRetentionDays int
 	Tags             pulumi.StringMapInput
@@ -63,14 +77,17 @@ func (a BedrockFunctionArgs) validate() error {
 	if a.Code == nil {
 		errs = append(errs, errors.New("Code: got nil, want a zip as BuildFunctionZip makes it"))
 	}
-	if a.SubnetIds == nil || a.SecurityGroupIds == nil || a.BedrockEndpointId == nil {
-		errs = append(errs, errors.New("SubnetIds, SecurityGroupIds, BedrockEndpointId: got nil, want all three, such as CoreVpc's"))
+	if a.SubnetIds == nil || a.SecurityGroupIds == nil || a.BedrockRuntimeEndpointId == nil || a.BedrockEndpointId == nil {
+		errs = append(errs, errors.New("SubnetIds, SecurityGroupIds, BedrockRuntimeEndpointId, BedrockEndpointId: got nil, want all four, such as CoreVpc's"))
+	}
+	if (a.GuardrailId == nil) != (a.GuardrailVersion == nil) {
+		errs = append(errs, errors.New("GuardrailId, GuardrailVersion: got one of them, want both or none"))
 	}
 	if len(a.ModelIds) == 0 {
 		errs = append(errs, errors.New("ModelIds: got none, want at least one"))
 	}
 	for _, id := range a.ModelIds {
-		if _, err := ModelArn("aws", "", id); err != nil {
+		if err := CheckModelId(id, "", a.AllowGlobalInference); err != nil {
 			errs = append(errs, fmt.Errorf("ModelIds: %w", err))
 		}
 	}
@@ -98,13 +115,13 @@ func NewBedrockFunction(ctx *pulumi.Context, name string, args *BedrockFunctionA
 	if err != nil {
 		return nil, err
 	}
-	var modelArns []string
+	var models []model
 	for _, id := range a.ModelIds {
-		arn, err := ModelArn(to.partition, to.region, id)
+		m, err := lookupModel(ctx, to, id, a.AllowGlobalInference, c)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("BedrockFunction %s: ModelIds: %w", name, err)
 		}
-		modelArns = append(modelArns, arn)
+		models = append(models, m)
 	}
 
 	logGroup, err := cloudwatch.NewLogGroup(ctx, name, &cloudwatch.LogGroupArgs{
@@ -117,19 +134,46 @@ func NewBedrockFunction(ctx *pulumi.Context, name string, args *BedrockFunctionA
 	if err != nil {
 		return nil, err
 	}
-	permissions := pulumi.All(logGroup.Arn, a.BedrockEndpointId).ApplyT(func(v []any) (string, error) {
-		return functionPolicy(v[0].(string), v[1].(string), modelArns)
+	environment := pulumi.StringMap{"MODEL_IDS": pulumi.String(strings.Join(a.ModelIds, ","))}
+	var guardrailArn, version pulumi.StringInput = pulumi.String(""), pulumi.String("")
+	if a.GuardrailId != nil {
+		guardrailArn, version = pulumi.Sprintf("arn:%s:bedrock:%s:%s:guardrail/%s", to.partition, to.region, to.account, a.GuardrailId), a.GuardrailVersion
+		environment["GUARDRAIL_ID"], environment["GUARDRAIL_VERSION"] = a.GuardrailId, a.GuardrailVersion
+	}
+	permissions := pulumi.All(logGroup.Arn, a.BedrockRuntimeEndpointId, a.BedrockEndpointId, guardrailArn, version).ApplyT(func(v []any) (string, error) {
+		return functionPolicy(v[0].(string), v[1].(string), v[2].(string), models, guardrailVersion{v[3].(string), v[4].(string)})
 	}).(pulumi.StringOutput)
 	role, rolePolicy, err := newRole(ctx, name, trust, permissions, a.Tags, parent)
 	if err != nil {
 		return nil, err
+	}
+	ready := []pulumi.Resource{rolePolicy}
+	if !a.SharedBedrockRuntimeEndpoint {
+		endpointPolicy, err := ec2.NewVpcEndpointPolicy(ctx, name+"-bedrock-runtime", &ec2.VpcEndpointPolicyArgs{
+			VpcEndpointId: a.BedrockRuntimeEndpointId, Policy: pulumi.All(role.Arn, guardrailArn).ApplyT(func(v []any) (string, error) {
+				return bedrockRuntimeEndpointPolicy(v[0].(string), models, v[1].(string))
+			}).(pulumi.StringOutput),
+		}, parent)
+		if err != nil {
+			return nil, err
+		}
+		ready = append(ready, endpointPolicy)
+	}
+	if !a.SharedBedrockEndpoint {
+		endpointPolicy, err := ec2.NewVpcEndpointPolicy(ctx, name+"-bedrock", &ec2.VpcEndpointPolicyArgs{
+			VpcEndpointId: a.BedrockEndpointId, Policy: role.Arn.ApplyT(bedrockEndpointPolicy).(pulumi.StringOutput),
+		}, parent)
+		if err != nil {
+			return nil, err
+		}
+		ready = append(ready, endpointPolicy)
 	}
 	function, err := lambda.NewFunction(ctx, name, &lambda.FunctionArgs{
 		Code: a.Code, Runtime: pulumi.String("provided.al2023"), Handler: pulumi.String("bootstrap"),
 		Architectures: pulumi.StringArray{pulumi.String(a.Architecture)}, MemorySize: pulumi.Int(a.MemoryMb),
 		Timeout: pulumi.Int(functionTimeoutSeconds), Role: role.Arn, Tags: a.Tags,
 		VpcConfig:   &lambda.FunctionVpcConfigArgs{SubnetIds: a.SubnetIds, SecurityGroupIds: a.SecurityGroupIds},
-		Environment: &lambda.FunctionEnvironmentArgs{Variables: pulumi.StringMap{"MODEL_IDS": pulumi.String(strings.Join(a.ModelIds, ","))}},
+		Environment: &lambda.FunctionEnvironmentArgs{Variables: environment},
 		// Both levels are written out: with the JSON format AWS sets them itself, which previews would report as drift.
 		LoggingConfig: &lambda.FunctionLoggingConfigArgs{
 			LogFormat: pulumi.String("JSON"), LogGroup: logGroup.Name,
@@ -137,7 +181,7 @@ func NewBedrockFunction(ctx *pulumi.Context, name string, args *BedrockFunctionA
 		},
 		// A function's own trace holds times and request ids, no path and no body.
 		TracingConfig: &lambda.FunctionTracingConfigArgs{Mode: pulumi.String("Active")},
-	}, parent, pulumi.DependsOn([]pulumi.Resource{rolePolicy}))
+	}, parent, pulumi.DependsOn(ready))
 	if err != nil {
 		return nil, err
 	}
@@ -149,4 +193,19 @@ func NewBedrockFunction(ctx *pulumi.Context, name string, args *BedrockFunctionA
 	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{
 		"functionArn": c.FunctionArn, "functionName": c.FunctionName, "roleArn": c.RoleArn, "logGroupName": c.LogGroupName,
 	})
+}
+
+// lookupModel asks AWS which models an inference profile routes to, and in which regions: policies must name each.
+func lookupModel(ctx *pulumi.Context, to target, modelId string, allowGlobalInference bool, parent pulumi.Resource) (model, error) {
+	var routes []string
+	if isInferenceProfile(modelId) {
+		profile, err := bedrock.LookupInferenceProfile(ctx, &bedrock.LookupInferenceProfileArgs{InferenceProfileId: modelId}, pulumi.Parent(parent))
+		if err != nil {
+			return model{}, fmt.Errorf("%s, is it offered in %s? %w", modelId, to.region, err)
+		}
+		for _, m := range profile.Models {
+			routes = append(routes, m.ModelArn)
+		}
+	}
+	return newModel(to, modelId, routes, allowGlobalInference)
 }

@@ -3,6 +3,7 @@ package components
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
@@ -13,10 +14,12 @@ import (
 
 // CoreVpc is a VPC from which nothing leaves but through AWS's own private endpoints: no internet gateway, no NAT,
 // no public address. Interface endpoints cost about 0.014 USD an hour for each service and availability zone.
+//
+// Its endpoints let everybody do everything until a policy is attached: the components that use them do that.
 type CoreVpc struct {
 	pulumi.ResourceState
 
-	VpcId            pulumi.IDOutput
+	VpcId            pulumi.StringOutput
 	PrivateSubnetIds pulumi.StringArrayOutput
 	// EndpointIds by the service's short name, such as "execute-api".
 	EndpointIds pulumi.StringMapOutput
@@ -33,11 +36,19 @@ type CoreVpcArgs struct {
 	// AvailabilityZones get a private subnet each. Default: the region's first two that offer every endpoint.
 	AvailabilityZones []string
 	// EndpointServices are the short names of the AWS services reached from inside, each through an interface
-	// endpoint with private DNS. Default: execute-api, bedrock-runtime.
+	// endpoint with private DNS. Default: execute-api, bedrock-runtime, bedrock.
 	EndpointServices []string
 	// FlowLogRetentionDays of the VPC's flow logs, in days that CloudWatch Logs offers. Default: 90.
 	FlowLogRetentionDays int
-	Tags                 pulumi.StringMapInput
+	// VpcId of an existing VPC to use in place of a new one; CidrBlock, AvailabilityZones and FlowLogRetentionDays then
+	// have no meaning, and its routes and flow logs stay its owner's. Default: none.
+	VpcId string
+	// SubnetIds of the existing VPC, each in a zone of its own.
+	SubnetIds []string
+	// EndpointIds of the existing VPC, by the service's short name, to use in place of new ones. The first security
+	// group of each gets a rule that admits this component's; a program that lists all rules of the group would remove it.
+	EndpointIds map[string]string
+	Tags        pulumi.StringMapInput
 }
 
 func (a CoreVpcArgs) withDefaults() CoreVpcArgs {
@@ -45,7 +56,7 @@ func (a CoreVpcArgs) withDefaults() CoreVpcArgs {
 		a.CidrBlock = "10.0.0.0/16"
 	}
 	if a.EndpointServices == nil {
-		a.EndpointServices = []string{"execute-api", "bedrock-runtime"}
+		a.EndpointServices = []string{"execute-api", "bedrock-runtime", "bedrock"}
 	}
 	if a.FlowLogRetentionDays == 0 {
 		a.FlowLogRetentionDays = 90
@@ -60,6 +71,9 @@ func (a CoreVpcArgs) validate() error {
 	}
 	if err := CheckRetention(a.FlowLogRetentionDays); err != nil {
 		errs = append(errs, fmt.Errorf("FlowLogRetentionDays: %w", err))
+	}
+	if err := CheckExistingVpc(a.VpcId, a.SubnetIds, a.EndpointIds); err != nil {
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
@@ -82,56 +96,20 @@ func NewCoreVpc(ctx *pulumi.Context, name string, args *CoreVpcArgs, opts ...pul
 	if err != nil {
 		return nil, err
 	}
-	zones, err := lookupZones(ctx, a, to.region, c)
-	if err != nil {
-		return nil, fmt.Errorf("CoreVpc %s: AvailabilityZones: %w", name, err)
-	}
-	cidrs, err := ZoneSubnets(a.CidrBlock, zones)
-	if err != nil {
-		return nil, fmt.Errorf("CoreVpc %s: CidrBlock: %w", name, err)
-	}
-
-	network, err := ec2.NewVpc(ctx, name, &ec2.VpcArgs{
-		CidrBlock: pulumi.String(a.CidrBlock), Tags: withName(a.Tags, name),
-		// Both are needed for an endpoint's private DNS name (VPC User Guide, "DNS attributes for your VPC").
-		EnableDnsSupport: pulumi.Bool(true), EnableDnsHostnames: pulumi.Bool(true),
-	}, parent)
-	if err != nil {
-		return nil, err
-	}
-	// Whatever is put into the VPC without a group of its own gets this one, which admits nothing.
-	if _, err := ec2.NewDefaultSecurityGroup(ctx, name+"-default", &ec2.DefaultSecurityGroupArgs{
-		VpcId: network.ID(), Tags: withName(a.Tags, name+"-default-admits-nothing"),
-	}, parent); err != nil {
-		return nil, err
-	}
-	routes, err := ec2.NewRouteTable(ctx, name+"-private", &ec2.RouteTableArgs{
-		VpcId: network.ID(), Tags: withName(a.Tags, name+"-private"),
-	}, parent)
-	if err != nil {
-		return nil, err
-	}
-	var subnetIds pulumi.StringArray
-	for _, zone := range zones {
-		subnetName := name + "-private-" + zone
-		subnet, err := ec2.NewSubnet(ctx, subnetName, &ec2.SubnetArgs{
-			VpcId: network.ID(), AvailabilityZone: pulumi.String(zone), CidrBlock: pulumi.String(cidrs[zone]),
-			MapPublicIpOnLaunch: pulumi.Bool(false), Tags: withName(a.Tags, subnetName),
-		}, parent)
-		if err != nil {
-			return nil, err
+	var vpcId pulumi.StringInput = pulumi.String(a.VpcId)
+	subnetIds := pulumi.ToStringArray(a.SubnetIds)
+	existing := map[string]existingEndpoint{}
+	if a.VpcId != "" {
+		if existing, err = lookupExistingVpc(ctx, name, a, to.region, c); err != nil {
+			return nil, fmt.Errorf("CoreVpc %s: %w", name, err)
 		}
-		if _, err := ec2.NewRouteTableAssociation(ctx, subnetName, &ec2.RouteTableAssociationArgs{
-			SubnetId: subnet.ID(), RouteTableId: routes.ID(),
-		}, parent); err != nil {
-			return nil, err
-		}
-		subnetIds = append(subnetIds, subnet.ID())
+	} else if vpcId, subnetIds, err = newNetwork(ctx, name, a, to, c); err != nil {
+		return nil, err
 	}
 
 	group := func(suffix, description string) (*ec2.SecurityGroup, error) {
 		return ec2.NewSecurityGroup(ctx, name+"-"+suffix, &ec2.SecurityGroupArgs{
-			VpcId: network.ID(), Description: pulumi.String(description), Tags: withName(a.Tags, name+"-"+suffix),
+			VpcId: vpcId, Description: pulumi.String(description), Tags: withName(a.Tags, name+"-"+suffix),
 		}, parent)
 	}
 	clients, err := group("clients", "callers of the private API")
@@ -142,7 +120,6 @@ func NewCoreVpc(ctx *pulumi.Context, name string, args *CoreVpcArgs, opts ...pul
 	if err != nil {
 		return nil, err
 	}
-	// Two groups of endpoints: a client that reached Bedrock's could call it with credentials of its own, past the API.
 	clientEndpoints, err := group("client-endpoints", "endpoints that clients call")
 	if err != nil {
 		return nil, err
@@ -151,31 +128,41 @@ func NewCoreVpc(ctx *pulumi.Context, name string, args *CoreVpcArgs, opts ...pul
 	if err != nil {
 		return nil, err
 	}
-	for _, way := range []struct {
-		name     string
-		from, to *ec2.SecurityGroup
-	}{{"clients", clients, clientEndpoints}, {"functions", functions, functionEndpoints}} {
-		if _, err := vpc.NewSecurityGroupEgressRule(ctx, name+"-"+way.name+"-to-endpoints", &vpc.SecurityGroupEgressRuleArgs{
-			SecurityGroupId: way.from.ID(), ReferencedSecurityGroupId: way.to.ID(), Tags: a.Tags,
+	admit := func(from *ec2.SecurityGroup, fromName string, to pulumi.StringInput, toName string) error {
+		if _, err := vpc.NewSecurityGroupEgressRule(ctx, name+"-"+fromName+"-to-"+toName, &vpc.SecurityGroupEgressRuleArgs{
+			SecurityGroupId: from.ID(), ReferencedSecurityGroupId: to, Tags: a.Tags,
 			IpProtocol: pulumi.String("tcp"), FromPort: pulumi.Int(443), ToPort: pulumi.Int(443),
 		}, parent); err != nil {
-			return nil, err
+			return err
 		}
-		if _, err := vpc.NewSecurityGroupIngressRule(ctx, name+"-endpoints-from-"+way.name, &vpc.SecurityGroupIngressRuleArgs{
-			SecurityGroupId: way.to.ID(), ReferencedSecurityGroupId: way.from.ID(), Tags: a.Tags,
+		_, err := vpc.NewSecurityGroupIngressRule(ctx, name+"-"+toName+"-from-"+fromName, &vpc.SecurityGroupIngressRuleArgs{
+			SecurityGroupId: to, ReferencedSecurityGroupId: from.ID(), Tags: a.Tags,
 			IpProtocol: pulumi.String("tcp"), FromPort: pulumi.Int(443), ToPort: pulumi.Int(443),
-		}, parent); err != nil {
-			return nil, err
-		}
+		}, parent)
+		return err
+	}
+	if err := errors.Join(admit(clients, "clients", clientEndpoints.ID(), "endpoints"), admit(functions, "functions", functionEndpoints.ID(), "endpoints")); err != nil {
+		return nil, err
 	}
 	endpointIds := pulumi.StringMap{}
+	admitted := map[string]bool{} // AWS refuses a rule that is there already
 	for _, service := range a.EndpointServices {
-		guard := clientEndpoints
-		if service == "bedrock-runtime" {
-			guard = functionEndpoints
+		caller, callers, guard := clients, "clients", clientEndpoints
+		if slices.Contains(functionServices, service) {
+			caller, callers, guard = functions, "functions", functionEndpoints
+		}
+		if endpoint, found := existing[service]; found {
+			endpointIds[service] = pulumi.String(endpoint.id)
+			if group := endpoint.securityGroupIds[0]; !admitted[callers+group] {
+				admitted[callers+group] = true
+				if err := admit(caller, callers, pulumi.String(group), service); err != nil {
+					return nil, err
+				}
+			}
+			continue
 		}
 		endpoint, err := ec2.NewVpcEndpoint(ctx, name+"-"+service, &ec2.VpcEndpointArgs{
-			VpcId: network.ID(), ServiceName: pulumi.String(endpointService(to.region, service)), VpcEndpointType: pulumi.String("Interface"),
+			VpcId: vpcId, ServiceName: pulumi.String(endpointService(to.region, service)), VpcEndpointType: pulumi.String("Interface"),
 			PrivateDnsEnabled: pulumi.Bool(true), SubnetIds: subnetIds, SecurityGroupIds: pulumi.StringArray{guard.ID()},
 			Tags: withName(a.Tags, name+"-"+service),
 		}, parent)
@@ -184,11 +171,8 @@ func NewCoreVpc(ctx *pulumi.Context, name string, args *CoreVpcArgs, opts ...pul
 		}
 		endpointIds[service] = endpoint.ID()
 	}
-	if err := newFlowLog(ctx, name+"-flow-log", a, to, network, parent); err != nil {
-		return nil, err
-	}
 
-	c.VpcId = network.ID()
+	c.VpcId = vpcId.ToStringOutput()
 	c.PrivateSubnetIds = subnetIds.ToStringArrayOutput()
 	c.EndpointIds = endpointIds.ToStringMapOutput()
 	c.ClientSecurityGroupId = clients.ID()
@@ -197,6 +181,62 @@ func NewCoreVpc(ctx *pulumi.Context, name string, args *CoreVpcArgs, opts ...pul
 		"vpcId": c.VpcId, "privateSubnetIds": c.PrivateSubnetIds, "endpointIds": c.EndpointIds,
 		"clientSecurityGroupId": c.ClientSecurityGroupId, "functionSecurityGroupId": c.FunctionSecurityGroupId,
 	})
+}
+
+// functionServices are those whose endpoints admit functions and no clients: a client that reached one could call
+// Bedrock with credentials of its own, past the API.
+var functionServices = []string{"bedrock-runtime", "bedrock"}
+
+// newNetwork makes the VPC with its subnets, and neither gateway nor route to the outside.
+func newNetwork(ctx *pulumi.Context, name string, a CoreVpcArgs, to target, c *CoreVpc) (pulumi.StringInput, pulumi.StringArray, error) {
+	parent := pulumi.Parent(c)
+	zones, err := lookupZones(ctx, a, to.region, c)
+	if err != nil {
+		return nil, nil, fmt.Errorf("CoreVpc %s: AvailabilityZones: %w", name, err)
+	}
+	cidrs, err := ZoneSubnets(a.CidrBlock, zones)
+	if err != nil {
+		return nil, nil, fmt.Errorf("CoreVpc %s: CidrBlock: %w", name, err)
+	}
+
+	network, err := ec2.NewVpc(ctx, name, &ec2.VpcArgs{
+		CidrBlock: pulumi.String(a.CidrBlock), Tags: withName(a.Tags, name),
+		// Both are needed for an endpoint's private DNS name (VPC User Guide, "DNS attributes for your VPC").
+		EnableDnsSupport: pulumi.Bool(true), EnableDnsHostnames: pulumi.Bool(true),
+	}, parent)
+	if err != nil {
+		return nil, nil, err
+	}
+	// Whatever is put into the VPC without a group of its own gets this one, which admits nothing.
+	if _, err := ec2.NewDefaultSecurityGroup(ctx, name+"-default", &ec2.DefaultSecurityGroupArgs{
+		VpcId: network.ID(), Tags: withName(a.Tags, name+"-default-admits-nothing"),
+	}, parent); err != nil {
+		return nil, nil, err
+	}
+	routes, err := ec2.NewRouteTable(ctx, name+"-private", &ec2.RouteTableArgs{
+		VpcId: network.ID(), Tags: withName(a.Tags, name+"-private"),
+	}, parent)
+	if err != nil {
+		return nil, nil, err
+	}
+	var subnetIds pulumi.StringArray
+	for _, zone := range zones {
+		subnetName := name + "-private-" + zone
+		subnet, err := ec2.NewSubnet(ctx, subnetName, &ec2.SubnetArgs{
+			VpcId: network.ID(), AvailabilityZone: pulumi.String(zone), CidrBlock: pulumi.String(cidrs[zone]),
+			MapPublicIpOnLaunch: pulumi.Bool(false), Tags: withName(a.Tags, subnetName),
+		}, parent)
+		if err != nil {
+			return nil, nil, err
+		}
+		if _, err := ec2.NewRouteTableAssociation(ctx, subnetName, &ec2.RouteTableAssociationArgs{
+			SubnetId: subnet.ID(), RouteTableId: routes.ID(),
+		}, parent); err != nil {
+			return nil, nil, err
+		}
+		subnetIds = append(subnetIds, subnet.ID())
+	}
+	return network.ID(), subnetIds, newFlowLog(ctx, name+"-flow-log", a, to, network, parent)
 }
 
 // newFlowLog records who talked to whom, by address and port; it holds no payload.
@@ -232,13 +272,19 @@ func lookupZones(ctx *pulumi.Context, a CoreVpcArgs, region string, parent pulum
 	}
 	offered := map[string][]string{"EC2": available.Names}
 	for _, service := range a.EndpointServices {
-		s, err := ec2.LookupVpcEndpointService(ctx, &ec2.LookupVpcEndpointServiceArgs{
-			ServiceName: pulumi.StringRef(endpointService(region, service)), ServiceType: pulumi.StringRef("Interface"),
-		}, pulumi.Parent(parent))
-		if err != nil {
-			return nil, fmt.Errorf("endpoint service %s in %s: %w", service, region, err)
+		if offered[service], err = lookupServiceZones(ctx, region, service, parent); err != nil {
+			return nil, err
 		}
-		offered[service] = s.AvailabilityZones
 	}
 	return pickZones(a.AvailabilityZones, offered)
+}
+
+func lookupServiceZones(ctx *pulumi.Context, region, service string, parent pulumi.Resource) ([]string, error) {
+	s, err := ec2.LookupVpcEndpointService(ctx, &ec2.LookupVpcEndpointServiceArgs{
+		ServiceName: pulumi.StringRef(endpointService(region, service)), ServiceType: pulumi.StringRef("Interface"),
+	}, pulumi.Parent(parent))
+	if err != nil {
+		return nil, fmt.Errorf("endpoint service %s in %s: %w", service, region, err)
+	}
+	return s.AvailabilityZones, nil
 }

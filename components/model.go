@@ -3,21 +3,157 @@ package components
 import (
 	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 )
 
-// Bedrock API Reference, Converse, modelId: the form of a foundation model's id.
-var foundationModelID = regexp.MustCompile(`^[a-z0-9-]{1,63}\.[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})?(:[a-z0-9-]{1,63}){0,2}$`)
+var (
+	// Bedrock API Reference, Converse, modelId: the form of a foundation model's id.
+	foundationModelID = regexp.MustCompile(`^[a-z0-9-]{1,63}\.[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63}){0,2}(:[a-z0-9-]{1,63}){0,2}$`)
+	// An inference profile's id is a foundation model's behind its geography (Bedrock User Guide, "Inference profiles").
+	inferenceProfileID = regexp.MustCompile(`^(us|us-gov|eu|apac|jp|au|ca|global)\.([a-z0-9-]+\..+)$`)
+	// Service Authorization Reference, "Amazon Bedrock", resource types.
+	modelARN = regexp.MustCompile(`^arn:(aws[a-z-]*):bedrock:([a-z0-9-]+):([0-9]{12}):(application-inference-profile|provisioned-model)/[a-z0-9]{12}$`)
+)
 
-// An inference profile's id is a foundation model's behind its geography (Bedrock User Guide, "Inference profiles").
-var inferenceProfileID = regexp.MustCompile(`^(us|us-gov|eu|apac|jp|au|ca|global)\.[a-z0-9-]+\.`)
-
-// ModelArn is the ARN that a policy must name to admit a foundation model, called in its own region.
-func ModelArn(partition, region, modelId string) (string, error) {
+// CheckModelId refuses what is no model, is in another region, or leaves the geography unless that is allowed. An
+// application inference profile may still do so: BedrockFunction asks AWS. region may be empty where it is not known.
+func CheckModelId(modelId, region string, allowGlobalInference bool) error {
+	arn, profile := modelARN.FindStringSubmatch(modelId), inferenceProfileID.FindStringSubmatch(modelId)
 	switch {
-	case inferenceProfileID.MatchString(modelId):
-		return "", fmt.Errorf("got %q, an inference profile, which is not supported yet: want a foundation model's id such as anthropic.claude-haiku-4-5-20251001-v1:0", modelId)
+	case arn != nil && region != "" && arn[2] != region:
+		return fmt.Errorf("got %q, want one of region %s", modelId, region)
+	case arn != nil:
+		return nil
 	case !foundationModelID.MatchString(modelId):
-		return "", fmt.Errorf("got %q, want a foundation model's id such as anthropic.claude-haiku-4-5-20251001-v1:0", modelId)
+		return fmt.Errorf("got %q, want the id of a foundation model such as anthropic.claude-haiku-4-5-20251001-v1:0 or of an inference profile such as "+
+			"jp.anthropic.claude-haiku-4-5-20251001-v1:0, or the ARN of an application inference profile or provisioned model", modelId)
+	case profile != nil && profile[1] == "global" && !allowGlobalInference:
+		return globalError(modelId)
 	}
-	return "arn:" + partition + ":bedrock:" + region + "::foundation-model/" + modelId, nil
+	return nil
+}
+
+func globalError(modelId string) error {
+	return fmt.Errorf("got %q, whose requests may be processed in any region of the world: set allowGlobalInference to true if they may, or take a profile of one geography such as jp.…", modelId)
+}
+
+// isInferenceProfile tells what AWS must be asked about: which models it routes to.
+func isInferenceProfile(modelId string) bool {
+	return inferenceProfileID.MatchString(modelId) || strings.Contains(modelId, ":application-inference-profile/")
+}
+
+// model is what a policy must name to admit one model: its own ARN, and for an inference profile the foundation
+// models that it routes to, each in its region.
+type model struct {
+	arn    string
+	routes []string
+}
+
+// newModel takes routes as AWS tells them of an inference profile: the ARNs of its foundation models.
+func newModel(to target, modelId string, routes []string, allowGlobalInference bool) (model, error) {
+	if err := CheckModelId(modelId, to.region, allowGlobalInference); err != nil {
+		return model{}, err
+	}
+	here := "arn:" + to.partition + ":bedrock:" + to.region + ":"
+	anywhere := "arn:" + to.partition + ":bedrock:::foundation-model/"
+	arn, profile := modelARN.FindStringSubmatch(modelId), inferenceProfileID.FindStringSubmatch(modelId)
+	switch {
+	case arn != nil && (arn[1] != to.partition || arn[3] != to.account):
+		return model{}, fmt.Errorf("got %q, want one of account %s in partition %s", modelId, to.account, to.partition)
+	case !isInferenceProfile(modelId) && arn == nil:
+		return model{arn: here + ":foundation-model/" + modelId}, nil
+	case !isInferenceProfile(modelId):
+		return model{arn: modelId}, nil
+	case profile != nil && profile[1] == "global":
+		// Bedrock User Guide, "Global cross-Region inference": the model here, and the one of no region.
+		routes = []string{here + ":foundation-model/" + profile[2], anywhere + profile[2]}
+	}
+	m := model{arn: modelId, routes: slices.Sorted(slices.Values(routes))} // AWS promises no order: another one is no change
+	if profile != nil {
+		m.arn = here + to.account + ":inference-profile/" + modelId
+	}
+	if len(routes) == 0 {
+		return model{}, fmt.Errorf("got %q, an inference profile that routes to no model", modelId)
+	}
+	if slices.ContainsFunc(routes, func(route string) bool { return strings.HasPrefix(route, anywhere) }) && !allowGlobalInference {
+		return model{}, globalError(modelId)
+	}
+	return m, nil
+}
+
+// modelActions is what the function does with models: Converse asks for InvokeModel (Service Authorization Reference).
+var modelActions = []string{"bedrock:InvokeModel"}
+
+// modelStatements admit these models to whoever meets the conditions. The models behind an inference profile are
+// admitted through that profile only (Bedrock User Guide, "Prerequisites for inference profiles").
+func modelStatements(models []model, principal any, conditions map[string][]string) []statement {
+	direct := statement{
+		Sid: "Models", Effect: "Allow", Principal: principal, Action: modelActions,
+		Condition: map[string]map[string][]string{"StringEquals": conditions},
+	}
+	statements := []statement{direct}
+	for _, m := range models {
+		statements[0].Resource = append(statements[0].Resource, m.arn)
+		if len(m.routes) == 0 {
+			continue
+		}
+		through := map[string][]string{"bedrock:InferenceProfileArn": {m.arn}}
+		for key, values := range conditions {
+			through[key] = values
+		}
+		statements = append(statements, statement{
+			Sid: fmt.Sprintf("ModelsOfProfile%d", len(statements)), Effect: "Allow", Principal: principal, Action: modelActions,
+			Resource: m.routes, Condition: map[string]map[string][]string{"StringEquals": through},
+		})
+	}
+	return statements
+}
+
+// guardrailVersion is one published version of a guardrail; the zero value is none.
+type guardrailVersion struct{ arn, version string }
+
+var (
+	guardrailID            = regexp.MustCompile(`^[a-z0-9]{1,64}$`) // Bedrock API Reference, GuardrailConfiguration
+	guardrailVersionNumber = regexp.MustCompile(`^[1-9][0-9]{0,7}$`)
+)
+
+// CheckGuardrail refuses what Bedrock refuses, and the version DRAFT, which anybody who may edit it changes under the
+// function's feet.
+func CheckGuardrail(id, version string) error {
+	if !guardrailID.MatchString(id) || !guardrailVersionNumber.MatchString(version) {
+		return fmt.Errorf("got guardrail %q, version %q, want a guardrail id such as 3o06191495ze and the number of a published version such as 1", id, version)
+	}
+	return nil
+}
+
+// guardrailStatements let the guardrail be applied, and refuse every call of a model without it, whatever else the
+// role may one day be allowed (Bedrock User Guide, "Enforce the use of specific guardrails in model inference requests").
+// An inference profile's own ARN is left out, as there: the models behind it are checked in the same call.
+func guardrailStatements(g guardrailVersion, models []model, conditions map[string][]string) []statement {
+	if g.arn == "" {
+		return nil
+	}
+	var called []string
+	for _, m := range models {
+		if m.routes == nil {
+			called = append(called, m.arn)
+		}
+		called = append(called, m.routes...)
+	}
+	slices.Sort(called)
+	return []statement{
+		{
+			Sid: "NeverWithoutTheGuardrail", Effect: "Deny", Action: modelActions, Resource: slices.Compact(called),
+			Condition: map[string]map[string][]string{"StringNotEquals": {"bedrock:GuardrailIdentifier": {g.arn + ":" + g.version}}},
+		},
+		applyGuardrail(g.arn, nil, conditions),
+	}
+}
+
+func applyGuardrail(arn string, principal any, conditions map[string][]string) statement {
+	return statement{
+		Sid: "ApplyGuardrail", Effect: "Allow", Principal: principal, Action: []string{"bedrock:ApplyGuardrail"}, Resource: []string{arn},
+		Condition: map[string]map[string][]string{"StringEquals": conditions},
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // policyDocument marshals to an IAM policy (IAM User Guide, "IAM JSON policy elements reference").
@@ -15,7 +16,7 @@ type policyDocument struct {
 type statement struct {
 	Sid       string
 	Effect    string
-	Principal any `json:",omitempty"` // "*" or {"Service": …}; none in an identity's policy
+	Principal any `json:",omitempty"` // "*" or {"Service": …} or {"AWS": […]}; none in an identity's policy
 	Action    []string
 	Resource  []string                       `json:",omitempty"` // none in a trust policy
 	Condition map[string]map[string][]string `json:",omitempty"`
@@ -52,41 +53,84 @@ func plainTrustPolicy(service string) (string, error) {
 	})
 }
 
-// apiPolicy shuts out every request that does not come through one of the VPC endpoints. Deny and Allow are both
-// needed: with IAM authorization a caller's own policy may allow in the Allow's stead, and without the Allow
-// nobody is admitted (API Gateway Developer Guide, "How resource policies affect authorization workflow").
+// apiPolicy shuts out every request that does not come through one of the VPC endpoints, and admits callers, or
+// everybody where callers is nil. Deny and Allow are both needed: with IAM authorization a caller's own policy may
+// allow in the Allow's stead, and without the Allow nobody is admitted (API Gateway Developer Guide, "How resource
+// policies affect authorization workflow").
 //
 // API Gateway reads the short form "execute-api:/*" back as a full ARN, which every preview would then report as
 // a change; the API's own id is not known before the API, so it is a wildcard. The policy is attached to this API only.
-func apiPolicy(partition, region, account string, vpcEndpointIds, consumerVpcEndpointIds []string) (string, error) {
-	vpcEndpointIds = slices.Concat(vpcEndpointIds, consumerVpcEndpointIds)
+func apiPolicy(to target, vpcEndpointIds, callers []string) (string, error) {
 	if len(vpcEndpointIds) == 0 || slices.Contains(vpcEndpointIds, "") {
 		return "", fmt.Errorf("VpcEndpointIds: got %q, want at least one, none empty: else nobody or everybody gets in", vpcEndpointIds)
 	}
-	resource := []string{"arn:" + partition + ":execute-api:" + region + ":" + account + ":*/*"}
+	resource := []string{"arn:" + to.partition + ":execute-api:" + to.region + ":" + to.account + ":*/*"}
+	var admitted any = "*"
+	if callers != nil {
+		admitted = map[string][]string{"AWS": callers}
+	}
 	return policy(
 		statement{
 			Sid: "OnlyThroughTheseEndpoints", Effect: "Deny", Principal: "*", Action: []string{"execute-api:Invoke"}, Resource: resource,
 			Condition: map[string]map[string][]string{"StringNotEquals": {"aws:SourceVpce": vpcEndpointIds}},
 		},
-		statement{Sid: "Invoke", Effect: "Allow", Principal: "*", Action: []string{"execute-api:Invoke"}, Resource: resource},
+		statement{Sid: "Invoke", Effect: "Allow", Principal: admitted, Action: []string{"execute-api:Invoke"}, Resource: resource},
 	)
 }
 
-// functionPolicy is the function's whole role: these models through this endpoint, its own log, and what Lambda
-// itself does in the function's name.
-func functionPolicy(logGroupArn, bedrockEndpointId string, modelArns []string) (string, error) {
+// apiEndpointPolicy lets calls through an execute-api endpoint to this API alone. Whoever may call it is the API's to
+// say: without IAM authorization all callers are anonymous here (API Gateway Developer Guide, "Use VPC endpoint
+// policies for private APIs").
+func apiEndpointPolicy(executionArn string) (string, error) {
+	return policy(statement{
+		Sid: "ThisApi", Effect: "Allow", Principal: "*", Action: []string{"execute-api:Invoke"}, Resource: []string{executionArn + "/*"},
+	})
+}
+
+// onlyBy binds a statement of an endpoint's policy to one role. The Principal stays "*": an ARN there would be turned
+// into the role's unique id and come back as a change (AWS PrivateLink Guide, "Control access to VPC endpoints using
+// endpoint policies").
+func onlyBy(roleArn string) map[string][]string {
+	return map[string][]string{"aws:PrincipalArn": {roleArn}}
+}
+
+// bedrockRuntimeEndpointPolicy lets the function's role call these models through the bedrock-runtime endpoint, and
+// nobody else anything. guardrailArn is empty where there is none.
+func bedrockRuntimeEndpointPolicy(roleArn string, models []model, guardrailArn string) (string, error) {
+	statements := modelStatements(models, "*", onlyBy(roleArn))
+	if guardrailArn != "" {
+		statements = append(statements, applyGuardrail(guardrailArn, "*", onlyBy(roleArn)))
+	}
+	return policy(statements...)
+}
+
+// readLoggingConfiguration has no resource that could be named (Service Authorization Reference, "Amazon Bedrock").
+func readLoggingConfiguration(principal any, conditions map[string][]string) statement {
+	return statement{
+		Sid: "ReadLoggingConfiguration", Effect: "Allow", Principal: principal, Action: []string{"bedrock:GetModelInvocationLoggingConfiguration"},
+		Resource: []string{"*"}, Condition: map[string]map[string][]string{"StringEquals": conditions},
+	}
+}
+
+func bedrockEndpointPolicy(roleArn string) (string, error) {
+	return policy(readLoggingConfiguration("*", onlyBy(roleArn)))
+}
+
+// functionPolicy is the function's whole role: these models and the logging configuration through these endpoints,
+// its own log, and what Lambda itself does in the function's name.
+//
+// aws:SourceVpce stands in the statements on Bedrock and not on the whole role: Lambda writes logs and traces and makes
+// network interfaces with this role from outside the VPC, and would be shut out (Lambda Developer Guide, "Working with
+// source function ARN").
+func functionPolicy(logGroupArn, bedrockRuntimeEndpointId, bedrockEndpointId string, models []model, guardrail guardrailVersion) (string, error) {
 	networkInterfaces := []string{
 		"ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface",
 		"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses",
 	}
-	return policy(
-		statement{
-			// Here and not on the whole role: Lambda writes logs and traces and makes network interfaces with this
-			// role from outside the VPC, and would be shut out (Lambda Developer Guide, "Working with source function ARN").
-			Sid: "TheseModelsThroughThisEndpoint", Effect: "Allow", Action: []string{"bedrock:InvokeModel"}, Resource: modelArns,
-			Condition: map[string]map[string][]string{"StringEquals": {"aws:SourceVpce": {bedrockEndpointId}}},
-		},
+	throughRuntime := map[string][]string{"aws:SourceVpce": {bedrockRuntimeEndpointId}}
+	statements := append(modelStatements(models, nil, throughRuntime), guardrailStatements(guardrail, models, throughRuntime)...)
+	document, err := policy(append(statements,
+		readLoggingConfiguration(nil, map[string][]string{"aws:SourceVpce": {bedrockEndpointId}}),
 		statement{
 			Sid: "OwnLog", Effect: "Allow", Action: []string{"logs:CreateLogStream", "logs:PutLogEvents"}, Resource: []string{logGroupArn + ":log-stream:*"},
 		},
@@ -104,7 +148,12 @@ func functionPolicy(logGroupArn, bedrockEndpointId string, modelArns []string) (
 			Sid: "NotByTheCode", Effect: "Deny", Action: networkInterfaces, Resource: []string{"*"},
 			Condition: map[string]map[string][]string{"Null": {"lambda:SourceFunctionArn": {"false"}}},
 		},
-	)
+	)...)
+	// IAM counts a role's own policies without white space (IAM User Guide, "IAM and AWS STS quotas").
+	if size := len(strings.Join(strings.Fields(document), "")); err == nil && size > 10_240 {
+		return "", fmt.Errorf("ModelIds: the function's policy has %d characters, and IAM takes 10240: want fewer models", size)
+	}
+	return document, err
 }
 
 // logDeliveryPolicy lets Bedrock write its one log stream. A group's ARN that ends in ":*" would not do: Bedrock
@@ -150,14 +199,26 @@ func flowLogPolicy(logGroupArn string) (string, error) {
 	})
 }
 
-// ssmClientPolicy is what Session Manager needs and no more (Systems Manager User Guide, "Create a custom IAM role
-// for Session Manager"); these actions know no resources.
+// What Session Manager needs and no more, by the endpoint that it is called through (Systems Manager User Guide,
+// "Create a custom IAM role for Session Manager").
+var (
+	ssmActions         = []string{"ssm:UpdateInstanceInformation"}
+	ssmMessagesActions = []string{
+		"ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel",
+	}
+)
+
+// ssmClientPolicy names no resource: ssmmessages' actions know none, and the instance is not known before its role.
 func ssmClientPolicy() (string, error) {
 	return policy(statement{
-		Sid: "SessionManager", Effect: "Allow", Resource: []string{"*"},
-		Action: []string{
-			"ssm:UpdateInstanceInformation", "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel",
-			"ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel",
-		},
+		Sid: "SessionManager", Effect: "Allow", Resource: []string{"*"}, Action: slices.Concat(ssmActions, ssmMessagesActions),
+	})
+}
+
+// ssmEndpointPolicy lets one role use Session Manager through an endpoint; resources as in ssmClientPolicy.
+func ssmEndpointPolicy(roleArn string, actions []string) (string, error) {
+	return policy(statement{
+		Sid: "SessionManager", Effect: "Allow", Principal: "*", Action: actions, Resource: []string{"*"},
+		Condition: map[string]map[string][]string{"StringEquals": onlyBy(roleArn)},
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -14,14 +15,53 @@ func TestPolicies(t *testing.T) {
 	t.Parallel()
 	const account, region = "123456789012", "ap-northeast-1"
 	logGroup := "arn:aws:logs:ap-northeast-1:123456789012:log-group:/aws/example"
+	to := target{account, region, "aws"}
+	models := func(ids ...string) (all []model) {
+		for _, id := range ids {
+			var routes []string
+			switch {
+			case strings.HasPrefix(id, "jp."):
+				routes = []string{"arn:aws:bedrock:ap-northeast-3::foundation-model/" + id[3:], "arn:aws:bedrock:ap-northeast-1::foundation-model/" + id[3:]}
+			case strings.Contains(id, "application"):
+				routes = []string{"arn:aws:bedrock:ap-northeast-1::foundation-model/amazon.nova-lite-v1:0"}
+			}
+			m, err := newModel(to, id, routes, true)
+			if err != nil {
+				t.Error(err)
+			}
+			all = append(all, m)
+		}
+		return all
+	}
+	haiku := models("anthropic.claude-haiku-4-5-20251001-v1:0")
+	every := models("anthropic.claude-haiku-4-5-20251001-v1:0", "jp.anthropic.claude-haiku-4-5-20251001-v1:0", "global.anthropic.claude-sonnet-5",
+		"arn:aws:bedrock:ap-northeast-1:123456789012:application-inference-profile/a1b2c3d4e5f6", "arn:aws:bedrock:ap-northeast-1:123456789012:provisioned-model/a1b2c3d4e5f6")
+	guardrail := guardrailVersion{"arn:aws:bedrock:ap-northeast-1:123456789012:guardrail/3o06191495ze", "1"}
+	const role = "arn:aws:iam::123456789012:role/example"
 	for name, make := range map[string]func() (string, error){
 		"api": func() (string, error) {
-			return apiPolicy("aws", region, account, []string{"vpce-0aaaaaaaaaaaaaaaa"}, []string{"vpce-0bbbbbbbbbbbbbbbb"})
+			return apiPolicy(to, []string{"vpce-0aaaaaaaaaaaaaaaa", "vpce-0bbbbbbbbbbbbbbbb"}, nil)
+		},
+		"api-iam": func() (string, error) {
+			return apiPolicy(to, []string{"vpce-0aaaaaaaaaaaaaaaa"}, []string{"arn:aws:iam::123456789012:root", "arn:aws:iam::999999999999:role/app"})
+		},
+		"api-endpoint": func() (string, error) {
+			return apiEndpointPolicy("arn:aws:execute-api:ap-northeast-1:123456789012:abc123")
 		},
 		"function": func() (string, error) {
-			return functionPolicy(logGroup, "vpce-0cccccccccccccccc", []string{"arn:aws:bedrock:ap-northeast-1::foundation-model/anthropic.claude-haiku-4-5-20251001-v1:0"})
+			return functionPolicy(logGroup, "vpce-0cccccccccccccccc", "vpce-0dddddddddddddddd", haiku, guardrailVersion{})
 		},
-		"log-delivery": func() (string, error) { return logDeliveryPolicy(logGroup) },
+		"function-every-model": func() (string, error) {
+			return functionPolicy(logGroup, "vpce-0cccccccccccccccc", "vpce-0dddddddddddddddd", every, guardrail)
+		},
+		"bedrock-runtime-endpoint": func() (string, error) { return bedrockRuntimeEndpointPolicy(role, haiku, "") },
+		"bedrock-runtime-endpoint-every-model": func() (string, error) {
+			return bedrockRuntimeEndpointPolicy(role, every, guardrail.arn)
+		},
+		"bedrock-endpoint":     func() (string, error) { return bedrockEndpointPolicy(role) },
+		"ssm-endpoint":         func() (string, error) { return ssmEndpointPolicy(role, ssmActions) },
+		"ssmmessages-endpoint": func() (string, error) { return ssmEndpointPolicy(role, ssmMessagesActions) },
+		"log-delivery":         func() (string, error) { return logDeliveryPolicy(logGroup) },
 		"log-delivery-trust": func() (string, error) {
 			return trustPolicy("bedrock.amazonaws.com", account, bedrockArns("aws", region, account))
 		},
@@ -32,7 +72,10 @@ func TestPolicies(t *testing.T) {
 		"ssm-client":     ssmClientPolicy,
 		"function-trust": func() (string, error) { return plainTrustPolicy("lambda.amazonaws.com") },
 		"openapi": func() (string, error) {
-			return openAPI("example", "aws", region, "arn:aws:lambda:ap-northeast-1:123456789012:function:example")
+			return openAPI("example", "aws", region, "arn:aws:lambda:ap-northeast-1:123456789012:function:example", "NONE")
+		},
+		"openapi-iam": func() (string, error) {
+			return openAPI("example", "aws", region, "arn:aws:lambda:ap-northeast-1:123456789012:function:example", "AWS_IAM")
 		},
 		"access-log": accessLogFormat,
 	} {
@@ -51,7 +94,7 @@ func TestPolicies(t *testing.T) {
 func TestApiPolicyWantsEndpoints(t *testing.T) {
 	t.Parallel()
 	for _, ids := range [][]string{nil, {}, {""}, {"vpce-1", ""}} {
-		if policy, err := apiPolicy("aws", "ap-northeast-1", "123456789012", ids, nil); err == nil {
+		if policy, err := apiPolicy(target{"123456789012", "ap-northeast-1", "aws"}, ids, nil); err == nil {
 			t.Errorf("%q made %s", ids, policy)
 		}
 	}

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/apigateway"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/lambda"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -31,10 +33,19 @@ type PrivateApiArgs struct {
 	FunctionArn pulumi.StringInput
 	// VpcEndpointIds of the execute-api endpoints, of this account and region, that the API is associated with: they
 	// are admitted and get a DNS name for it. Required.
-	VpcEndpointIds pulumi.StringArrayInput
+	VpcEndpointIds pulumi.StringArray
+	// SharedVpcEndpoints leaves the endpoints' policies to their owner, who has to let calls of this API through.
+	// Default: false; nothing but this API can be called through them.
+	SharedVpcEndpoints bool
 	// ConsumerVpcEndpointIds are execute-api endpoints of other VPCs, in any account, that are admitted as well. Their
 	// VPCs call the API by its own name, with private DNS. Default: none.
 	ConsumerVpcEndpointIds []string
+	// Authorization is NONE or AWS_IAM, with which callers sign and are known by name. Default: NONE; whoever reaches
+	// an admitted endpoint may call.
+	Authorization string
+	// CallerArns, with AWS_IAM, are who may call: ARNs of roles, users or accounts. Those of another account also need
+	// a policy of their own that lets them. Default: those of the API's account whose own policies let them.
+	CallerArns []string
 	// StageName, the first part of every path. Default: api.
 	StageName string
 	// ThrottlingRateLimit in requests a second, all callers together. Default: 10.
@@ -52,6 +63,9 @@ type PrivateApiArgs struct {
 func (a PrivateApiArgs) withDefaults() PrivateApiArgs {
 	if a.StageName == "" {
 		a.StageName = "api"
+	}
+	if a.Authorization == "" {
+		a.Authorization = "NONE"
 	}
 	if a.ThrottlingRateLimit == 0 {
 		a.ThrottlingRateLimit = 10
@@ -76,16 +90,36 @@ func CheckStageName(name string) error {
 	return nil
 }
 
+// IAM User Guide, "AWS JSON policy elements: Principal": no wildcard in an ARN, and no session, whose name callers choose.
+var callerARN = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:(root|(role|user)/[\w+=,.@/-]+)$`)
+
+// CheckAuthorization refuses what API Gateway refuses, and callers that nothing would check.
+func CheckAuthorization(authorization string, callerArns []string) error {
+	var errs []error
+	if authorization != "NONE" && authorization != "AWS_IAM" {
+		errs = append(errs, fmt.Errorf("got %q, want NONE or AWS_IAM", authorization))
+	}
+	if authorization != "AWS_IAM" && len(callerArns) > 0 {
+		errs = append(errs, fmt.Errorf("got callers %q without AWS_IAM, which alone makes callers known: want both or no callers", callerArns))
+	}
+	for _, arn := range callerArns {
+		if !callerARN.MatchString(arn) {
+			errs = append(errs, fmt.Errorf("got %q, want the ARN of a role, a user or an account, such as arn:aws:iam::123456789012:role/app", arn))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 func (a PrivateApiArgs) validate() error {
 	var errs []error
 	if a.FunctionArn == nil {
 		errs = append(errs, errors.New("FunctionArn: got nil, want a function's ARN, such as BedrockFunction's"))
 	}
-	if a.VpcEndpointIds == nil {
-		errs = append(errs, errors.New("VpcEndpointIds: got nil, want the execute-api endpoints to admit, such as CoreVpc's"))
+	if len(a.VpcEndpointIds) == 0 {
+		errs = append(errs, errors.New("VpcEndpointIds: got none, want the execute-api endpoints to admit, such as CoreVpc's"))
 	}
-	if ids, plain := a.VpcEndpointIds.(pulumi.StringArray); plain && len(ids) == 0 {
-		errs = append(errs, errors.New("VpcEndpointIds: got none, want at least one"))
+	if err := CheckAuthorization(a.Authorization, a.CallerArns); err != nil {
+		errs = append(errs, fmt.Errorf("Authorization, CallerArns: %w", err))
 	}
 	if err := CheckStageName(a.StageName); err != nil {
 		errs = append(errs, fmt.Errorf("StageName: %w", err))
@@ -119,10 +153,14 @@ func NewPrivateApi(ctx *pulumi.Context, name string, args *PrivateApiArgs, opts 
 	}
 
 	body := a.FunctionArn.ToStringOutput().ApplyT(func(functionArn string) (string, error) {
-		return openAPI(name, to.partition, to.region, functionArn)
+		return openAPI(name, to.partition, to.region, functionArn, a.Authorization)
 	}).(pulumi.StringOutput)
+	callers := a.CallerArns
+	if a.Authorization == "AWS_IAM" && len(callers) == 0 {
+		callers = []string{"arn:" + to.partition + ":iam::" + to.account + ":root"}
+	}
 	resourcePolicy := a.VpcEndpointIds.ToStringArrayOutput().ApplyT(func(ids []string) (string, error) {
-		return apiPolicy(to.partition, to.region, to.account, ids, a.ConsumerVpcEndpointIds)
+		return apiPolicy(to, slices.Concat(ids, a.ConsumerVpcEndpointIds), callers)
 	}).(pulumi.StringOutput)
 	api, err := apigateway.NewRestApi(ctx, name, &apigateway.RestApiArgs{
 		Body: body, Tags: a.Tags,
@@ -137,6 +175,19 @@ func NewPrivateApi(ctx *pulumi.Context, name string, args *PrivateApiArgs, opts 
 	}, parent)
 	if err != nil {
 		return nil, err
+	}
+	ready := []pulumi.Resource{}
+	for i, id := range a.VpcEndpointIds {
+		if a.SharedVpcEndpoints {
+			break
+		}
+		endpointPolicy, err := ec2.NewVpcEndpointPolicy(ctx, fmt.Sprintf("%s-%d", name, i), &ec2.VpcEndpointPolicyArgs{
+			VpcEndpointId: id, Policy: api.ExecutionArn.ApplyT(apiEndpointPolicy).(pulumi.StringOutput),
+		}, parent)
+		if err != nil {
+			return nil, err
+		}
+		ready = append(ready, endpointPolicy)
 	}
 	permission, err := lambda.NewPermission(ctx, name, &lambda.PermissionArgs{
 		Action: pulumi.String("lambda:InvokeFunction"), Function: a.FunctionArn, Principal: pulumi.String("apigateway.amazonaws.com"),
@@ -162,7 +213,7 @@ func NewPrivateApi(ctx *pulumi.Context, name string, args *PrivateApiArgs, opts 
 	if err != nil {
 		return nil, err
 	}
-	ready := []pulumi.Resource{permission}
+	ready = append(ready, permission)
 	if a.ManageApiGatewayAccount {
 		account, err := newApiGatewayAccount(ctx, a.Tags, parent)
 		if err != nil {

@@ -15,8 +15,8 @@ import (
 var SsmClientServices = []string{"ssm", "ssmmessages"}
 
 // SsmClient is a small Amazon Linux instance inside the VPC to try the private API from. It has no public address
-// and no key: `aws ssm start-session --target <InstanceId>` is the only way in. It costs about 4 USD a month, and its
-// endpoints more.
+// and no key: `aws ssm start-session --target <InstanceId>` is the only way in. It attaches the policies of its
+// endpoints, which let in nobody but its role. It costs about 4 USD a month, and its endpoints more.
 type SsmClient struct {
 	pulumi.ResourceState
 
@@ -29,12 +29,15 @@ type SsmClientArgs struct {
 	SubnetId pulumi.StringInput
 	// SecurityGroupIds, such as CoreVpc's for clients. Required.
 	SecurityGroupIds pulumi.StringArrayInput
-	Tags             pulumi.StringMapInput
+	// SsmEndpointId and SsmMessagesEndpointId of the VPC's endpoints. Required.
+	SsmEndpointId         pulumi.StringInput
+	SsmMessagesEndpointId pulumi.StringInput
+	Tags                  pulumi.StringMapInput
 }
 
 func (a SsmClientArgs) validate() error {
-	if a.SubnetId == nil || a.SecurityGroupIds == nil {
-		return errors.New("SubnetId, SecurityGroupIds: got nil, want both, such as CoreVpc's")
+	if a.SubnetId == nil || a.SecurityGroupIds == nil || a.SsmEndpointId == nil || a.SsmMessagesEndpointId == nil {
+		return errors.New("SubnetId, SecurityGroupIds, SsmEndpointId, SsmMessagesEndpointId: got nil, want all four, such as CoreVpc's")
 	}
 	return nil
 }
@@ -70,6 +73,22 @@ func NewSsmClient(ctx *pulumi.Context, name string, args *SsmClientArgs, opts ..
 	if err != nil {
 		return nil, err
 	}
+	ready := []pulumi.Resource{rolePolicy}
+	for _, endpoint := range []struct {
+		service string
+		id      pulumi.StringInput
+		actions []string
+	}{{"ssm", args.SsmEndpointId, ssmActions}, {"ssmmessages", args.SsmMessagesEndpointId, ssmMessagesActions}} {
+		endpointPolicy, err := ec2.NewVpcEndpointPolicy(ctx, name+"-"+endpoint.service, &ec2.VpcEndpointPolicyArgs{
+			VpcEndpointId: endpoint.id, Policy: role.Arn.ApplyT(func(roleArn string) (string, error) {
+				return ssmEndpointPolicy(roleArn, endpoint.actions)
+			}).(pulumi.StringOutput),
+		}, parent)
+		if err != nil {
+			return nil, err
+		}
+		ready = append(ready, endpointPolicy)
+	}
 	profile, err := iam.NewInstanceProfile(ctx, name, &iam.InstanceProfileArgs{Role: role.Name, Tags: args.Tags}, parent)
 	if err != nil {
 		return nil, err
@@ -82,7 +101,7 @@ func NewSsmClient(ctx *pulumi.Context, name string, args *SsmClientArgs, opts ..
 		RootBlockDevice: &ec2.InstanceRootBlockDeviceArgs{Encrypted: pulumi.Bool(true), VolumeSize: pulumi.Int(8)},
 		Tags:            withName(args.Tags, name),
 		// A newer image would replace a running client at any deployment.
-	}, parent, pulumi.DependsOn([]pulumi.Resource{rolePolicy}), pulumi.IgnoreChanges([]string{"ami"}))
+	}, parent, pulumi.DependsOn(ready), pulumi.IgnoreChanges([]string{"ami"}))
 	if err != nil {
 		return nil, err
 	}

@@ -51,9 +51,14 @@ func Zones(offered map[string][]string) Option {
 	return func(o *options) { o.recorder.zones = offered }
 }
 
+// Answer sets what AWS answers to a lookup by its token, such as "aws:ec2/getVpc:getVpc".
+func Answer(token string, answer func(args map[string]any) (map[string]any, error)) Option {
+	return func(o *options) { o.recorder.answers[token] = answer }
+}
+
 // Record runs a program and answers with what it registered and its error.
 func Record(program pulumi.RunFunc, opts ...Option) (Recording, error) {
-	o := options{recorder: &recorder{seen: map[string]bool{}, zones: map[string][]string{"": {Region + "a", Region + "c", Region + "d"}}}, stack: "test"}
+	o := options{recorder: &recorder{seen: map[string]bool{}, answers: map[string]func(map[string]any) (map[string]any, error){}, zones: map[string][]string{"": {Region + "a", Region + "c", Region + "d"}}}, stack: "test"}
 	for _, option := range opts {
 		option(&o)
 	}
@@ -107,6 +112,7 @@ func (r Recording) Inputs(t testing.TB, typ, name string) map[string]any {
 type recorder struct {
 	preview bool
 	zones   map[string][]string
+	answers map[string]func(args map[string]any) (map[string]any, error)
 
 	mu        sync.Mutex
 	recording Recording
@@ -139,6 +145,7 @@ func (r *recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.P
 	state := args.Inputs.Copy()
 	for name, value := range map[resource.PropertyKey]string{
 		"arn": "arn:aws:test:::" + args.Name, "executionArn": "arn:aws:execute-api:::" + args.Name, "name": args.Name, "bucket": args.Name,
+		"guardrailId": args.Name + "-id", "guardrailArn": "arn:aws:bedrock:::" + args.Name, "version": "1",
 	} {
 		if _, given := state[name]; !given && strings.HasPrefix(args.TypeToken, "aws:") {
 			state[name] = resource.NewStringProperty(value)
@@ -148,6 +155,10 @@ func (r *recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.P
 }
 
 func (r *recorder) Call(args pulumi.MockCallArgs) (resource.PropertyMap, error) {
+	if set, ok := r.answers[args.Token]; ok {
+		answer, err := set(args.Args.Mappable())
+		return resource.NewPropertyMapFromMap(answer), err
+	}
 	answer := map[string]any{}
 	switch args.Token {
 	case "aws:index/getCallerIdentity:getCallerIdentity":
@@ -165,6 +176,12 @@ func (r *recorder) Call(args pulumi.MockCallArgs) (resource.PropertyMap, error) 
 			zones = r.zones[""]
 		}
 		answer["availabilityZones"] = toAny(zones)
+	case "aws:bedrock/getInferenceProfile:getInferenceProfile":
+		_, model, _ := strings.Cut(args.Args["inferenceProfileId"].StringValue(), ".")
+		answer["models"] = []any{
+			map[string]any{"modelArn": "arn:aws:bedrock:ap-northeast-3::foundation-model/" + model},
+			map[string]any{"modelArn": "arn:aws:bedrock:" + Region + "::foundation-model/" + model},
+		}
 	case "aws:ssm/getParameter:getParameter":
 		answer["value"] = "ami-0123456789abcdef0"
 	default:

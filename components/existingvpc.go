@@ -1,0 +1,153 @@
+package components
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// existingVpc is what AWS says of a VPC that is to be used in place of a new one.
+type existingVpc struct {
+	dnsSupport, dnsHostnames bool
+	subnets                  []existingSubnet
+	endpoints                map[string]existingEndpoint // those to use, by the service's short name
+	others                   map[string]string           // ids of endpoints that are not to be used, by service
+	offered                  map[string][]string         // zones by service that gets an endpoint
+}
+
+type existingSubnet struct{ id, vpcId, zone string }
+
+type existingEndpoint struct {
+	id, vpcId, serviceName, kind, state string
+	privateDns                          bool
+	securityGroupIds                    []string
+}
+
+// EC2 API Reference: the form of its ids, the older ones with 8 digits.
+var ec2ID = regexp.MustCompile(`^(vpc|subnet|vpce)-[0-9a-f]{8}([0-9a-f]{9})?$`)
+
+// CheckExistingVpc refuses ids that are none, and half a choice between an existing VPC and a new one.
+func CheckExistingVpc(vpcId string, subnetIds []string, endpointIds map[string]string) error {
+	var errs []error
+	wrong := func(kind, id string) {
+		if match := ec2ID.FindStringSubmatch(id); match == nil || match[1] != kind {
+			errs = append(errs, fmt.Errorf("got %q, want an id such as %s-0123456789abcdef0", id, kind))
+		}
+	}
+	if vpcId == "" && len(subnetIds)+len(endpointIds) > 0 {
+		errs = append(errs, fmt.Errorf("VpcId: got none, but subnets %q and endpoints %v: want their VPC as well", subnetIds, endpointIds))
+	}
+	if vpcId != "" {
+		wrong("vpc", vpcId)
+		if len(subnetIds) == 0 {
+			errs = append(errs, fmt.Errorf("SubnetIds: got none, want the private subnets of %s to use, best in two zones", vpcId))
+		}
+	}
+	for _, id := range subnetIds {
+		wrong("subnet", id)
+	}
+	for _, service := range slices.Sorted(maps.Keys(endpointIds)) {
+		wrong("vpce", endpointIds[service])
+	}
+	return errors.Join(errs...)
+}
+
+// check reports all that an existing VPC lacks at once: found at preview, it breaks no deployment half-way.
+func (v existingVpc) check(a CoreVpcArgs, region string) error {
+	var errs []error
+	lacks := func(format string, values ...any) { errs = append(errs, fmt.Errorf(format, values...)) }
+	if !v.dnsSupport || !v.dnsHostnames {
+		lacks("VpcId: %s has enableDnsSupport %v and enableDnsHostnames %v: endpoints' private DNS names need both on", a.VpcId, v.dnsSupport, v.dnsHostnames)
+	}
+	zones := map[string]string{}
+	for _, subnet := range v.subnets {
+		if subnet.vpcId != a.VpcId {
+			lacks("SubnetIds: %s is in %s, want subnets of %s", subnet.id, subnet.vpcId, a.VpcId)
+		}
+		if other, taken := zones[subnet.zone]; taken { // an endpoint takes one subnet of a zone
+			lacks("SubnetIds: %s and %s are both in %s, want one of each zone", other, subnet.id, subnet.zone)
+		}
+		zones[subnet.zone] = subnet.id
+	}
+	for _, service := range slices.Sorted(maps.Keys(v.offered)) {
+		for _, zone := range slices.Sorted(maps.Keys(zones)) {
+			if !slices.Contains(v.offered[service], zone) {
+				lacks("SubnetIds: %s is in %s, which does not offer %s; want subnets in %v", zones[zone], zone, service, v.offered[service])
+			}
+		}
+	}
+	for _, service := range slices.Sorted(maps.Keys(v.endpoints)) {
+		e := v.endpoints[service]
+		want := endpointService(region, service)
+		switch {
+		case !slices.Contains(a.EndpointServices, service):
+			lacks("EndpointIds: %s is for %s, want one of EndpointServices %v", e.id, service, a.EndpointServices)
+		case e.serviceName != want || e.kind != "Interface":
+			lacks("EndpointIds: %s is a %s endpoint of %s, want an Interface endpoint of %s", e.id, e.kind, e.serviceName, want)
+		case e.vpcId != a.VpcId:
+			lacks("EndpointIds: %s is in %s, want one of %s", e.id, e.vpcId, a.VpcId)
+		case e.state != "available":
+			lacks("EndpointIds: %s is %s, want it available", e.id, e.state)
+		case !e.privateDns:
+			lacks("EndpointIds: %s has no private DNS, without which the name of %s does not lead to it", e.id, service)
+		case len(e.securityGroupIds) == 0:
+			lacks("EndpointIds: %s has no security group", e.id)
+		}
+	}
+	for _, service := range slices.Sorted(maps.Keys(v.others)) { // AWS takes one private DNS name once in a VPC
+		lacks("EndpointIds: %s has %s for %s already: use it, or take it away", a.VpcId, v.others[service], service)
+	}
+	return errors.Join(errs...)
+}
+
+// lookupExistingVpc asks AWS about the existing VPC and answers with the endpoints to use.
+func lookupExistingVpc(ctx *pulumi.Context, name string, a CoreVpcArgs, region string, c *CoreVpc) (map[string]existingEndpoint, error) {
+	parent := pulumi.Parent(c)
+	network, err := ec2.LookupVpc(ctx, &ec2.LookupVpcArgs{Id: &a.VpcId}, parent)
+	if err != nil {
+		return nil, fmt.Errorf("VpcId: %s: %w", a.VpcId, err)
+	}
+	v := existingVpc{
+		dnsSupport: network.EnableDnsSupport, dnsHostnames: network.EnableDnsHostnames,
+		endpoints: map[string]existingEndpoint{}, others: map[string]string{}, offered: map[string][]string{},
+	}
+	for _, id := range a.SubnetIds {
+		subnet, err := ec2.LookupSubnet(ctx, &ec2.LookupSubnetArgs{Id: &id}, parent)
+		if err != nil {
+			return nil, fmt.Errorf("SubnetIds: %s: %w", id, err)
+		}
+		v.subnets = append(v.subnets, existingSubnet{id, subnet.VpcId, subnet.AvailabilityZone})
+	}
+	for service, id := range a.EndpointIds {
+		e, err := ec2.LookupVpcEndpoint(ctx, &ec2.LookupVpcEndpointArgs{Id: &id}, parent)
+		if err != nil {
+			return nil, fmt.Errorf("EndpointIds: %s: %w", id, err)
+		}
+		v.endpoints[service] = existingEndpoint{id, e.VpcId, e.ServiceName, e.VpcEndpointType, e.State, e.PrivateDnsEnabled, e.SecurityGroupIds}
+	}
+	for _, service := range a.EndpointServices {
+		if a.EndpointIds[service] != "" {
+			continue
+		}
+		if v.offered[service], err = lookupServiceZones(ctx, region, service, c); err != nil {
+			return nil, err
+		}
+		other, err := ec2.LookupVpcEndpoint(ctx, &ec2.LookupVpcEndpointArgs{
+			VpcId: &a.VpcId, ServiceName: pulumi.StringRef(endpointService(region, service)), State: pulumi.StringRef("available"),
+		}, parent)
+		switch {
+		case err != nil && strings.Contains(err.Error(), "no matching"): // how the AWS provider says that there is none
+		case err != nil:
+			return nil, fmt.Errorf("EndpointIds: endpoints of %s in %s: %w", service, a.VpcId, err)
+		case other.Tags["Name"] != name+"-"+service && other.PrivateDnsEnabled: // else it is this component's own
+			v.others[service] = other.Id
+		}
+	}
+	return v.endpoints, v.check(a, region)
+}

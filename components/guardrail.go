@@ -1,0 +1,128 @@
+package components
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/bedrock"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// Guardrail is a Bedrock guardrail with a published version, which a BedrockFunction puts on every call.
+type Guardrail struct {
+	pulumi.ResourceState
+
+	GuardrailId pulumi.StringOutput
+	// Version changes whenever what the guardrail blocks changes.
+	Version pulumi.StringOutput
+}
+
+// GuardrailArgs are Guardrail's arguments. At least one of the lists has an entry.
+type GuardrailArgs struct {
+	// ContentFilters that block prompts and answers, at Bedrock's highest strength: HATE, INSULTS, MISCONDUCT, SEXUAL,
+	// VIOLENCE, and PROMPT_ATTACK, which applies to prompts only.
+	ContentFilters []string
+	// BlockedWords in prompts and answers.
+	BlockedWords []string
+	// PiiEntities, such as EMAIL or CREDIT_DEBIT_CARD_NUMBER, that block prompts and answers that hold them (Bedrock API
+	// Reference, GuardrailPiiEntityConfig).
+	PiiEntities []string
+	// BlockedMessage is answered in the place of what is blocked. Default: "Blocked by this organization's guardrail."
+	BlockedMessage string
+	Tags           pulumi.StringMapInput
+}
+
+// Bedrock API Reference, GuardrailContentFilterConfig, type.
+var contentFilters = []string{"HATE", "INSULTS", "MISCONDUCT", "PROMPT_ATTACK", "SEXUAL", "VIOLENCE"}
+
+// CheckContentFilters refuses filters that Bedrock does not have.
+func CheckContentFilters(filters []string) error {
+	for i, filter := range filters {
+		if !slices.Contains(contentFilters, filter) || slices.Contains(filters[:i], filter) {
+			return fmt.Errorf("got %q, want each once, of %s", filter, strings.Join(contentFilters, ", "))
+		}
+	}
+	return nil
+}
+
+func (a GuardrailArgs) validate(name string) error {
+	var errs []error
+	if len(name) > 50 { // Bedrock API Reference, CreateGuardrail, name
+		errs = append(errs, fmt.Errorf("name: got %d characters, want at most 50", len(name)))
+	}
+	if len(a.ContentFilters)+len(a.BlockedWords)+len(a.PiiEntities) == 0 {
+		errs = append(errs, errors.New("ContentFilters, BlockedWords, PiiEntities: got none, want at least one entry"))
+	}
+	if err := CheckContentFilters(a.ContentFilters); err != nil {
+		errs = append(errs, fmt.Errorf("ContentFilters: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+// NewGuardrail makes a Guardrail.
+func NewGuardrail(ctx *pulumi.Context, name string, args *GuardrailArgs, opts ...pulumi.ResourceOption) (*Guardrail, error) {
+	if args == nil {
+		args = &GuardrailArgs{}
+	}
+	a := *args
+	if a.BlockedMessage == "" {
+		a.BlockedMessage = "Blocked by this organization's guardrail."
+	}
+	if err := a.validate(name); err != nil {
+		return nil, fmt.Errorf("Guardrail %s: %w", name, err)
+	}
+	c := &Guardrail{}
+	if err := ctx.RegisterComponentResource("private-bedrock:index:Guardrail", name, c, opts...); err != nil {
+		return nil, err
+	}
+	inputs := &bedrock.GuardrailArgs{
+		Name: pulumi.String(name), Tags: a.Tags,
+		BlockedInputMessaging: pulumi.String(a.BlockedMessage), BlockedOutputsMessaging: pulumi.String(a.BlockedMessage),
+	}
+	if len(a.ContentFilters) > 0 {
+		var filters bedrock.GuardrailContentPolicyConfigFiltersConfigArray
+		for _, filter := range a.ContentFilters {
+			output := "HIGH"
+			if filter == "PROMPT_ATTACK" {
+				output = "NONE" // Bedrock refuses any other: answers attack nobody
+			}
+			filters = append(filters, bedrock.GuardrailContentPolicyConfigFiltersConfigArgs{
+				Type: pulumi.String(filter), InputStrength: pulumi.String("HIGH"), OutputStrength: pulumi.String(output),
+			})
+		}
+		inputs.ContentPolicyConfig = bedrock.GuardrailContentPolicyConfigArgs{FiltersConfigs: filters}
+	}
+	if len(a.BlockedWords) > 0 {
+		var words bedrock.GuardrailWordPolicyConfigWordsConfigArray
+		for _, word := range a.BlockedWords {
+			words = append(words, bedrock.GuardrailWordPolicyConfigWordsConfigArgs{Text: pulumi.String(word)})
+		}
+		inputs.WordPolicyConfig = bedrock.GuardrailWordPolicyConfigArgs{WordsConfigs: words}
+	}
+	if len(a.PiiEntities) > 0 {
+		var entities bedrock.GuardrailSensitiveInformationPolicyConfigPiiEntitiesConfigArray
+		for _, entity := range a.PiiEntities {
+			entities = append(entities, bedrock.GuardrailSensitiveInformationPolicyConfigPiiEntitiesConfigArgs{
+				Type: pulumi.String(entity), Action: pulumi.String("BLOCK"),
+			})
+		}
+		inputs.SensitiveInformationPolicyConfig = bedrock.GuardrailSensitiveInformationPolicyConfigArgs{PiiEntitiesConfigs: entities}
+	}
+	guardrail, err := bedrock.NewGuardrail(ctx, name, inputs, pulumi.Parent(c))
+	if err != nil {
+		return nil, err
+	}
+	// A version is a copy that no later change touches (Bedrock User Guide, "Create a version of a guardrail"): a change
+	// above changes the description, and so makes a new one. The old one goes after the function has left it.
+	rules := digest(fmt.Sprintf("%q %q %q %q", a.ContentFilters, a.BlockedWords, a.PiiEntities, a.BlockedMessage))
+	version, err := bedrock.NewGuardrailVersion(ctx, name, &bedrock.GuardrailVersionArgs{
+		GuardrailArn: guardrail.GuardrailArn, Description: pulumi.String("of settings " + rules[:16]),
+	}, pulumi.Parent(c), pulumi.DependsOn([]pulumi.Resource{guardrail}))
+	if err != nil {
+		return nil, err
+	}
+	c.GuardrailId, c.Version = guardrail.GuardrailId, version.Version
+	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"guardrailId": c.GuardrailId, "version": c.Version})
+}
