@@ -30,7 +30,9 @@ var _ converser = (*bedrockruntime.Client)(nil)
 type handler struct {
 	bedrock converser
 	models  []string // the first is the default
-	log     *slog.Logger
+	// guardrail is put on every call; nil is none.
+	guardrail *types.GuardrailConfiguration
+	log       *slog.Logger
 }
 
 // request is what the handler reads of API Gateway's proxy event (API Gateway Developer Guide, "Input format
@@ -146,7 +148,7 @@ func (h handler) generate(ctx context.Context, r request, g generation, c *call)
 		return generated{}, badRequest("ModelNotAdmitted", "model: not admitted by this API; GET /models lists those that are")
 	}
 	c.model = g.Model
-	out, err := h.bedrock.Converse(ctx, g.converse(r.metadata()))
+	out, err := h.bedrock.Converse(ctx, g.converse(r.metadata(), h.guardrail))
 	if err != nil {
 		return generated{}, err
 	}
@@ -160,13 +162,21 @@ func (h handler) generate(ctx context.Context, r request, g generation, c *call)
 	}, nil
 }
 
-func (g generation) converse(metadata map[string]string) *bedrockruntime.ConverseInput {
+func (g generation) converse(metadata map[string]string, guardrail *types.GuardrailConfiguration) *bedrockruntime.ConverseInput {
 	in := &bedrockruntime.ConverseInput{
 		ModelId:         &g.Model,
 		RequestMetadata: metadata,
+		GuardrailConfig: guardrail,
 		InferenceConfig: &types.InferenceConfiguration{MaxTokens: g.MaxTokens, Temperature: g.Temperature, TopP: g.TopP, StopSequences: g.Stop},
 	}
-	if g.System != "" {
+	switch {
+	case g.System != "" && guardrail != nil:
+		// A guardrail sees of a system prompt only what is marked so; of messages it sees all, unless something there is
+		// marked (Bedrock User Guide, "Include a guardrail with the Converse API").
+		in.System = []types.SystemContentBlock{&types.SystemContentBlockMemberGuardContent{
+			Value: &types.GuardrailConverseContentBlockMemberText{Value: types.GuardrailConverseTextBlock{Text: &g.System}},
+		}}
+	case g.System != "":
 		in.System = []types.SystemContentBlock{&types.SystemContentBlockMemberText{Value: g.System}}
 	}
 	if g.Prompt != nil {

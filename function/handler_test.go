@@ -70,6 +70,52 @@ func TestCallsArriveWhole(t *testing.T) {
 	}
 }
 
+// Lost: the guardrail, on every call or on the part of it that a guardrail does not look at unless told to.
+func TestEveryCallIsGuarded(t *testing.T) {
+	t.Parallel()
+	const guardrail = `"guardrailConfig":{"guardrailIdentifier":"3o06191495ze","guardrailVersion":"2"}`
+	for name, tt := range map[string]struct {
+		request request
+		input   string
+	}{
+		"path":   {path("Hello"), `{"messages":[{"role":"user","content":[{"text":"Hello"}]}],"inferenceConfig":{"maxTokens":300},` + guardrail + `}`},
+		"prompt": {post(`{"prompt":"Hello"}`), `{"messages":[{"role":"user","content":[{"text":"Hello"}]}],"inferenceConfig":{},` + guardrail + `}`},
+		"system prompt": {post(`{"prompt":"Hello","system":"be ` + canary + `"}`), `{"messages":[{"role":"user","content":[{"text":"Hello"}]}],
+			"system":[{"guardContent":{"text":{"text":"be ` + canary + `"}}}],"inferenceConfig":{},` + guardrail + `}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			var err error
+			if f.handler.guardrail, err = newGuardrail("3o06191495ze", "2"); err != nil {
+				t.Fatal(err)
+			}
+			if response, _ := f.call(t, tt.request); response.StatusCode != 200 {
+				t.Errorf("%d %s", response.StatusCode, response.Body)
+			}
+			var got, want any
+			decode(t, string(f.record(t).Input.BodyJSON), &got)
+			decode(t, tt.input, &want)
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+// Lost: a function that starts with half of a guardrail, and calls models without it.
+func TestHalfAGuardrail(t *testing.T) {
+	t.Parallel()
+	for _, half := range [][2]string{{"3o06191495ze", ""}, {"", "2"}} {
+		if g, err := newGuardrail(half[0], half[1]); err == nil {
+			t.Errorf("%q became %v", half, g)
+		}
+	}
+	if g, err := newGuardrail("", ""); g != nil || err != nil {
+		t.Errorf("no guardrail became %v, %v", g, err)
+	}
+}
+
 // Lost: a client that asks what it may call, or a health check, gets no answer; or a wrong route gets one.
 func TestOtherRoutes(t *testing.T) {
 	t.Parallel()

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
 )
 
 func main() {
@@ -27,8 +28,24 @@ func run(env func(string) string) error {
 	if len(models) == 0 {
 		return fmt.Errorf("MODEL_IDS: got %q, want the model ids that may be called, separated by commas", env("MODEL_IDS"))
 	}
-	lambda.Start(handler{bedrock: newBedrock(env), models: models, log: lambdacontext.NewLogger()}.handle)
+	guardrail, err := newGuardrail(env("GUARDRAIL_ID"), env("GUARDRAIL_VERSION"))
+	if err != nil {
+		return err
+	}
+	lambda.Start(handler{bedrock: newBedrock(env), models: models, guardrail: guardrail, log: lambdacontext.NewLogger()}.handle)
 	return nil
+}
+
+// newGuardrail is nil where no guardrail is set. Half of one is an error: calls would go out unguarded.
+func newGuardrail(id, version string) (*types.GuardrailConfiguration, error) {
+	switch {
+	case id == "" && version == "":
+		return nil, nil
+	case id == "" || version == "":
+		return nil, fmt.Errorf("GUARDRAIL_ID, GUARDRAIL_VERSION: got %q, %q, want both or none", id, version)
+	}
+	// No trace: it would quote what was blocked.
+	return &types.GuardrailConfiguration{GuardrailIdentifier: &id, GuardrailVersion: &version}, nil
 }
 
 // newBedrock reads the few variables that Lambda itself sets (Lambda Developer Guide, "Defined runtime
