@@ -326,7 +326,7 @@ func TestDeadlineIsAnswered(t *testing.T) {
 			return nil, r.Context().Err()
 		})
 		client := bedrockruntime.New(newBedrock(environment("")).Options(), func(o *bedrockruntime.Options) { o.HTTPClient = silent })
-		response, err := handler{client, []string{firstModel}, slog.New(slog.DiscardHandler)}.handle(ctx, path("Hello"))
+		response, err := handler{client, []string{firstModel}, nil, slog.New(slog.DiscardHandler)}.handle(ctx, path("Hello"))
 		if err != nil || response.StatusCode != 504 || !strings.Contains(response.Body, "fewer tokens") {
 			t.Error(response, err)
 		}
