@@ -1,0 +1,337 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+)
+
+const (
+	scpFile      = "docs/service-control-policy.json"
+	boundaryFile = "docs/permissions-boundary.json"
+)
+
+// orgPolicy is all that the documents may hold: a Principal, which no SCP can have, is an error (Organizations User
+// Guide, "SCP syntax").
+type orgPolicy struct {
+	Version   string
+	Statement []orgStatement
+}
+
+type orgStatement struct {
+	Sid, Effect      string
+	Action, Resource []string
+	Condition        map[string]map[string][]string `json:",omitempty"`
+}
+
+func readOrgPolicy(t *testing.T, file string) (orgPolicy, string) {
+	t.Helper()
+	document, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p orgPolicy
+	d := json.NewDecoder(bytes.NewReader(document))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&p); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	return p, string(document)
+}
+
+// What a document leaves of AdministratorAccess.
+const (
+	allowed = "allowed"
+	denied  = "denied"
+	exempt  = "exempt" // the caller is not subject to the document
+)
+
+// orgCase is the same question about each of its actions. Its name is what goes on if it fails.
+type orgCase struct {
+	name, who, actions, resource string
+	vpce, iamBoundary            string // aws:SourceVpce and iam:PermissionsBoundary of the request; empty for absent
+	scp, boundary                string
+}
+
+func orgCases() []orgCase {
+	const (
+		roles    = "arn:aws:iam::123456789012:role/"
+		admin    = roles + "admin" // as good as any developer with AdministratorAccess
+		deployer = roles + "private-bedrock-deployer"
+		delivery = roles + "bedrock-logging-1a2b3c4"
+		function = roles + "bedrock-app-prod-function-1a2b3c4"
+		agent    = roles + "AmazonBedrockExecutionRoleForAgents_1" // what Bedrock calls models with, for an agent
+		root     = "arn:aws:iam::123456789012:root"
+
+		endpoint = "vpce-0123456789abcdef0"
+		boundary = "arn:aws:iam::123456789012:policy/private-bedrock-boundary"
+		model    = "arn:aws:bedrock:ap-northeast-1::foundation-model/anthropic.claude-haiku-4-5-20251001-v1:0"
+		record   = "arn:aws:s3:::bedrock-logging-1a2b3c4/bedrock/AWSLogs/123456789012/BedrockModelInvocationLogs/ap-northeast-1/2026/11/23/00/1.json.gz"
+		logGroup = "arn:aws:logs:ap-northeast-1:123456789012:log-group:/aws/bedrock/bedrock-logging-1a2b3c4:"
+
+		unlogged = "bedrock:AgenticRetrieveStream bedrock:CreateAdvancedPromptOptimizationJob bedrock:CreateEvaluationJob " +
+			"bedrock:CreateModelCustomizationJob bedrock:CreateModelEvaluationJob bedrock:CreateModelInvocationJob bedrock:GenerateQuery " +
+			"bedrock:InvokeAgent bedrock:InvokeBlueprintOptimizationAsync bedrock:InvokeBlueprintRecommendationAsync bedrock:InvokeBuilder " +
+			"bedrock:InvokeDataAutomation bedrock:InvokeDataAutomationAsync bedrock:InvokeFlow bedrock:InvokeInlineAgent bedrock:OptimizePrompt " +
+			"bedrock:Rerank bedrock:Retrieve bedrock:RetrieveAndGenerate bedrock:StartAutomatedReasoningPolicyBuildWorkflow " +
+			"bedrock:StartAutomatedReasoningPolicyTestWorkflow bedrock:StartFlowExecution bedrock:StartIngestionJob"
+		invoke         = "bedrock:InvokeModel bedrock:InvokeModelWithResponseStream"
+		configureLog   = "bedrock:DeleteModelInvocationLoggingConfiguration bedrock:PutModelInvocationLoggingConfiguration"
+		configureStore = "s3:DeleteBucket s3:DeleteBucketPolicy s3:PutBucketObjectLockConfiguration s3:PutBucketOwnershipControls s3:PutBucketPolicy " +
+			"s3:PutBucketPublicAccessBlock s3:PutBucketRequestPayment s3:PutBucketVersioning s3:PutEncryptionConfiguration s3:PutLifecycleConfiguration"
+		changeRecord = "s3:AbortMultipartUpload s3:DeleteObject s3:DeleteObjectVersion s3:PutObject s3:ReplicateDelete s3:ReplicateObject s3:UpdateObjectEncryption"
+		changeGroup  = "logs:AssociateKmsKey logs:DeleteLogGroup logs:DeleteLogStream logs:PutRetentionPolicy"
+		writeGroup   = "logs:CreateLogStream logs:PutLogEvents"
+		changeRole   = "iam:AttachRolePolicy iam:CreateRole iam:DeleteRole iam:DeleteRolePolicy iam:DetachRolePolicy iam:PassRole " +
+			"iam:PutRolePermissionsBoundary iam:PutRolePolicy iam:UpdateAssumeRolePolicy"
+		bindSomebody = "iam:CreateRole iam:CreateUser iam:PutRolePermissionsBoundary iam:PutUserPermissionsBoundary"
+		freeSomebody = "iam:DeleteRolePermissionsBoundary iam:DeleteUserPermissionsBoundary"
+		changePolicy = "iam:CreatePolicyVersion iam:DeletePolicy iam:DeletePolicyVersion iam:SetDefaultPolicyVersion"
+	)
+	return []orgCase{
+		{"the function cannot call its model", function, invoke, model, endpoint, "", allowed, allowed},
+		{"the function's keys call models from anywhere", function, invoke, model, "", "", denied, denied},
+		{"the function calls models through another endpoint", function, invoke, model, "vpce-0fedcba9876543210", "", denied, denied},
+		{"an administrator calls models directly, or in the console's playground", admin, invoke, model, "", "", denied, denied},
+		{"the deployer calls models directly", deployer, invoke, model, "", "", denied, denied},
+		{"the root user calls models directly", root, invoke, model, "", "", denied, exempt},
+		{"an agent made before the policy goes on calling models", agent, invoke, model, "", "", denied, denied},
+		{"mantle leaves no record of a call", admin, "bedrock-mantle:CreateInference bedrock-mantle:CallWithBearerToken", "*", endpoint, "", denied, denied},
+		{"the deployer calls mantle", deployer, "bedrock-mantle:CreateInference", "*", "", "", denied, denied},
+		{"Bedrock runs a model without a record", admin, unlogged, "*", endpoint, "", denied, denied},
+		{"the deployer has Bedrock run a model without a record", deployer, unlogged, "*", "", "", denied, denied},
+		{"StartAsyncInvoke leaves no record of a call", function, "bedrock:InvokeModel", "arn:aws:bedrock:ap-northeast-1:123456789012:async-invoke/1", endpoint, "", denied, denied},
+		{"speech leaves no record of a call", function, "bedrock:InvokeModel", "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-2-sonic-v1:0", endpoint, "", denied, denied},
+		{"the first speech model leaves no record of a call", function, "bedrock:InvokeModel", "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-sonic-v1:0", endpoint, "", denied, denied},
+		{"nobody can list models, or see that logging is on", admin, "bedrock:ListFoundationModels bedrock:GetModelInvocationLoggingConfiguration", "*", "", "", allowed, allowed},
+		{"a guardrail cannot be applied", function, "bedrock:ApplyGuardrail", "arn:aws:bedrock:ap-northeast-1:123456789012:guardrail/1", endpoint, "", allowed, allowed},
+
+		{"an administrator switches logging off, or sends it elsewhere", admin, configureLog, "*", "", "", denied, denied},
+		{"the root user switches logging off", root, configureLog, "*", "", "", denied, exempt},
+		{"pulumi up cannot switch logging on", deployer, configureLog, "*", "", "", allowed, allowed},
+
+		{"an administrator opens, empties or deletes the log bucket", admin, configureStore, "arn:aws:s3:::bedrock-logging-1a2b3c4", "", "", denied, denied},
+		{"the root user unlocks the log bucket", root, configureStore, "arn:aws:s3:::bedrock-logging-1a2b3c4", "", "", denied, exempt},
+		{"pulumi up cannot make the log bucket", deployer, configureStore, "arn:aws:s3:::bedrock-logging-1a2b3c4", "", "", allowed, allowed},
+		{"no other bucket can be configured", admin, configureStore, "arn:aws:s3:::elsewhere", "", "", allowed, allowed},
+		{"an administrator deletes, hides or forges a record", admin, changeRecord, record, "", "", denied, denied},
+		{"pulumi destroy with retainLogs false cannot empty the bucket", deployer, changeRecord, record, "", "", allowed, allowed},
+		{"nothing can be stored in another bucket", admin, changeRecord, "arn:aws:s3:::elsewhere/bedrock-logging-/1", "", "", allowed, allowed},
+		{"the auditor cannot read", admin, "s3:GetObject", record, "", "", allowed, allowed},
+
+		{"an administrator deletes the log group, has it forget in a day, or encrypts it with a key of his own", admin, changeGroup, logGroup + "*", "", "", denied, denied},
+		{"pulumi up cannot make the log group", deployer, changeGroup, logGroup + "*", "", "", allowed, allowed},
+		{"no other log group can be changed", admin, changeGroup, "arn:aws:logs:ap-northeast-1:123456789012:log-group:/aws/bedrock/other:*", "", "", allowed, allowed},
+		{"Bedrock cannot write the log group", delivery, writeGroup, logGroup + "log-stream:aws/bedrock/modelinvocations", "", "", allowed, allowed},
+		{"an administrator forges a record in the log group", admin, writeGroup, logGroup + "log-stream:aws/bedrock/modelinvocations", "", "", denied, denied},
+		{"the deployer forges a record in the log group", deployer, writeGroup, logGroup + "log-stream:1", "", "", denied, denied},
+		{"the function cannot write its own log", function, writeGroup, "arn:aws:logs:ap-northeast-1:123456789012:log-group:/aws/lambda/bedrock-app-prod-function:log-stream:1", "", "", allowed, allowed},
+		{"the auditor cannot read the log group", admin, "logs:FilterLogEvents", logGroup + "*", "", "", allowed, allowed},
+
+		{"an administrator takes the log from Bedrock's role, or makes himself one", admin, changeRole, delivery, "", boundary, denied, denied},
+		{"an administrator makes himself the deployer", admin, changeRole, deployer, "", boundary, denied, denied},
+		{"pulumi up cannot make Bedrock's role", deployer, changeRole, delivery, "", "", allowed, allowed},
+		{"nobody can administer other roles", admin, changeRole, roles + "other", "", boundary, allowed, allowed},
+
+		{"an administrator takes the account out of the policy's reach", admin, "organizations:LeaveOrganization account:CloseAccount", "*", "", "", denied, allowed},
+		{"the root user takes the account out of the policy's reach", root, "organizations:LeaveOrganization account:CloseAccount", "*", "", "", denied, exempt},
+
+		{"an administrator takes a boundary off", admin, freeSomebody, admin, "", "", allowed, denied},
+		{"the deployer cannot take a boundary off", deployer, freeSomebody, admin, "", "", allowed, allowed},
+		{"an administrator makes somebody without a boundary", admin, bindSomebody, roles + "other", "", "", allowed, denied},
+		{"an administrator exchanges a boundary", admin, bindSomebody, roles + "other", "", "arn:aws:iam::aws:policy/AdministratorAccess", allowed, denied},
+		{"an administrator cannot make somebody with the boundary", admin, bindSomebody, roles + "other", "", boundary, allowed, allowed},
+		{"pulumi up cannot make the function's role", deployer, bindSomebody, function, "", "", allowed, allowed},
+		{"an administrator rewrites the boundary", admin, changePolicy, boundary, "", "", allowed, denied},
+		{"the deployer cannot rewrite the boundary", deployer, changePolicy, boundary, "", "", allowed, allowed},
+		{"no other policy can be changed", admin, changePolicy, "arn:aws:iam::123456789012:policy/other", "", "", allowed, allowed},
+
+		{"all else comes to a halt", admin, "ec2:RunInstances lambda:CreateFunction s3:CreateBucket", "*", "", "", allowed, allowed},
+	}
+}
+
+// everything is both FullAWSAccess, which an SCP is attached beside, and AdministratorAccess.
+const everything = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`
+
+// orgDocuments are the files, what AWS evaluates each together with, and what a case expects of it.
+var orgDocuments = []struct {
+	file   string
+	beside []string
+	want   func(orgCase) string
+}{
+	{scpFile, []string{everything}, func(c orgCase) string { return c.scp }},
+	{boundaryFile, nil, func(c orgCase) string { return c.boundary }},
+}
+
+func parseOrgPolicies(t *testing.T, documents ...string) []iampolicy.Document {
+	t.Helper()
+	var parsed []iampolicy.Document
+	for _, document := range documents {
+		d, err := iampolicy.ParseIdentity(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed = append(parsed, d)
+	}
+	return parsed
+}
+
+// orgVerdict is AWS's for a caller with AdministratorAccess: SCPs, boundary and identity policy must each allow, and a
+// Deny in any is final (IAM User Guide, "Policy evaluation logic").
+func orgVerdict(limit, identity []iampolicy.Document, c orgCase, action string) string {
+	context := map[string][]string{"aws:PrincipalArn": {c.who}}
+	if c.vpce != "" {
+		context["aws:SourceVpce"] = []string{c.vpce}
+	}
+	if c.iamBoundary != "" {
+		context["iam:PermissionsBoundary"] = []string{c.iamBoundary}
+	}
+	r := iampolicy.Request{Principal: iampolicy.Principal{ARN: c.who}, Action: action, Resource: c.resource, Context: context}
+	for _, documents := range [][]iampolicy.Document{limit, identity} {
+		if iampolicy.SameAccount(documents, nil, r) != iampolicy.Allow {
+			return denied
+		}
+	}
+	return allowed
+}
+
+// A policy that denies too little leaves a way around the log, one that denies too much stops the account's work.
+func TestOrganizationPolicyVerdicts(t *testing.T) {
+	t.Parallel()
+	for _, d := range orgDocuments {
+		_, document := readOrgPolicy(t, d.file)
+		t.Run(d.file, func(t *testing.T) {
+			t.Parallel()
+			limit, identity := parseOrgPolicies(t, slices.Concat(d.beside, []string{document})...), parseOrgPolicies(t, everything)
+			for _, c := range orgCases() {
+				for _, action := range strings.Fields(c.actions) {
+					if want := d.want(c); want != exempt {
+						if got := orgVerdict(limit, identity, c, action); got != want {
+							t.Errorf("%s: %s is %s, want %s", c.name, action, got, want)
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// A line that no case needs protects nothing that anybody has looked at: it may never have worked.
+func TestOrganizationPolicyNeedsEveryLine(t *testing.T) {
+	t.Parallel()
+	for _, d := range orgDocuments {
+		p, _ := readOrgPolicy(t, d.file)
+		for i, s := range p.Statement {
+			for name, statements := range orgMutants(s) {
+				t.Run(d.file+"/"+s.Sid+"/"+name, func(t *testing.T) {
+					t.Parallel()
+					document, err := json.Marshal(orgPolicy{p.Version, slices.Concat(p.Statement[:i], statements, p.Statement[i+1:])})
+					if err != nil {
+						t.Fatal(err)
+					}
+					limit, identity := parseOrgPolicies(t, slices.Concat(d.beside, []string{string(document)})...), parseOrgPolicies(t, everything)
+					for _, c := range orgCases() {
+						for _, action := range strings.Fields(c.actions) {
+							about := func(pattern string) bool { match, _ := path.Match(pattern, action); return match }
+							if want := d.want(c); want != exempt && slices.ContainsFunc(s.Action, about) &&
+								orgVerdict(limit, identity, c, action) != want {
+								return
+							}
+						}
+					}
+					t.Error("no case notices")
+				})
+			}
+		}
+	}
+}
+
+// orgMutants are what may go wrong with a statement: it is not there, it lacks an action, a resource or a condition,
+// or its resources are all there are.
+func orgMutants(s orgStatement) map[string][]orgStatement {
+	mutants := map[string][]orgStatement{"removed": {}}
+	for i, action := range s.Action {
+		if m := s; len(s.Action) > 1 {
+			m.Action = slices.Delete(slices.Clone(s.Action), i, i+1)
+			mutants["without "+action] = []orgStatement{m}
+		}
+	}
+	for i, resource := range s.Resource {
+		if m := s; len(s.Resource) > 1 {
+			m.Resource = slices.Delete(slices.Clone(s.Resource), i, i+1)
+			mutants["without "+resource] = []orgStatement{m}
+		}
+	}
+	for operator, keys := range s.Condition {
+		for key := range keys {
+			m := s
+			m.Condition = maps.Clone(s.Condition)
+			m.Condition[operator] = maps.Clone(keys)
+			if delete(m.Condition[operator], key); len(m.Condition[operator]) == 0 {
+				delete(m.Condition, operator)
+			}
+			mutants["without "+operator+" "+key] = []orgStatement{m}
+		}
+	}
+	if m := s; !slices.Contains(s.Resource, "*") {
+		m.Resource = []string{"*"}
+		mutants["of everything"] = []orgStatement{m}
+	}
+	return mutants
+}
+
+// AWS refuses a document that is too long, and whoever is in a hurry then shortens it by a protection.
+func TestOrganizationPolicyFits(t *testing.T) {
+	t.Parallel()
+	for file, limit := range map[string]int{
+		scpFile:      5120, // Organizations User Guide, "Quotas and service limits"
+		boundaryFile: 6144, // IAM User Guide, "IAM and AWS STS quotas"
+	} {
+		_, document := readOrgPolicy(t, file)
+		// A deployer with a name as long as IAM Identity Center gives.
+		document = strings.ReplaceAll(document, "private-bedrock-deployer",
+			"aws-reserved/sso.amazonaws.com/ap-northeast-1/AWSReservedSSO_AdministratorAccess_0123456789abcdef")
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, []byte(document)); err != nil {
+			t.Fatal(err)
+		}
+		if compact.Len() > limit {
+			t.Errorf("%s has %d characters without white space, want at most %d", file, compact.Len(), limit)
+		}
+	}
+}
+
+// Whoever attaches a statement that the page does not explain, or fills in what it does not name, does not know what
+// is denied.
+func TestOrganizationPolicyIsDocumented(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("docs/organization-policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sids := map[string]bool{}
+	for _, d := range orgDocuments {
+		p, document := readOrgPolicy(t, d.file)
+		for _, s := range p.Statement {
+			sids[s.Sid] = true
+			if s.Sid == "" || !strings.Contains(string(page), "\n| `"+s.Sid+"` |") {
+				t.Errorf("%s: statement %q has no row", d.file, s.Sid)
+			}
+		}
+		for _, placeholder := range []string{"vpce-0123456789abcdef0", "123456789012", "private-bedrock-deployer"} {
+			if strings.Contains(document, placeholder) && !strings.Contains(string(page), "'s|"+placeholder+"|'") {
+				t.Errorf("%s: the page does not fill in %s", d.file, placeholder)
+			}
+		}
+	}
+	if n := strings.Count(string(page), "\n| `"); n != len(sids) {
+		t.Errorf("the page has %d rows of statements, the documents have %d statements", n, len(sids))
+	}
+}
