@@ -23,6 +23,9 @@ type endpoint struct {
 	functions     *functions
 	invocationLog invocationLog
 
+	inferenceProfiles *inferenceProfiles
+	guardrails        *guardrails
+
 	aws client // itself, where moto's answers are mended
 
 	mu           sync.Mutex
@@ -38,6 +41,7 @@ func newEndpoint(moto, aws client, bedrock *Bedrock, functions *functions, log i
 	}
 	e := &endpoint{
 		moto: moto, aws: aws, bedrock: bedrock, functions: functions, invocationLog: log,
+		inferenceProfiles: newInferenceProfiles(moto.region, log.account), guardrails: newGuardrails(moto.region, log.account),
 		deployments: map[string]deployment{}, logging: map[string]any{}, vpcEndpoints: map[string][]string{},
 	}
 	e.proxy = &httputil.ReverseProxy{
@@ -74,6 +78,12 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case serviceOf(r) == "bedrock" && strings.HasPrefix(path, "/model/"):
 		e.bedrock.ServeHTTP(w, r)
+		return
+	case serviceOf(r) == "bedrock" && (strings.HasPrefix(path, "/inference-profiles") || tagging(r, "inference-profile/")):
+		e.inferenceProfiles.ServeHTTP(w, r)
+		return
+	case serviceOf(r) == "bedrock" && (strings.HasPrefix(path, "/guardrails") || tagging(r, ":guardrail/")):
+		e.guardrails.ServeHTTP(w, r)
 		return
 	case r.Method == http.MethodPut && putLogging.MatchString(path):
 		err = e.checkLogging(r)
