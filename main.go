@@ -108,6 +108,16 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 		}
 		ctx.Export("clientInstanceId", client.InstanceId)
 	}
+	// For the owners of endpoints that were brought.
+	if s.ExecuteApiEndpointId != "" {
+		ctx.Export("executeApiEndpointPolicy", api.VpcEndpointPolicy)
+	}
+	if s.BedrockRuntimeEndpointId != "" {
+		ctx.Export("bedrockRuntimeEndpointPolicy", function.BedrockRuntimeEndpointPolicy)
+	}
+	if s.BedrockEndpointId != "" {
+		ctx.Export("bedrockEndpointPolicy", function.BedrockEndpointPolicy)
+	}
 	ctx.Export("apiId", api.ApiId)
 	ctx.Export("invokeUrl", api.InvokeUrl)
 	ctx.Export("accessLogGroupName", api.AccessLogGroupName)

@@ -25,6 +25,10 @@ type BedrockFunction struct {
 	FunctionName pulumi.StringOutput
 	RoleArn      pulumi.StringOutput
 	LogGroupName pulumi.StringOutput
+	// BedrockRuntimeEndpointPolicy and BedrockEndpointPolicy are those of its endpoints. The owner of a shared one has to
+	// allow as much.
+	BedrockRuntimeEndpointPolicy pulumi.StringOutput
+	BedrockEndpointPolicy        pulumi.StringOutput
 }
 
 // BedrockFunctionArgs are BedrockFunction's arguments.
@@ -147,12 +151,14 @@ func NewBedrockFunction(ctx *pulumi.Context, name string, args *BedrockFunctionA
 	if err != nil {
 		return nil, err
 	}
+	c.BedrockRuntimeEndpointPolicy = pulumi.All(role.Arn, guardrailArn).ApplyT(func(v []any) (string, error) {
+		return bedrockRuntimeEndpointPolicy(v[0].(string), models, v[1].(string))
+	}).(pulumi.StringOutput)
+	c.BedrockEndpointPolicy = role.Arn.ApplyT(bedrockEndpointPolicy).(pulumi.StringOutput)
 	ready := []pulumi.Resource{rolePolicy}
 	if !a.SharedBedrockRuntimeEndpoint {
 		endpointPolicy, err := ec2.NewVpcEndpointPolicy(ctx, name+"-bedrock-runtime", &ec2.VpcEndpointPolicyArgs{
-			VpcEndpointId: a.BedrockRuntimeEndpointId, Policy: pulumi.All(role.Arn, guardrailArn).ApplyT(func(v []any) (string, error) {
-				return bedrockRuntimeEndpointPolicy(v[0].(string), models, v[1].(string))
-			}).(pulumi.StringOutput),
+			VpcEndpointId: a.BedrockRuntimeEndpointId, Policy: c.BedrockRuntimeEndpointPolicy,
 		}, parent)
 		if err != nil {
 			return nil, err
@@ -161,7 +167,7 @@ func NewBedrockFunction(ctx *pulumi.Context, name string, args *BedrockFunctionA
 	}
 	if !a.SharedBedrockEndpoint {
 		endpointPolicy, err := ec2.NewVpcEndpointPolicy(ctx, name+"-bedrock", &ec2.VpcEndpointPolicyArgs{
-			VpcEndpointId: a.BedrockEndpointId, Policy: role.Arn.ApplyT(bedrockEndpointPolicy).(pulumi.StringOutput),
+			VpcEndpointId: a.BedrockEndpointId, Policy: c.BedrockEndpointPolicy,
 		}, parent)
 		if err != nil {
 			return nil, err
@@ -192,6 +198,7 @@ func NewBedrockFunction(ctx *pulumi.Context, name string, args *BedrockFunctionA
 	c.LogGroupName = logGroup.Name
 	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{
 		"functionArn": c.FunctionArn, "functionName": c.FunctionName, "roleArn": c.RoleArn, "logGroupName": c.LogGroupName,
+		"bedrockRuntimeEndpointPolicy": c.BedrockRuntimeEndpointPolicy, "bedrockEndpointPolicy": c.BedrockEndpointPolicy,
 	})
 }
 

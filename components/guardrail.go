@@ -79,6 +79,8 @@ func NewGuardrail(ctx *pulumi.Context, name string, args *GuardrailArgs, opts ..
 	}
 	inputs := &bedrock.GuardrailArgs{
 		Name: pulumi.String(name), Tags: a.Tags,
+		// Without one the AWS provider makes the guardrail, then fails and forgets it.
+		Description:           pulumi.String("put on every call by private-bedrock"),
 		BlockedInputMessaging: pulumi.String(a.BlockedMessage), BlockedOutputsMessaging: pulumi.String(a.BlockedMessage),
 	}
 	if len(a.ContentFilters) > 0 {

@@ -53,29 +53,42 @@ func plainTrustPolicy(service string) (string, error) {
 	})
 }
 
-// apiPolicy shuts out every request that does not come through one of the VPC endpoints, and admits callers, or
-// everybody where callers is nil. Deny and Allow are both needed: with IAM authorization a caller's own policy may
-// allow in the Allow's stead, and without the Allow nobody is admitted (API Gateway Developer Guide, "How resource
-// policies affect authorization workflow").
+// apiPolicy shuts out every request that does not come through one of the VPC endpoints. Deny and Allow are both
+// needed: with IAM authorization a caller's own policy may allow in the Allow's stead, and without the Allow nobody is
+// admitted (API Gateway Developer Guide, "How resource policies affect authorization workflow"). For the same reason
+// callers that are named need a Deny of all others.
 //
 // API Gateway reads the short form "execute-api:/*" back as a full ARN, which every preview would then report as
 // a change; the API's own id is not known before the API, so it is a wildcard. The policy is attached to this API only.
-func apiPolicy(to target, vpcEndpointIds, callers []string) (string, error) {
+func apiPolicy(to target, vpcEndpointIds []string, authorization string, callerArns []string) (string, error) {
 	if len(vpcEndpointIds) == 0 || slices.Contains(vpcEndpointIds, "") {
 		return "", fmt.Errorf("VpcEndpointIds: got %q, want at least one, none empty: else nobody or everybody gets in", vpcEndpointIds)
 	}
 	resource := []string{"arn:" + to.partition + ":execute-api:" + to.region + ":" + to.account + ":*/*"}
-	var admitted any = "*"
-	if callers != nil {
-		admitted = map[string][]string{"AWS": callers}
+	deny := func(sid, operator, key string, unless []string) statement {
+		return statement{
+			Sid: sid, Effect: "Deny", Principal: "*", Action: []string{"execute-api:Invoke"}, Resource: resource,
+			Condition: map[string]map[string][]string{operator: {key: unless}},
+		}
 	}
-	return policy(
-		statement{
-			Sid: "OnlyThroughTheseEndpoints", Effect: "Deny", Principal: "*", Action: []string{"execute-api:Invoke"}, Resource: resource,
-			Condition: map[string]map[string][]string{"StringNotEquals": {"aws:SourceVpce": vpcEndpointIds}},
-		},
-		statement{Sid: "Invoke", Effect: "Allow", Principal: admitted, Action: []string{"execute-api:Invoke"}, Resource: resource},
-	)
+	admit := statement{Sid: "Invoke", Effect: "Allow", Principal: "*", Action: []string{"execute-api:Invoke"}, Resource: resource}
+	statements := []statement{deny("OnlyThroughTheseEndpoints", "StringNotEquals", "aws:SourceVpce", vpcEndpointIds)}
+	switch {
+	case len(callerArns) > 0:
+		var named []string
+		for _, arn := range callerArns {
+			if account, isAccount := strings.CutSuffix(arn, ":root"); isAccount {
+				arn = account + ":*" // all in it
+			}
+			named = append(named, arn)
+		}
+		statements = append(statements, deny("OnlyTheseCallers", "ArnNotLike", "aws:PrincipalArn", named))
+		admit.Principal = map[string][]string{"AWS": callerArns}
+	case authorization == "AWS_IAM":
+		// The account, and so whomever of it its own policies let (IAM User Guide, "AWS JSON policy elements: Principal").
+		admit.Principal = map[string][]string{"AWS": {"arn:" + to.partition + ":iam::" + to.account + ":root"}}
+	}
+	return policy(append(statements, admit)...)
 }
 
 // apiEndpointPolicy lets calls through an execute-api endpoint to this API alone. Whoever may call it is the API's to

@@ -40,10 +40,13 @@ func TestPolicies(t *testing.T) {
 	const role = "arn:aws:iam::123456789012:role/example"
 	for name, make := range map[string]func() (string, error){
 		"api": func() (string, error) {
-			return apiPolicy(to, []string{"vpce-0aaaaaaaaaaaaaaaa", "vpce-0bbbbbbbbbbbbbbbb"}, nil)
+			return apiPolicy(to, []string{"vpce-0aaaaaaaaaaaaaaaa", "vpce-0bbbbbbbbbbbbbbbb"}, "NONE", nil)
 		},
 		"api-iam": func() (string, error) {
-			return apiPolicy(to, []string{"vpce-0aaaaaaaaaaaaaaaa"}, []string{"arn:aws:iam::123456789012:root", "arn:aws:iam::999999999999:role/app"})
+			return apiPolicy(to, []string{"vpce-0aaaaaaaaaaaaaaaa"}, "AWS_IAM", nil)
+		},
+		"api-iam-callers": func() (string, error) {
+			return apiPolicy(to, []string{"vpce-0aaaaaaaaaaaaaaaa"}, "AWS_IAM", []string{"arn:aws:iam::123456789012:role/app", "arn:aws:iam::999999999999:root"})
 		},
 		"api-endpoint": func() (string, error) {
 			return apiEndpointPolicy("arn:aws:execute-api:ap-northeast-1:123456789012:abc123")
@@ -94,7 +97,7 @@ func TestPolicies(t *testing.T) {
 func TestApiPolicyWantsEndpoints(t *testing.T) {
 	t.Parallel()
 	for _, ids := range [][]string{nil, {}, {""}, {"vpce-1", ""}} {
-		if policy, err := apiPolicy(target{"123456789012", "ap-northeast-1", "aws"}, ids, nil); err == nil {
+		if policy, err := apiPolicy(target{"123456789012", "ap-northeast-1", "aws"}, ids, "NONE", nil); err == nil {
 			t.Errorf("%q made %s", ids, policy)
 		}
 	}

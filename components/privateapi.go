@@ -25,6 +25,8 @@ type PrivateApi struct {
 	// InvokeUrl works inside every VPC whose execute-api endpoint is admitted and has private DNS.
 	InvokeUrl          pulumi.StringOutput
 	AccessLogGroupName pulumi.StringOutput
+	// VpcEndpointPolicy is the one of its endpoints. The owner of shared ones has to allow as much.
+	VpcEndpointPolicy pulumi.StringOutput
 }
 
 // PrivateApiArgs are PrivateApi's arguments.
@@ -43,8 +45,9 @@ type PrivateApiArgs struct {
 	// Authorization is NONE or AWS_IAM, with which callers sign and are known by name. Default: NONE; whoever reaches
 	// an admitted endpoint may call.
 	Authorization string
-	// CallerArns, with AWS_IAM, are who may call: ARNs of roles, users or accounts. Those of another account also need
-	// a policy of their own that lets them. Default: those of the API's account whose own policies let them.
+	// CallerArns, with AWS_IAM, are who may call, and nobody else: ARNs of roles, users or accounts. Those of another
+	// account, and accounts, also need policies of their own that let them. Default: those of the API's account whose own
+	// policies let them.
 	CallerArns []string
 	// StageName, the first part of every path. Default: api.
 	StageName string
@@ -155,12 +158,8 @@ func NewPrivateApi(ctx *pulumi.Context, name string, args *PrivateApiArgs, opts 
 	body := a.FunctionArn.ToStringOutput().ApplyT(func(functionArn string) (string, error) {
 		return openAPI(name, to.partition, to.region, functionArn, a.Authorization)
 	}).(pulumi.StringOutput)
-	callers := a.CallerArns
-	if a.Authorization == "AWS_IAM" && len(callers) == 0 {
-		callers = []string{"arn:" + to.partition + ":iam::" + to.account + ":root"}
-	}
 	resourcePolicy := a.VpcEndpointIds.ToStringArrayOutput().ApplyT(func(ids []string) (string, error) {
-		return apiPolicy(to, slices.Concat(ids, a.ConsumerVpcEndpointIds), callers)
+		return apiPolicy(to, slices.Concat(ids, a.ConsumerVpcEndpointIds), a.Authorization, a.CallerArns)
 	}).(pulumi.StringOutput)
 	api, err := apigateway.NewRestApi(ctx, name, &apigateway.RestApiArgs{
 		Body: body, Tags: a.Tags,
@@ -176,13 +175,14 @@ func NewPrivateApi(ctx *pulumi.Context, name string, args *PrivateApiArgs, opts 
 	if err != nil {
 		return nil, err
 	}
+	c.VpcEndpointPolicy = api.ExecutionArn.ApplyT(apiEndpointPolicy).(pulumi.StringOutput)
 	ready := []pulumi.Resource{}
 	for i, id := range a.VpcEndpointIds {
 		if a.SharedVpcEndpoints {
 			break
 		}
 		endpointPolicy, err := ec2.NewVpcEndpointPolicy(ctx, fmt.Sprintf("%s-%d", name, i), &ec2.VpcEndpointPolicyArgs{
-			VpcEndpointId: id, Policy: api.ExecutionArn.ApplyT(apiEndpointPolicy).(pulumi.StringOutput),
+			VpcEndpointId: id, Policy: c.VpcEndpointPolicy,
 		}, parent)
 		if err != nil {
 			return nil, err
@@ -251,7 +251,7 @@ func NewPrivateApi(ctx *pulumi.Context, name string, args *PrivateApiArgs, opts 
 	c.InvokeUrl = pulumi.Sprintf("https://%s.execute-api.%s.amazonaws.com/%s", api.ID(), to.region, stage.StageName)
 	c.AccessLogGroupName = logGroup.Name
 	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{
-		"apiId": c.ApiId, "invokeUrl": c.InvokeUrl, "accessLogGroupName": c.AccessLogGroupName,
+		"apiId": c.ApiId, "invokeUrl": c.InvokeUrl, "accessLogGroupName": c.AccessLogGroupName, "vpcEndpointPolicy": c.VpcEndpointPolicy,
 	})
 }
 

@@ -44,7 +44,7 @@ func TestCallsArriveWhole(t *testing.T) {
 			`{"messages":[{"role":"user","content":[{"text":"Hello"}]}],"inferenceConfig":{}}`, "application/json",
 			`{"text":"You said: Hello","model":"` + firstModel + `","stopReason":"end_turn","usage":{"inputTokens":2,"outputTokens":4,"totalTokens":6},"requestId":"request-1"}`},
 		"everything": {post(`{"messages":[{"role":"user","content":"高さは?"},{"role":"assistant","content":"3776"},{"role":"user","content":"ft?"}],
-				"system":"` + canary + `","model":"` + secondModel + `","maxTokens":1,"temperature":0.7,"topP":0.9,"stop":["` + canary + `","。"]}`), secondModel,
+				"system":"` + canary + `","model":"` + secondModel + `","maxTokens":1,"temperature":0.7,"topP":0.9,"stop":["` + canary + `","。"]}`), "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/" + secondModel,
 			`{"messages":[{"role":"user","content":[{"text":"高さは?"}]},{"role":"assistant","content":[{"text":"3776"}]},{"role":"user","content":[{"text":"ft?"}]}],
 				"system":[{"text":"` + canary + `"}],"inferenceConfig":{"maxTokens":1,"temperature":0.7,"topP":0.9,"stopSequences":["` + canary + `","。"]}}`, "application/json",
 			`{"text":"You said: ft?","model":"` + secondModel + `","stopReason":"max_tokens","usage":{"inputTokens":1,"outputTokens":1,"totalTokens":2},"requestId":"request-1"}`},
@@ -342,7 +342,7 @@ func TestCallsAreSigned(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	signed := make(chan http.Header, 1)
-	f.standIn.Authorize = func(r *http.Request, _, _ string) (string, error) {
+	f.standIn.Authorize = func(r *http.Request, _ sandbox.ModelCall) (string, error) {
 		signed <- r.Header
 		return "", errors.New("User: arn:aws:sts::123456789012:assumed-role/r is not authorized to perform: bedrock:InvokeModel")
 	}

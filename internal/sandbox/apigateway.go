@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
+	"strings"
 )
 
 // deployment is what API Gateway serves until the next deployment: changes of the API's policy or routes in
@@ -14,16 +16,20 @@ type deployment struct {
 	policy    string
 	endpoints []string
 	routes    []apiResource
+	// signed are the methods, such as "POST /generate", of authorization AWS_IAM.
+	signed map[string]bool
 }
 
 type apiResource struct {
-	ID      string `json:"id"`
-	Path    string `json:"path"`
-	Methods map[string]struct {
-		Integration struct {
-			URI string `json:"uri"`
-		} `json:"methodIntegration"`
-	} `json:"resourceMethods"`
+	ID      string               `json:"id"`
+	Path    string               `json:"path"`
+	Methods map[string]apiMethod `json:"resourceMethods"`
+}
+
+type apiMethod struct {
+	Integration struct {
+		URI string `json:"uri"`
+	} `json:"methodIntegration"`
 }
 
 // restAPI is an API as API Gateway describes it.
@@ -69,7 +75,53 @@ func (e *endpoint) keepDeployment(ctx context.Context, apiID string, answer []by
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	snapshot.signed = e.signed[apiID]
 	e.deployments[made.ID] = snapshot
+	return nil
+}
+
+// keepAuthorization remembers which methods of an imported OpenAPI document ask for a signature: moto drops it (API
+// Gateway Developer Guide, "x-amazon-apigateway-authtype property"). A merge goes on with what the document leaves out.
+func (e *endpoint) keepAuthorization(r *http.Request, apiID string) error {
+	body, err := peek(r)
+	if err != nil {
+		return err
+	}
+	var document struct {
+		Paths      map[string]map[string]struct{ Security *[]map[string]any }
+		Components struct {
+			SecuritySchemes map[string]struct {
+				AuthType string `json:"x-amazon-apigateway-authtype"`
+			}
+		}
+	}
+	if err := json.Unmarshal(body, &document); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	signed := maps.Clone(e.signed[apiID])
+	if signed == nil {
+		signed = map[string]bool{}
+	}
+	for path, operations := range document.Paths {
+		for method, operation := range operations {
+			if operation.Security == nil {
+				continue
+			}
+			name := strings.ToUpper(method) + " " + path
+			signed[name] = false
+			for _, requirement := range *operation.Security {
+				for scheme := range requirement {
+					if document.Components.SecuritySchemes[scheme].AuthType != "awsSigv4" {
+						return fmt.Errorf("%s: security scheme %s is not understood here", name, scheme)
+					}
+					signed[name] = true
+				}
+			}
+		}
+	}
+	e.signed[apiID] = signed
 	return nil
 }
 

@@ -18,10 +18,13 @@ import (
 // answers with what it was asked. A text that begins with "fault " and the name of one of Faults is answered with it.
 type Bedrock struct {
 	Region, Account string
-	// Authorize names the caller of a request, or says why it may not call the model. nil admits everybody.
-	Authorize func(r *http.Request, action, modelArn string) (identityArn string, err error)
+	// Authorize names the caller of a request, or says why it may not make the call. nil admits everybody.
+	Authorize func(r *http.Request, call ModelCall) (identityArn string, err error)
 	// Deliver takes the record of every call that was answered. nil drops it.
 	Deliver func(ctx context.Context, record Record, now time.Time)
+
+	profiles   *inferenceProfiles // nil knows the system-defined ones
+	guardrails *guardrails        // nil takes every guardrail for one that blocks nothing
 }
 
 // Faults by the exception's name (Bedrock API Reference, Converse, "Errors").
@@ -46,6 +49,17 @@ type converseRequest struct {
 		Role    string           `json:"role"`
 		Content []map[string]any `json:"content"`
 	} `json:"messages"`
+	System []struct {
+		GuardContent struct {
+			Text struct {
+				Text string `json:"text"`
+			} `json:"text"`
+		} `json:"guardContent"`
+	} `json:"system"`
+	GuardrailConfig struct {
+		Identifier string `json:"guardrailIdentifier"`
+		Version    string `json:"guardrailVersion"`
+	} `json:"guardrailConfig"`
 	RequestMetadata map[string]string `json:"requestMetadata"`
 	InferenceConfig struct {
 		MaxTokens *int `json:"maxTokens"`
@@ -75,17 +89,6 @@ func (b *Bedrock) converse(r *http.Request, requestID string) ([]byte, error) {
 	if r.Method != http.MethodPost || !ok || operation != "converse" {
 		return nil, fault{"ResourceNotFoundException", "this stand-in answers POST /model/{modelId}/converse only"}
 	}
-	model, err := url.PathUnescape(escaped)
-	if err != nil || !modelID.MatchString(model) {
-		return nil, fault{"ValidationException", "The provided model identifier is invalid."}
-	}
-	identity := "arn:aws:iam::" + b.Account + ":root"
-	if b.Authorize != nil {
-		arn := "arn:aws:bedrock:" + b.Region + "::foundation-model/" + model
-		if identity, err = b.Authorize(r, "bedrock:InvokeModel", arn); err != nil {
-			return nil, fault{"AccessDeniedException", err.Error()}
-		}
-	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return nil, err
@@ -93,6 +96,24 @@ func (b *Bedrock) converse(r *http.Request, requestID string) ([]byte, error) {
 	var in converseRequest
 	if err := json.Unmarshal(body, &in); err != nil {
 		return nil, fault{"ValidationException", "The request body is no JSON of this operation: " + err.Error()}
+	}
+	model, err := url.PathUnescape(escaped)
+	if err != nil {
+		return nil, errNoModel
+	}
+	call, err := b.resolve("bedrock:InvokeModel", model)
+	if err != nil {
+		return nil, err
+	}
+	rules, err := b.guard(&call, in)
+	if err != nil {
+		return nil, err
+	}
+	identity := "arn:aws:iam::" + b.Account + ":root"
+	if b.Authorize != nil {
+		if identity, err = b.Authorize(r, call); err != nil {
+			return nil, fault{"AccessDeniedException", err.Error()}
+		}
 	}
 	prompt, err := in.check()
 	if err != nil {
@@ -108,6 +129,9 @@ func (b *Bedrock) converse(r *http.Request, requestID string) ([]byte, error) {
 		tokens, stop = *limit, "max_tokens" // the text stays whole: an echo that is cut would hide what was lost on the way
 	}
 	inputTokens := countTokens(prompt)
+	if message, blocked := rules.assess("INPUT", in.guarded()); blocked {
+		text, stop, inputTokens, tokens = message, "guardrail_intervened", 0, 0
+	}
 	out := map[string]any{
 		"output":     map[string]any{"message": map[string]any{"role": "assistant", "content": []any{map[string]string{"text": text}}}},
 		"stopReason": stop,
@@ -121,13 +145,81 @@ func (b *Bedrock) converse(r *http.Request, requestID string) ([]byte, error) {
 	if b.Deliver != nil {
 		b.Deliver(context.WithoutCancel(r.Context()), Record{
 			SchemaType: "ModelInvocationLog", SchemaVersion: "1.0", Timestamp: start.UTC().Format(time.RFC3339), AccountID: b.Account,
-			Identity: Identity{identity}, Region: b.Region, RequestID: requestID, Operation: "Converse", ModelID: model,
-			RequestMetadata: in.RequestMetadata, InferenceRegion: b.Region,
+			Identity: Identity{identity}, Region: b.Region, RequestID: requestID, Operation: "Converse", ModelID: b.recorded(call, model),
+			RequestMetadata: in.RequestMetadata, InferenceRegion: b.inferenceRegion(call),
 			Input:  Input{ContentType: "application/json", BodyJSON: withoutMetadata(body), TokenCount: inputTokens},
 			Output: Output{ContentType: "application/json", BodyJSON: answer, TokenCount: tokens},
 		}, start)
 	}
 	return answer, nil
+}
+
+var errNoModel = fault{"ValidationException", "The provided model identifier is invalid."}
+
+// resolve finds what a model's id or ARN stands for.
+func (b *Bedrock) resolve(action, model string) (ModelCall, error) {
+	profiles := b.profiles
+	if profiles == nil {
+		profiles = newInferenceProfiles(b.Region, b.Account)
+	}
+	if profile, ok := profiles.lookup(model); ok {
+		return ModelCall{action: action, model: profile.Arn, routes: profile.Models}, nil
+	}
+	if !foundationModel(model) {
+		return ModelCall{}, errNoModel // a provisioned model as well: the emulated account has none
+	}
+	return ModelCall{action: action, model: "arn:aws:bedrock:" + b.Region + "::foundation-model/" + model}, nil
+}
+
+// guard puts the request's guardrail on the call.
+func (b *Bedrock) guard(call *ModelCall, in converseRequest) (guardrail, error) {
+	config := in.GuardrailConfig
+	if config.Identifier == "" && config.Version == "" {
+		return guardrail{}, nil
+	}
+	if b.guardrails == nil {
+		return guardrail{}, nil
+	}
+	rules, ok := b.guardrails.lookup(config.Identifier, config.Version)
+	if !ok {
+		return guardrail{}, fault{"ValidationException", "The guardrail identifier or version provided in the request does not exist."}
+	}
+	call.guardrail, call.version = rules.Arn, rules.Version
+	return rules, nil
+}
+
+// guarded are the texts that a guardrail looks at: messages, and of the system prompt what is marked (Bedrock User
+// Guide, "Include a guardrail with the Converse API").
+func (in converseRequest) guarded() (texts []string) {
+	for _, m := range in.Messages {
+		for _, block := range m.Content {
+			if text, ok := block["text"].(string); ok {
+				texts = append(texts, text)
+			}
+		}
+	}
+	for _, s := range in.System {
+		texts = append(texts, s.GuardContent.Text.Text)
+	}
+	return texts
+}
+
+// recorded is the model as records name it: an inference profile by its ARN.
+func (b *Bedrock) recorded(call ModelCall, model string) string {
+	if call.routes != nil {
+		return call.model
+	}
+	return model
+}
+
+// inferenceRegion is one that the profile routes to.
+func (b *Bedrock) inferenceRegion(call ModelCall) string {
+	for _, route := range call.routes {
+		if region := strings.Split(route, ":")[3]; region != "" {
+			return region
+		}
+	}
+	return b.Region
 }
 
 // check refuses what Converse refuses and finds the last text of the user's.

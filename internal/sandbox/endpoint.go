@@ -22,6 +22,7 @@ type endpoint struct {
 	bedrock       *Bedrock
 	functions     *functions
 	invocationLog invocationLog
+	signers       *signers
 
 	inferenceProfiles *inferenceProfiles
 	guardrails        *guardrails
@@ -30,8 +31,9 @@ type endpoint struct {
 
 	mu           sync.Mutex
 	deployments  map[string]deployment
-	logging      map[string]any      // LoggingConfig by function name: moto drops it
-	vpcEndpoints map[string][]string // by API id, where they were changed: moto drops changes
+	logging      map[string]any             // LoggingConfig by function name: moto drops it
+	signed       map[string]map[string]bool // by API id: see deployment
+	vpcEndpoints map[string][]string        // by API id, where they were changed: moto drops changes
 }
 
 func newEndpoint(moto, aws client, bedrock *Bedrock, functions *functions, log invocationLog) (*endpoint, error) {
@@ -40,9 +42,9 @@ func newEndpoint(moto, aws client, bedrock *Bedrock, functions *functions, log i
 		return nil, err
 	}
 	e := &endpoint{
-		moto: moto, aws: aws, bedrock: bedrock, functions: functions, invocationLog: log,
+		moto: moto, aws: aws, bedrock: bedrock, functions: functions, invocationLog: log, signers: newSigners(moto, log.account),
 		inferenceProfiles: newInferenceProfiles(moto.region, log.account), guardrails: newGuardrails(moto.region, log.account),
-		deployments: map[string]deployment{}, logging: map[string]any{}, vpcEndpoints: map[string][]string{},
+		deployments: map[string]deployment{}, logging: map[string]any{}, signed: map[string]map[string]bool{}, vpcEndpoints: map[string][]string{},
 	}
 	e.proxy = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -85,10 +87,17 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case serviceOf(r) == "bedrock" && (strings.HasPrefix(path, "/guardrails") || tagging(r, ":guardrail/")):
 		e.guardrails.ServeHTTP(w, r)
 		return
+	case serviceOf(r) == "sts":
+		if err := e.mayAssume(r); err != nil {
+			refuseQuery(w, err)
+			return
+		}
 	case r.Method == http.MethodPut && putLogging.MatchString(path):
 		err = e.checkLogging(r)
 	case (r.Method == http.MethodPost || r.Method == http.MethodPut) && functionPath.MatchString(path):
 		err = e.keepFunction(r, functionPath.FindStringSubmatch(path)[1])
+	case r.Method == http.MethodPut && restAPIs.MatchString(path):
+		err = e.keepAuthorization(r, restAPIs.FindStringSubmatch(path)[1])
 	case r.Method == http.MethodPatch && restAPIs.MatchString(path):
 		err = e.keepVpcEndpoints(r, restAPIs.FindStringSubmatch(path)[1])
 	case r.Method == http.MethodPatch && path == "/account":
@@ -172,6 +181,10 @@ func (e *endpoint) mend(response *http.Response) error {
 		return rewrite(response, func(body []byte) ([]byte, error) { return e.mendFunction(context.WithoutCancel(r.Context()), body) })
 	case restAPIs.MatchString(path):
 		return rewrite(response, e.mendAPI)
+	case serviceOf(r) == "iam" || serviceOf(r) == "sts":
+		return rewrite(response, func(body []byte) ([]byte, error) {
+			return body, e.signers.keep(context.WithoutCancel(r.Context()), body)
+		})
 	case serviceOf(r) == "ec2":
 		return rewrite(response, func(body []byte) ([]byte, error) {
 			// An empty one reads as a public address.

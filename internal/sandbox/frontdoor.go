@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -25,6 +26,7 @@ type frontDoor struct {
 	moto      client
 	account   string
 	functions *functions
+	signers   *signers
 	deployed  func(deploymentID string) (deployment, bool)
 	apiID     string // the API behind the plain address
 	report    func(error)
@@ -59,6 +61,7 @@ type visit struct {
 	apiID, endpointID, vpcID, stage string
 	requestID, extendedID, sourceIP string
 	resource, errType               string
+	caller                          signer // the zero signer did not sign
 	start                           time.Time
 	accessLogGroup, accessLogFormat string
 }
@@ -137,22 +140,15 @@ func (d *frontDoor) answer(r *http.Request, v *visit) (events.APIGatewayProxyRes
 	if err != nil {
 		return none, err
 	}
+	call := apiCall{}
 	for _, endpoint := range endpoints {
-		if endpoint.ID == v.endpointID { // else it is another account's, whose VPC is not known here
-			v.vpcID = endpoint.VpcID
+		if endpoint.ID != v.endpointID { // of another account: neither its VPC nor its policy is known here
+			continue
 		}
-	}
-	if err := d.admit(r, v, api.policy, path); err != nil {
-		return none, err
-	}
-	template, parameters, uri := match(api.routes, r.Method, path[1:])
-	if template == "" {
-		return none, errNoSuchRoute
-	}
-	v.resource = template
-	function, err := d.integration(ctx, v, r.Method, uri)
-	if err != nil {
-		return none, err
+		v.vpcID = endpoint.VpcID
+		if call.endpoint, err = endpoint.policy(); err != nil {
+			return none, err
+		}
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxPayload+1))
 	if err != nil {
@@ -161,61 +157,91 @@ func (d *frontDoor) answer(r *http.Request, v *visit) (events.APIGatewayProxyRes
 	if len(body) > maxPayload {
 		return none, errTooLong
 	}
+	template, parameters, method := match(api.routes, r.Method, path[1:])
+	if api.signed[r.Method+" "+template] {
+		who, err := d.signers.verify(ctx, r, body, v.start)
+		if err != nil {
+			return none, err
+		}
+		v.caller = who
+		call.foreign = who.account != d.account
+		if call.identity, err = who.identityPolicies(ctx); err != nil {
+			return none, err
+		}
+	}
+	if err := d.admit(r, v, call, api.policy, path); err != nil {
+		return none, err
+	}
+	if template == "" {
+		return none, errNoSuchRoute
+	}
+	v.resource = template
+	uri := method.Integration.URI
+	function, err := d.integration(ctx, v, r.Method, uri)
+	if err != nil {
+		return none, err
+	}
 	return d.invoke(r, v, function, parameters, body)
 }
 
-// admit asks the deployed resource policy. A private API without one admits nobody.
-func (d *frontDoor) admit(r *http.Request, v *visit, policy string, path []string) error {
+// admit asks the endpoint's policy, the deployed resource policy and the caller's own. A private API without a resource
+// policy admits nobody.
+func (d *frontDoor) admit(r *http.Request, v *visit, call apiCall, policy string, path []string) (err error) {
 	resource := "arn:aws:execute-api:" + d.moto.region + ":" + d.account + ":" + v.apiID + "/" + v.stage + "/" + r.Method + "/" + strings.Join(path[1:], "/")
-	decision := iampolicy.ImplicitDeny
+	name := "anonymous"
+	keys := map[string][]string{"aws:SourceVpce": {v.endpointID}}
+	if v.vpcID != "" {
+		keys["aws:SourceVpc"] = []string{v.vpcID}
+	}
+	if v.caller.arn != "" {
+		name = v.caller.arn
+		maps.Copy(keys, v.caller.keys)
+	}
 	if policy != "" {
 		// API Gateway completes the short form itself.
-		short := `"execute-api:/`
-		policy = strings.ReplaceAll(policy, short, `"arn:aws:execute-api:`+d.moto.region+":"+d.account+":"+v.apiID+"/")
-		document, err := iampolicy.ParseResource(policy)
-		if err != nil {
+		policy = strings.ReplaceAll(policy, `"execute-api:/`, `"arn:aws:execute-api:`+d.moto.region+":"+d.account+":"+v.apiID+"/")
+		if call.api, err = iampolicy.ParseResource(policy); err != nil {
 			return fmt.Errorf("resource policy of API %s: %w", v.apiID, err)
 		}
-		keys := map[string][]string{"aws:SourceVpce": {v.endpointID}}
-		if v.vpcID != "" {
-			keys["aws:SourceVpc"] = []string{v.vpcID}
-		}
-		decision = document.Decide(iampolicy.Request{Action: "execute-api:Invoke", Resource: resource, Context: keys})
 	}
-	if decision == iampolicy.Allow {
+	call.request = iampolicy.Request{Principal: iampolicy.Principal{ARN: v.caller.arn}, Action: "execute-api:Invoke", Resource: resource, Context: keys}
+	decision, by := call.decide()
+	if decision == iampolicy.Allow && policy != "" {
 		return nil
 	}
-	message := "User: anonymous is not authorized to perform: execute-api:Invoke on resource: " + strings.Replace(resource, d.account[:8], "********", 1)
+	message := "User: " + name + " is not authorized to perform: execute-api:Invoke on resource: " + strings.Replace(resource, d.account[:8], "********", 1)
 	if decision == iampolicy.ExplicitDeny {
-		message += " with an explicit deny"
+		message += " with an explicit deny in a " + by
+	} else {
+		message += " because no " + by + " allows the execute-api:Invoke action"
 	}
 	return refusal{http.StatusForbidden, "AccessDeniedException", message}
 }
 
 // match finds the route of a path; a literal part goes before a parameter. Parameters stay percent-encoded, as REST
 // APIs hand them on.
-func match(routes []apiResource, method string, path []string) (template string, parameters map[string]string, uri string) {
+func match(routes []apiResource, method string, path []string) (template string, parameters map[string]string, found apiMethod) {
 	for _, route := range routes {
 		m, ok := route.Methods[method]
 		parts := strings.Split(strings.TrimPrefix(route.Path, "/"), "/")
 		if !ok || len(parts) != len(path) {
 			continue
 		}
-		found := map[string]string{}
+		values := map[string]string{}
 		fits := true
 		for i, part := range parts {
 			switch {
 			case strings.HasPrefix(part, "{") && path[i] != "":
-				found[strings.Trim(part, "{}")] = path[i]
+				values[strings.Trim(part, "{}")] = path[i]
 			case part != path[i]:
 				fits = false
 			}
 		}
-		if fits && (template == "" || len(found) < len(parameters)) {
-			template, parameters, uri = route.Path, found, m.Integration.URI
+		if fits && (template == "" || len(values) < len(parameters)) {
+			template, parameters, found = route.Path, values, m
 		}
 	}
-	return template, parameters, uri
+	return template, parameters, found
 }
 
 // integration names the function behind a route, if the function's own policy lets this API call it.
@@ -280,7 +306,10 @@ func (d *frontDoor) invoke(r *http.Request, v *visit, function string, parameter
 		RequestID: v.requestID, ExtendedRequestID: v.extendedID, ResourcePath: v.resource, Path: r.URL.EscapedPath(),
 		RequestTime: v.start.UTC().Format("02/Jan/2006:15:04:05 -0700"), RequestTimeEpoch: v.start.UnixMilli(),
 	}
-	event.RequestContext.Identity = identity{events.APIGatewayRequestIdentity{SourceIP: v.sourceIP, UserAgent: r.UserAgent()}, v.vpcID, v.endpointID}
+	event.RequestContext.Identity = identity{events.APIGatewayRequestIdentity{
+		SourceIP: v.sourceIP, UserAgent: r.UserAgent(),
+		UserArn: v.caller.arn, AccountID: v.caller.account, AccessKey: v.caller.accessKey, User: v.caller.userID, Caller: v.caller.userID,
+	}, v.vpcID, v.endpointID}
 	encoded, err := json.Marshal(event)
 	if err != nil {
 		return none, err
@@ -315,7 +344,7 @@ func (d *frontDoor) log(r *http.Request, v *visit, answer events.APIGatewayProxy
 		"path": r.URL.EscapedPath(), "stage": v.stage, "status": fmt.Sprint(answer.StatusCode), "error.responseType": v.errType,
 		"requestTime": v.start.UTC().Format("02/Jan/2006:15:04:05 -0700"), "requestTimeEpoch": fmt.Sprint(v.start.UnixMilli()),
 		"responseLength": fmt.Sprint(len(answer.Body)), "responseLatency": latency, "integration.latency": latency,
-		"identity.sourceIp": v.sourceIP, "identity.vpceId": v.endpointID, "identity.vpcId": v.vpcID,
+		"identity.sourceIp": v.sourceIP, "identity.vpceId": v.endpointID, "identity.vpcId": v.vpcID, "identity.userArn": v.caller.arn,
 	}
 	if v.resource != "" {
 		values["integration.status"] = "200"

@@ -17,6 +17,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 )
 
 // startMoto starts moto on a free loopback port and waits until it answers; stop ends it. Its output goes to logFile.
@@ -174,6 +176,17 @@ type vpcEndpoint struct {
 	ServiceName string `xml:"serviceName"`
 	PrivateDNS  string `xml:"privateDnsEnabled"`
 	State       string `xml:"state"`
+	Policy      string `xml:"policyDocument"`
+}
+
+// policy reads an endpoint's policy. AWS's own full access has the older version, which differs in variables only, and
+// those are not understood in any version.
+func (e vpcEndpoint) policy() (*iampolicy.Document, error) {
+	document, err := iampolicy.ParseResource(strings.Replace(e.Policy, `"2008-10-17"`, `"2012-10-17"`, 1))
+	if err != nil {
+		return nil, fmt.Errorf("policy of endpoint %s: %w", e.ID, err)
+	}
+	return &document, nil
 }
 
 func (c client) vpcEndpoints(ctx context.Context) ([]vpcEndpoint, error) {

@@ -2,7 +2,9 @@ package sandbox
 
 import (
 	"context"
+	"encoding/xml"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 
@@ -17,77 +19,149 @@ type role struct {
 
 const iamVersion = "2010-05-08"
 
-func (c client) role(ctx context.Context, name string) (role, error) {
-	var (
-		described struct {
-			Trust string `xml:"GetRoleResult>Role>AssumeRolePolicyDocument"`
+// iam calls IAM in moto's own account.
+func (c client) iam(ctx context.Context, action string, parameters map[string]string, out any) error {
+	return c.query(ctx, "iam", iamVersion, action, parameters, out)
+}
+
+// iamCall calls IAM in one account.
+type iamCall func(ctx context.Context, action string, parameters map[string]string, out any) error
+
+// iamOf calls IAM in any account: moto plays them all and goes by a header (moto's documentation, "Multi-Account
+// support").
+func (c client) iamOf(account string) iamCall {
+	return func(ctx context.Context, action string, parameters map[string]string, out any) error {
+		form := url.Values{"Action": {action}, "Version": {iamVersion}}
+		for k, v := range parameters {
+			form.Set(k, v)
 		}
-		inline struct {
-			Names []string `xml:"ListRolePoliciesResult>PolicyNames>member"`
+		answer, err := c.do(ctx, "iam", http.MethodPost, "/", map[string]string{
+			"Content-Type": "application/x-www-form-urlencoded", "X-Moto-Account-Id": account,
+		}, []byte(form.Encode()))
+		if err != nil {
+			return err
 		}
-		attached struct {
-			Arns []string `xml:"ListAttachedRolePoliciesResult>AttachedPolicies>member>PolicyArn"`
-		}
-	)
-	if err := c.iam(ctx, "GetRole", map[string]string{"RoleName": name}, &described); err != nil {
-		return role{}, err
+		return xml.Unmarshal(answer, out)
 	}
-	if err := c.iam(ctx, "ListRolePolicies", map[string]string{"RoleName": name}, &inline); err != nil {
-		return role{}, err
+}
+
+// iamResult is what the answers of IAM are read for here, each action's part of it.
+type iamResult struct {
+	User, Role     principal
+	AccessKeys     []struct{ AccessKeyId, Status string } `xml:"AccessKeyMetadata>member"`
+	GroupNames     []string                               `xml:"Groups>member>GroupName"`
+	PolicyNames    []string                               `xml:"PolicyNames>member"`
+	PolicyDocument string
+	PolicyArns     []string `xml:"AttachedPolicies>member>PolicyArn"`
+	DefaultVersion string   `xml:"Policy>DefaultVersionId"`
+	ManagedPolicy  string   `xml:"PolicyVersion>Document"`
+}
+
+// principal is a user or role as IAM describes it.
+type principal struct {
+	Arn, UserId, RoleId      string
+	AssumeRolePolicyDocument string
+	Boundary                 string                        `xml:"PermissionsBoundary>PermissionsBoundaryArn"`
+	Tags                     []struct{ Key, Value string } `xml:"Tags>member"`
+}
+
+func (call iamCall) read(ctx context.Context, action string, parameters map[string]string) (iamResult, error) {
+	var answer struct {
+		Metadata struct{}  `xml:"ResponseMetadata"`
+		Result   iamResult `xml:",any"` // named after the action
 	}
-	if err := c.iam(ctx, "ListAttachedRolePolicies", map[string]string{"RoleName": name}, &attached); err != nil {
-		return role{}, err
+	err := call(ctx, action, parameters, &answer)
+	return answer.Result, err
+}
+
+// describe reads a "User" or "Role".
+func (call iamCall) describe(ctx context.Context, kind, name string) (principal, error) {
+	result, err := call.read(ctx, "Get"+kind, map[string]string{kind + "Name": name})
+	if err != nil {
+		return principal{}, err
+	}
+	p := result.User
+	if kind == "Role" {
+		p = result.Role
+	}
+	if p.Boundary != "" {
+		return principal{}, fmt.Errorf("%s has a permissions boundary, which is not understood", p.Arn)
+	}
+	return p, nil
+}
+
+func (p principal) trust() (iampolicy.Document, error) {
+	plain, err := url.PathUnescape(p.AssumeRolePolicyDocument)
+	if err != nil {
+		return iampolicy.Document{}, err
+	}
+	trust, err := iampolicy.ParseTrust(plain)
+	if err != nil {
+		return iampolicy.Document{}, fmt.Errorf("trust policy of %s: %w", p.Arn, err)
+	}
+	return trust, nil
+}
+
+// policies reads the policies of a "User", "Group" or "Role", inline and attached.
+func (call iamCall) policies(ctx context.Context, kind, name string) ([]iampolicy.Document, error) {
+	of := map[string]string{kind + "Name": name}
+	inline, err := call.read(ctx, "List"+kind+"Policies", of)
+	if err != nil {
+		return nil, err
+	}
+	attached, err := call.read(ctx, "ListAttached"+kind+"Policies", of)
+	if err != nil {
+		return nil, err
 	}
 	var documents []string
-	for _, policyName := range inline.Names {
-		var out struct {
-			Document string `xml:"GetRolePolicyResult>PolicyDocument"`
+	for _, policyName := range inline.PolicyNames {
+		policy, err := call.read(ctx, "Get"+kind+"Policy", map[string]string{kind + "Name": name, "PolicyName": policyName})
+		if err != nil {
+			return nil, err
 		}
-		if err := c.iam(ctx, "GetRolePolicy", map[string]string{"RoleName": name, "PolicyName": policyName}, &out); err != nil {
-			return role{}, err
-		}
-		documents = append(documents, out.Document)
+		documents = append(documents, policy.PolicyDocument)
 	}
-	for _, arn := range attached.Arns {
-		var described struct {
-			Version string `xml:"GetPolicyResult>Policy>DefaultVersionId"`
+	for _, arn := range attached.PolicyArns {
+		described, err := call.read(ctx, "GetPolicy", map[string]string{"PolicyArn": arn})
+		if err != nil {
+			return nil, err
 		}
-		if err := c.iam(ctx, "GetPolicy", map[string]string{"PolicyArn": arn}, &described); err != nil {
-			return role{}, err
+		policy, err := call.read(ctx, "GetPolicyVersion", map[string]string{"PolicyArn": arn, "VersionId": described.DefaultVersion})
+		if err != nil {
+			return nil, err
 		}
-		var out struct {
-			Document string `xml:"GetPolicyVersionResult>PolicyVersion>Document"`
-		}
-		if err := c.iam(ctx, "GetPolicyVersion", map[string]string{"PolicyArn": arn, "VersionId": described.Version}, &out); err != nil {
-			return role{}, err
-		}
-		documents = append(documents, out.Document)
+		documents = append(documents, policy.ManagedPolicy)
 	}
-
-	trust, err := url.PathUnescape(described.Trust)
-	if err != nil {
-		return role{}, err
-	}
-	var r role
-	if r.trust, err = iampolicy.ParseTrust(trust); err != nil {
-		return role{}, fmt.Errorf("trust policy of role %s: %w", name, err)
-	}
+	var policies []iampolicy.Document
 	for _, document := range documents {
 		plain, err := url.PathUnescape(document) // IAM answers percent-encoded (IAM API Reference, GetRolePolicy)
 		if err != nil {
-			return role{}, err
+			return nil, err
 		}
-		permissions, err := iampolicy.ParseIdentity(plain)
+		policy, err := iampolicy.ParseIdentity(plain)
 		if err != nil {
-			return role{}, fmt.Errorf("policy of role %s: %w", name, err)
+			return nil, fmt.Errorf("policy of %s %s: %w", strings.ToLower(kind), name, err)
 		}
-		r.permissions = append(r.permissions, permissions)
+		policies = append(policies, policy)
 	}
-	return r, nil
+	return policies, nil
 }
 
-func (c client) iam(ctx context.Context, action string, parameters map[string]string, out any) error {
-	return c.query(ctx, "iam", iamVersion, action, parameters, out)
+func (c client) role(ctx context.Context, name string) (role, error) {
+	call := iamCall(c.iam)
+	described, err := call.describe(ctx, "Role", name)
+	if err != nil {
+		return role{}, err
+	}
+	trust, err := described.trust()
+	if err != nil {
+		return role{}, err
+	}
+	permissions, err := call.policies(ctx, "Role", name)
+	if err != nil {
+		return role{}, err
+	}
+	return role{trust, permissions}, nil
 }
 
 // serviceRole reads a role in a service's name: as AWS, it refuses where the role does not trust the service.

@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+
+	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 )
 
 // Options of a sandbox.
@@ -73,6 +75,7 @@ func (s *Sandbox) serveAWS(ctx context.Context) (err error) {
 	if s.endpoint, err = newEndpoint(s.moto, aws, bedrock, s.functions, log); err != nil {
 		return err
 	}
+	bedrock.profiles, bedrock.guardrails = s.endpoint.inferenceProfiles, s.endpoint.guardrails
 	s.serve(s.options.AWS, s.endpoint)
 	return nil
 }
@@ -86,7 +89,7 @@ func (s *Sandbox) serve(l net.Listener, h http.Handler) {
 // ServeAPI serves calls to deployed private APIs; a plain address calls apiID through its own endpoint.
 func (s *Sandbox) ServeAPI(l net.Listener, apiID string) {
 	s.serve(l, &frontDoor{
-		moto: s.moto, account: s.account, functions: s.functions, deployed: s.endpoint.deployed, apiID: apiID, report: s.options.Report,
+		moto: s.moto, account: s.account, functions: s.functions, signers: s.endpoint.signers, deployed: s.endpoint.deployed, apiID: apiID, report: s.options.Report,
 	})
 }
 
@@ -103,34 +106,34 @@ func (s *Sandbox) Close() error {
 	return errors.Join(errs...)
 }
 
-// authorize decides whether a request to Bedrock is allowed, by the policies of the function's role as they are now.
-// Any key that is not a function's is the account's root user's, who may do everything.
-func (s *Sandbox) authorize(r *http.Request, action, modelArn string) (identityArn string, err error) {
+// authorize decides whether a request to Bedrock is allowed, by the policies of the function's role and of its VPC's
+// endpoint as they are now. Any key that is not a function's is the account's root user's, who may do everything.
+func (s *Sandbox) authorize(r *http.Request, call ModelCall) (identityArn string, err error) {
 	c, ok := s.functions.caller(credential(r)[0])
 	if !ok {
 		return "arn:aws:iam::" + s.account + ":root", nil
 	}
-	denied := fmt.Errorf("User: %s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action", c.sessionArn, action, modelArn, action)
 	role, err := s.moto.serviceRole(r.Context(), c.roleArn, "lambda.amazonaws.com", nil)
 	if err != nil {
 		return "", err
 	}
-	keys := map[string][]string{
-		"aws:PrincipalArn": {c.roleArn}, "aws:RequestedRegion": {s.moto.region}, "aws:SecureTransport": {"true"},
-		"lambda:SourceFunctionArn": {c.functionArn},
-	}
+	keys := map[string][]string{"aws:PrincipalArn": {c.roleArn}, "lambda:SourceFunctionArn": {c.functionArn}}
 	// From inside a VPC, private DNS leads to the VPC's own endpoint. A function without a VPC has none.
 	endpoints, err := s.moto.vpcEndpoints(r.Context())
 	if err != nil {
 		return "", err
 	}
+	var through *iampolicy.Document
 	for _, endpoint := range endpoints {
 		if endpoint.VpcID == c.vpcID && endpoint.ServiceName == "com.amazonaws."+s.moto.region+".bedrock-runtime" && strings.EqualFold(endpoint.PrivateDNS, "true") {
 			keys["aws:SourceVpce"], keys["aws:SourceVpc"] = []string{endpoint.ID}, []string{c.vpcID}
+			if through, err = endpoint.policy(); err != nil {
+				return "", err
+			}
 		}
 	}
-	if !role.allows(action, modelArn, keys) {
-		return "", denied
+	if err := allowed(call.requests(keys, s.moto.region), role.permissions, through); err != nil {
+		return "", fmt.Errorf("User: %s %w", c.sessionArn, err)
 	}
 	return c.sessionArn, nil
 }

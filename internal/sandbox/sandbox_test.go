@@ -127,8 +127,8 @@ func TestBedrockRefuses(t *testing.T) {
 func TestBedrockAsksWhoCalls(t *testing.T) {
 	t.Parallel()
 	b := &Bedrock{
-		Authorize: func(_ *http.Request, action, model string) (string, error) {
-			return "", errors.New(action + " " + model)
+		Authorize: func(_ *http.Request, call ModelCall) (string, error) {
+			return "", errors.New(call.action + " " + call.model)
 		},
 		Deliver: func(context.Context, Record, time.Time) { t.Error("a refused call was recorded") },
 		Region:  "ap-northeast-1",

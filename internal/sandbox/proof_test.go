@@ -1,0 +1,694 @@
+//go:build e2e
+
+package sandbox
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+)
+
+// proof is a table of who gets what, asked of the policies that are deployed, read back from the emulated AWS, with the
+// very decisions that the front door, the Bedrock stand-in and the log delivery take.
+type proof struct {
+	documents map[string]string // by a name such as "local function role"
+	rows      []row
+}
+
+// row is one request. asks takes the policies that it is asked of by name, so that a change of one asks only the rows
+// that depend on it.
+type row struct {
+	name string
+	want bool
+	asks func(policy func(name string) iampolicy.Document) bool
+}
+
+func (p *proof) row(want bool, name string, asks func(policy func(name string) iampolicy.Document) bool) {
+	p.rows = append(p.rows, row{name, want, asks})
+}
+
+// resource is a row that a resource's policy or a trust policy decides alone.
+func (p *proof) resource(want bool, name, document string, r iampolicy.Request) {
+	p.row(want, name, func(policy func(string) iampolicy.Document) bool {
+		return policy(document).Decide(r) == iampolicy.Allow
+	})
+}
+
+// identity is a row that a role's policy decides alone.
+func (p *proof) identity(want bool, name, document string, r iampolicy.Request) {
+	p.row(want, name, func(policy func(string) iampolicy.Document) bool {
+		return allowed([]iampolicy.Request{r}, []iampolicy.Document{policy(document)}, nil) == nil
+	})
+}
+
+func parsePolicy(name, document string) (iampolicy.Document, error) {
+	switch {
+	case strings.HasSuffix(name, " trust"):
+		return iampolicy.ParseTrust(document)
+	case strings.HasSuffix(name, " role"):
+		return iampolicy.ParseIdentity(document)
+	}
+	return iampolicy.ParseResource(document)
+}
+
+// check asks every row, then again with each statement, condition, action and resource of each policy taken away in
+// turn, and each resource of an Allow widened to all: a change that no row notices is a rule that nothing proves.
+func (p *proof) check(t *testing.T, unproven func(document, mutant string) bool) {
+	t.Helper()
+	parsed := map[string]iampolicy.Document{}
+	for name, document := range p.documents {
+		policy, err := parsePolicy(name, document)
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", name, err, document)
+		}
+		parsed[name] = policy
+	}
+	dependents := map[string][]row{}
+	for _, r := range p.rows {
+		uses := map[string]bool{}
+		if got := r.asks(func(name string) iampolicy.Document {
+			if _, found := parsed[name]; !found {
+				t.Fatalf("%s asks for %s, which is not deployed", r.name, name)
+			}
+			uses[name] = true
+			return parsed[name]
+		}); got != r.want {
+			t.Errorf("%s: allowed %v, want %v", r.name, got, r.want)
+		}
+		for name := range uses {
+			dependents[name] = append(dependents[name], r)
+		}
+	}
+	mutants := 0
+	for _, name := range slices.Sorted(maps.Keys(p.documents)) {
+		for _, m := range mutantsOf(t, p.documents[name]) {
+			if unproven(name, m.what) {
+				continue
+			}
+			mutants++
+			policy, err := parsePolicy(name, m.document)
+			if err != nil && m.statements > 0 {
+				t.Fatalf("%s without %s: %v", name, m.what, err)
+			} // a document without statements allows nothing, as the zero one
+			var caught []string
+			for _, r := range dependents[name] {
+				if r.asks(func(asked string) iampolicy.Document {
+					if asked == name {
+						return policy
+					}
+					return parsed[asked]
+				}) != r.want {
+					caught = append(caught, r.name)
+				}
+			}
+			if len(caught) == 0 {
+				t.Errorf("%s, %s: no row notices", name, m.what)
+				continue
+			}
+			t.Logf("%s, %s: %d rows, such as: %s", name, m.what, len(caught), caught[0])
+		}
+	}
+	t.Logf("%d rows, %d policies, %d mutants", len(p.rows), len(p.documents), mutants)
+}
+
+type mutant struct {
+	what, document string
+	statements     int
+}
+
+func mutantsOf(t *testing.T, document string) (all []mutant) {
+	t.Helper()
+	parse := func() (whole map[string]any, statements []map[string]any) {
+		if err := json.Unmarshal([]byte(document), &whole); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range oneOrMany(whole["Statement"]) {
+			statements = append(statements, s.(map[string]any))
+		}
+		return whole, statements
+	}
+	mutate := func(what string, change func(statements []map[string]any) []map[string]any) {
+		whole, statements := parse()
+		statements = change(statements)
+		whole["Statement"] = statements
+		b, err := json.Marshal(whole)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, mutant{what, string(b), len(statements)})
+	}
+	_, statements := parse()
+	for i, s := range statements {
+		sid := fmt.Sprint(s["Sid"])
+		mutate("without "+sid, func(all []map[string]any) []map[string]any { return slices.Delete(all, i, i+1) })
+		conditions, _ := s["Condition"].(map[string]any)
+		for operator, keys := range conditions {
+			for key := range keys.(map[string]any) {
+				mutate(sid+" without "+operator+" "+key, func(all []map[string]any) []map[string]any {
+					of := all[i]["Condition"].(map[string]any)
+					if delete(of[operator].(map[string]any), key); len(of[operator].(map[string]any)) == 0 {
+						delete(of, operator)
+					}
+					if len(of) == 0 {
+						delete(all[i], "Condition")
+					}
+					return all
+				})
+			}
+		}
+		for _, element := range []string{"Action", "Resource"} {
+			values := oneOrMany(s[element])
+			for j, value := range values {
+				if len(values) > 1 {
+					mutate(fmt.Sprint(sid, " without ", value), func(all []map[string]any) []map[string]any {
+						all[i][element] = slices.Delete(oneOrMany(all[i][element]), j, j+1)
+						return all
+					})
+				}
+				if element == "Resource" && s["Effect"] == "Allow" && value != "*" {
+					mutate(fmt.Sprint(sid, " with * for ", value), func(all []map[string]any) []map[string]any {
+						changed := oneOrMany(all[i][element])
+						changed[j] = "*"
+						all[i][element] = changed
+						return all
+					})
+				}
+			}
+		}
+	}
+	return all
+}
+
+func oneOrMany(value any) []any {
+	if list, ok := value.([]any); ok {
+		return list
+	}
+	if value == nil {
+		return nil
+	}
+	return []any{value}
+}
+
+// deployedStack is what the emulated AWS says of one stack.
+type deployedStack struct {
+	name, apiID, vpcID      string
+	endpoints               map[string]string // ids by service
+	functionArn, roleArn    string
+	logGroup                string
+	modelIDs                []string
+	guardrail, guardVersion string
+}
+
+// readStack reads a stack's policies back into the proof.
+func (s *running) readStack(t *testing.T, p *proof, name string, outputs map[string]string) deployedStack {
+	t.Helper()
+	ctx := t.Context()
+	d := deployedStack{name: name, apiID: outputs["apiId"], vpcID: outputs["vpcId"], endpoints: map[string]string{}}
+	api, err := s.aws.deployment(ctx, d.apiID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.documents[name+" API"] = api.policy
+	endpoints, err := s.aws.vpcEndpoints(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range endpoints {
+		if e.VpcID == d.vpcID {
+			service := e.ServiceName[strings.LastIndex(e.ServiceName, ".")+1:]
+			d.endpoints[service] = e.ID
+			p.documents[name+" "+service+" endpoint"] = e.Policy
+		}
+	}
+	var function functionConfig
+	var permission struct{ Policy string }
+	path := "/2015-03-31/functions/" + outputs["functionName"]
+	if err := s.aws.get(ctx, "lambda", path+"/configuration", &function); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.aws.get(ctx, "lambda", path+"/policy", &permission); err != nil {
+		t.Fatal(err)
+	}
+	p.documents[name+" function"] = permission.Policy
+	d.functionArn, d.roleArn, d.logGroup = function.Arn, function.Role, function.LoggingConfig.LogGroup
+	s.readRole(t, p, name+" function", function.Role)
+	variables := function.Environment.Variables
+	d.modelIDs = strings.Split(variables["MODEL_IDS"], ",")
+	if variables["GUARDRAIL_ID"] != "" {
+		d.guardrail, d.guardVersion = "arn:aws:bedrock:"+s.Region+":"+account+":guardrail/"+variables["GUARDRAIL_ID"], variables["GUARDRAIL_VERSION"]
+	}
+	return d
+}
+
+// readRole reads a role's trust policy and its own policies into the proof.
+func (s *running) readRole(t *testing.T, p *proof, name, arn string) {
+	t.Helper()
+	roleName := arn[strings.LastIndex(arn, "/")+1:]
+	var role struct {
+		Trust string `xml:"GetRoleResult>Role>AssumeRolePolicyDocument"`
+	}
+	var inline struct {
+		Names []string `xml:"ListRolePoliciesResult>PolicyNames>member"`
+	}
+	if err := s.aws.iam(t.Context(), "GetRole", map[string]string{"RoleName": roleName}, &role); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.aws.iam(t.Context(), "ListRolePolicies", map[string]string{"RoleName": roleName}, &inline); err != nil {
+		t.Fatal(err)
+	}
+	p.documents[name+" trust"] = unescape(t, role.Trust)
+	for _, policyName := range inline.Names {
+		var out struct {
+			Document string `xml:"GetRolePolicyResult>PolicyDocument"`
+		}
+		if err := s.aws.iam(t.Context(), "GetRolePolicy", map[string]string{"RoleName": roleName, "PolicyName": policyName}, &out); err != nil {
+			t.Fatal(err)
+		}
+		p.documents[name+" role"] = unescape(t, out.Document)
+	}
+}
+
+func unescape(t *testing.T, document string) string {
+	t.Helper()
+	plain, err := url.PathUnescape(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plain
+}
+
+const (
+	otherAccount = "999999999999"
+	appUser      = "arn:aws:iam::" + account + ":user/app"
+	partnerRole  = "arn:aws:iam::" + otherAccount + ":role/partner"
+	// consumerEndpoint is of another account, and admitted to the first stack's API; strangerEndpoint is not.
+	consumerEndpoint = "vpce-0000000000000dead"
+	strangerEndpoint = "vpce-0000000000000beef"
+)
+
+// proves asks the deployed policies of both stacks: the first with authorization NONE in a VPC of its own, the second
+// with AWS_IAM, a guardrail and every form of model, in a VPC that was there already.
+func (s *running) proves(t *testing.T, second map[string]string) {
+	p := &proof{documents: map[string]string{}}
+	local, signed := s.readStack(t, p, "local", s.StackOutputs), s.readStack(t, p, "second", second)
+	s.apiRows(p, local, signed)
+	for _, d := range []deployedStack{local, signed} {
+		other := signed
+		if d.name == "second" {
+			other = local
+		}
+		s.functionRows(p, d)
+		s.modelRows(t, p, d, other)
+	}
+	s.logRows(t, p)
+	s.otherRows(t, p, local, signed)
+	p.check(t, func(document, mutant string) bool {
+		switch {
+		case document == "second execute-api endpoint": // its owner's, who brought it
+			return true
+		case strings.HasSuffix(document, " function"): // Lambda writes it; it stands on this one function
+			return strings.Contains(mutant, " with * for ")
+		}
+		return strings.HasPrefix(mutant, "Invoke with * for ") // the API's: it stands on this one API
+	})
+}
+
+// everything is an administrator's policy.
+func everything() iampolicy.Document {
+	document, err := iampolicy.ParseIdentity(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)
+	if err != nil {
+		panic(err)
+	}
+	return document
+}
+
+func (s *running) apiRows(p *proof, local, signed deployedStack) {
+	admin := []iampolicy.Document{everything()}
+	call := func(want bool, name string, d deployedStack, through, ownEndpoint, caller string, identity []iampolicy.Document) {
+		r := iampolicy.Request{
+			Principal: iampolicy.Principal{ARN: caller}, Action: "execute-api:Invoke",
+			Resource: "arn:aws:execute-api:" + s.Region + ":" + account + ":" + d.apiID + "/api/POST/generate", Context: map[string][]string{},
+		}
+		if through != "" {
+			r.Context["aws:SourceVpce"] = []string{through}
+		}
+		if caller != "" {
+			r.Context["aws:PrincipalArn"] = []string{caller}
+		}
+		p.row(want, d.name+" API: "+name, func(policy func(string) iampolicy.Document) bool {
+			c := apiCall{api: policy(d.name + " API"), identity: identity, foreign: caller != "" && accountOf(caller) != account, request: r}
+			if ownEndpoint != "" {
+				endpoint := policy(ownEndpoint)
+				c.endpoint = &endpoint
+			}
+			decision, _ := c.decide()
+			return decision == iampolicy.Allow
+		})
+	}
+	const none = ""
+	localDoor, signedDoor := "local execute-api endpoint", "second execute-api endpoint"
+	call(true, "through its endpoint", local, local.endpoints["execute-api"], localDoor, none, nil)
+	call(false, "through the other stack's endpoint", local, signed.endpoints["execute-api"], signedDoor, none, nil)
+	call(false, "through no endpoint", local, none, none, none, nil)
+	call(true, "through an admitted endpoint of another account", local, consumerEndpoint, none, none, nil)
+	call(false, "through an endpoint of another account that is not admitted", local, strangerEndpoint, none, none, nil)
+	call(false, "an administrator who signs, through no endpoint", local, none, none, "arn:aws:iam::"+account+":user/admin", admin)
+	p.resource(false, "another API through the local stack's endpoint", localDoor, iampolicy.Request{
+		Action: "execute-api:Invoke", Resource: "arn:aws:execute-api:" + s.Region + ":" + account + ":" + signed.apiID + "/api/POST/generate",
+	})
+
+	own := signed.endpoints["execute-api"]
+	call(true, "a named caller who signs", signed, own, signedDoor, appUser, nil)
+	call(false, "nobody signs", signed, own, signedDoor, none, nil)
+	call(false, "another user of the account, whose own policy allows it", signed, own, signedDoor, "arn:aws:iam::"+account+":user/other", admin)
+	call(false, "another user of the account", signed, own, signedDoor, "arn:aws:iam::"+account+":user/other", nil)
+	call(true, "a named role of another account, whose own policy allows it", signed, own, signedDoor, partnerRole, admin)
+	call(false, "a named role of another account, whose own policy does not", signed, own, signedDoor, partnerRole, nil)
+	call(false, "another role of that account", signed, own, signedDoor, "arn:aws:iam::"+otherAccount+":role/other", admin)
+	call(false, "a named caller through the other stack's endpoint", signed, local.endpoints["execute-api"], none, appUser, admin)
+	call(false, "a named caller through no endpoint", signed, none, none, appUser, admin)
+	call(false, "a named caller through an endpoint of another account", signed, consumerEndpoint, none, appUser, admin)
+}
+
+// functionRows: what Lambda does with the function's role, and who may call the function.
+func (s *running) functionRows(p *proof, d deployedStack) {
+	role := d.name + " function role"
+	by := map[string][]string{"aws:PrincipalArn": {d.roleArn}}
+	code := map[string][]string{"aws:PrincipalArn": {d.roleArn}, "lambda:SourceFunctionArn": {d.functionArn}}
+	group := "arn:aws:logs:" + s.Region + ":" + account + ":log-group:"
+	for _, action := range []string{"logs:CreateLogStream", "logs:PutLogEvents"} {
+		p.identity(true, d.name+" function: "+action, role, iampolicy.Request{Action: action, Resource: group + d.logGroup + ":log-stream:x", Context: by})
+		p.identity(false, d.name+" function: "+action+" in another group", role, iampolicy.Request{Action: action, Resource: group + "/aws/lambda/other:log-stream:x", Context: by})
+	}
+	for _, action := range []string{"xray:PutTelemetryRecords", "xray:PutTraceSegments"} {
+		p.identity(true, d.name+" function: "+action, role, iampolicy.Request{Action: action, Resource: "*", Context: by})
+	}
+	for _, action := range []string{
+		"ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface",
+		"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses",
+	} {
+		p.identity(true, d.name+" function: Lambda's "+action, role, iampolicy.Request{Action: action, Resource: "*", Context: by})
+		p.identity(false, d.name+" function: the code's "+action, role, iampolicy.Request{Action: action, Resource: "*", Context: code})
+	}
+	s.trustRows(p, d.name+" function trust", "lambda.amazonaws.com", nil)
+
+	for _, c := range []struct {
+		want bool
+		name string
+		from string
+		by   string
+	}{
+		{true, "this API", d.apiID, "apigateway.amazonaws.com"}, {false, "another API", "zzzzzzzzzz", "apigateway.amazonaws.com"},
+		{false, "another service", d.apiID, "s3.amazonaws.com"},
+	} {
+		p.resource(c.want, d.name+" function: called by "+c.name, d.name+" function", iampolicy.Request{
+			Principal: iampolicy.Principal{Service: c.by}, Action: "lambda:InvokeFunction", Resource: d.functionArn,
+			Context: map[string][]string{"aws:SourceArn": {"arn:aws:execute-api:" + s.Region + ":" + account + ":" + c.from + "/api/POST/generate"}},
+		})
+	}
+}
+
+// trustRows: a service may use the role, for this account; everybody else may not.
+func (s *running) trustRows(p *proof, document, service string, sourceArn func(region, account string) string) {
+	ask := func(want bool, name, service, region, forAccount, arnAccount string) {
+		keys := map[string][]string{}
+		if sourceArn != nil {
+			keys = map[string][]string{"aws:SourceAccount": {forAccount}, "aws:SourceArn": {sourceArn(region, arnAccount)}}
+		}
+		p.resource(want, document+": "+name, document, iampolicy.Request{
+			Principal: iampolicy.Principal{Service: service}, Action: "sts:AssumeRole", Resource: "arn:aws:iam::" + account + ":role/x", Context: keys,
+		})
+	}
+	ask(true, "its service", service, s.Region, account, account)
+	ask(false, "another service", "cloudformation.amazonaws.com", s.Region, account, account)
+	if sourceArn != nil {
+		ask(false, "its service for another account", service, s.Region, otherAccount, otherAccount)
+		ask(false, "its service for another account, with an ARN of this one", service, s.Region, otherAccount, account)
+		ask(false, "its service in another region", service, "us-east-1", account, account)
+	}
+}
+
+// modelRows: every form of model, on the list and off it, with and without guardrail, through the endpoint and past it.
+func (s *running) modelRows(t *testing.T, p *proof, d, other deployedStack) {
+	t.Helper()
+	role, door := d.name+" function role", d.name+" bedrock-runtime endpoint"
+	through := func(endpoint, vpc string) map[string][]string {
+		keys := map[string][]string{"aws:PrincipalArn": {d.roleArn}, "lambda:SourceFunctionArn": {d.functionArn}}
+		if endpoint != "" {
+			keys["aws:SourceVpce"], keys["aws:SourceVpc"] = []string{endpoint}, []string{vpc}
+		}
+		return keys
+	}
+	inside := through(d.endpoints["bedrock-runtime"], d.vpcID)
+	call := func(want bool, name string, c ModelCall, keys map[string][]string, endpoint string) {
+		p.row(want, d.name+" function: "+name, func(policy func(string) iampolicy.Document) bool {
+			var through *iampolicy.Document
+			if endpoint != "" {
+				document := policy(endpoint)
+				through = &document
+			}
+			return allowed(c.requests(keys, s.Region), []iampolicy.Document{policy(role)}, through) == nil
+		})
+	}
+	// Each on its own: what one policy refuses must not hide what the other would let through.
+	both := func(want bool, name string, r iampolicy.Request) {
+		p.identity(want, d.name+" function role: "+name, role, r)
+		p.resource(want, door+": "+name, door, r)
+	}
+	guarded := func(c ModelCall) ModelCall {
+		c.guardrail, c.version = d.guardrail, d.guardVersion
+		return c
+	}
+	fm := func(region, id string) string { return "arn:aws:bedrock:" + region + "::foundation-model/" + id }
+	var profiles []ModelCall
+	for _, id := range d.modelIDs {
+		c := s.resolve(t, id)
+		call(true, "calls "+id, guarded(c), inside, door)
+		call(false, "calls "+id+" through no endpoint", guarded(c), through("", ""), "")
+		call(false, "calls "+id+" through the other stack's endpoint", guarded(c), through(other.endpoints["bedrock-runtime"], other.vpcID), other.name+" bedrock-runtime endpoint")
+		for _, r := range guarded(c).requests(through(other.endpoints["bedrock-runtime"], other.vpcID), s.Region) {
+			p.identity(false, d.name+" function role: "+r.Action+" of "+r.Resource+" for "+id+" past its endpoint", role, r)
+		}
+		administrator := map[string][]string{"aws:PrincipalArn": {"arn:aws:iam::" + account + ":role/Administrator"}, "aws:SourceVpce": inside["aws:SourceVpce"]}
+		for _, r := range guarded(c).requests(administrator, s.Region) {
+			p.resource(false, door+": an administrator's "+r.Action+" of "+r.Resource+" for "+id, door, r)
+		}
+		for _, route := range c.routes {
+			for _, way := range []struct{ name, profile string }{
+				{"past the profile", ""}, {"through another profile", "arn:aws:bedrock:" + s.Region + ":" + account + ":inference-profile/other." + id},
+			} {
+				r := ModelCall{action: c.action, model: route, guardrail: d.guardrail, version: d.guardVersion}.requests(inside, s.Region)
+				last := r[len(r)-1]
+				if last.Resource != route {
+					t.Fatalf("want the model last, got %v", last)
+				}
+				if way.profile != "" {
+					last.Context["bedrock:InferenceProfileArn"] = []string{way.profile}
+				}
+				both(false, route+" "+way.name, last)
+			}
+		}
+		if len(c.routes) > 0 {
+			profiles = append(profiles, c)
+		}
+		if d.guardrail != "" {
+			call(false, "calls "+id+" without the guardrail", c, inside, door)
+			old, foreign := guarded(c), guarded(c)
+			old.version, foreign.guardrail = "9", strings.Replace(d.guardrail, "guardrail/", "guardrail/other", 1)
+			call(false, "calls "+id+" with another version of the guardrail", old, inside, door)
+			call(false, "calls "+id+" with another guardrail", foreign, inside, door)
+			for _, r := range c.requests(inside, s.Region) {
+				if !strings.Contains(r.Resource, "profile/") {
+					p.identity(false, d.name+" function role: "+r.Resource+" for "+id+" without the guardrail", role, r)
+				}
+			}
+			p.identity(false, d.name+" function role: applies another guardrail for "+id, role, foreign.requests(inside, s.Region)[0])
+			p.resource(false, door+": applies another guardrail for "+id, door, foreign.requests(inside, s.Region)[0])
+		}
+	}
+	for _, off := range []string{
+		fm(s.Region, "amazon.nova-premier-v1:0"), fm("us-east-1", "anthropic.claude-haiku-4-5-20251001-v1:0"),
+		"arn:aws:bedrock:" + s.Region + ":" + account + ":inference-profile/us.anthropic.claude-haiku-4-5-20251001-v1:0",
+		"arn:aws:bedrock:" + s.Region + ":" + account + ":inference-profile/eu.anthropic.claude-haiku-4-5-20251001-v1:0",
+		"arn:aws:bedrock:" + s.Region + ":" + account + ":inference-profile/au.anthropic.claude-haiku-4-5-20251001-v1:0",
+		"arn:aws:bedrock:" + s.Region + ":" + account + ":provisioned-model/zzzzzzzzzzzz",
+	} {
+		r := guarded(ModelCall{action: "bedrock:InvokeModel", model: off}).requests(inside, s.Region)
+		both(false, off+", off the list", r[len(r)-1])
+		for _, profile := range profiles { // no model slips in behind a profile that is on the list
+			r := guarded(ModelCall{action: "bedrock:InvokeModel", model: profile.model, routes: []string{off}}).requests(inside, s.Region)
+			both(false, off+", behind "+profile.model, r[len(r)-1])
+		}
+	}
+	control := d.name + " bedrock endpoint"
+	read := func(want bool, name, document string, keys map[string][]string) {
+		p.row(want, d.name+" function: reads the logging configuration "+name, func(policy func(string) iampolicy.Document) bool {
+			r := iampolicy.Request{Action: "bedrock:GetModelInvocationLoggingConfiguration", Resource: "*", Context: keys}
+			if document == role {
+				return allowed([]iampolicy.Request{r}, []iampolicy.Document{policy(role)}, nil) == nil
+			}
+			return policy(document).Decide(r) == iampolicy.Allow
+		})
+	}
+	read(true, "(role)", role, through(d.endpoints["bedrock"], d.vpcID))
+	read(false, "past its endpoint", role, through(other.endpoints["bedrock"], other.vpcID))
+	read(true, "(endpoint)", control, through(d.endpoints["bedrock"], d.vpcID))
+	read(false, "as an administrator", control, map[string][]string{"aws:PrincipalArn": {"arn:aws:iam::" + account + ":role/Administrator"}})
+}
+
+// resolve finds what a model's id stands for, as the stand-in does.
+func (s *running) resolve(t *testing.T, id string) ModelCall {
+	t.Helper()
+	call := ModelCall{action: "bedrock:InvokeModel", model: id}
+	switch {
+	case strings.Contains(id, ":provisioned-model/"):
+		return call
+	case strings.Contains(id, ":application-inference-profile/"):
+		var profile struct{ Models []struct{ ModelArn string } }
+		if err := s.aws.get(t.Context(), "bedrock", "/inference-profiles/"+url.PathEscape(id), &profile); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range profile.Models {
+			call.routes = append(call.routes, m.ModelArn)
+		}
+		return call
+	}
+	call, err := (&Bedrock{Region: s.Region, Account: account}).resolve("bedrock:InvokeModel", id)
+	if err != nil {
+		t.Fatalf("%s: %v", id, err)
+	}
+	return call
+}
+
+// logRows: who writes the invocation log, and how it can be reached.
+func (s *running) logRows(t *testing.T, p *proof) {
+	t.Helper()
+	var out struct{ LoggingConfig *loggingConfig }
+	if err := s.aws.get(t.Context(), "bedrock", "/logging/modelinvocations", &out); err != nil {
+		t.Fatal(err)
+	}
+	bucket := out.LoggingConfig.S3Config.BucketName
+	document, err := s.aws.do(t.Context(), "s3", http.MethodGet, "/"+bucket+"?policy", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.documents["log bucket"] = string(document)
+	s.readRole(t, p, "delivery", out.LoggingConfig.CloudWatchConfig.RoleArn)
+
+	arn := "arn:aws:s3:::" + bucket
+	bedrock := iampolicy.Principal{Service: "bedrock.amazonaws.com"}
+	put := func(want bool, name string, who iampolicy.Principal, key string, keys map[string][]string) {
+		p.resource(want, "log bucket: "+name, "log bucket", iampolicy.Request{Principal: who, Action: "s3:PutObject", Resource: arn + "/" + key, Context: keys})
+	}
+	source := func(forAccount, region, arnAccount, tls string) map[string][]string {
+		return map[string][]string{
+			"aws:SourceAccount": {forAccount}, "aws:SourceArn": {"arn:aws:bedrock:" + region + ":" + arnAccount + ":model-invocation-logging"}, "aws:SecureTransport": {tls},
+		}
+	}
+	here := source(account, s.Region, account, "true")
+	for _, prefix := range []string{out.LoggingConfig.S3Config.KeyPrefix, out.LoggingConfig.CloudWatchConfig.LargeDataDeliveryS3Config.KeyPrefix} {
+		record := prefix + "/AWSLogs/" + account + "/BedrockModelInvocationLogs/" + s.Region + "/2026/01/01/00/x.json.gz"
+		put(true, "Bedrock for this account, under "+prefix, bedrock, record, here)
+		put(false, "Bedrock for another account, under "+prefix, bedrock, record, source(otherAccount, s.Region, otherAccount, "true"))
+		put(false, "Bedrock for another account, with an ARN of this one, under "+prefix, bedrock, record, source(otherAccount, s.Region, account, "true"))
+		put(false, "Bedrock in another region, under "+prefix, bedrock, record, source(account, "us-east-1", account, "true"))
+		put(false, "Bedrock over plain HTTP, under "+prefix, bedrock, record, source(account, s.Region, account, "false"))
+		put(false, "another service, under "+prefix, iampolicy.Principal{Service: "cloudtrail.amazonaws.com"}, record, here)
+		put(false, "somebody of another account, under "+prefix, iampolicy.Principal{ARN: partnerRole}, record, here)
+		put(false, "nobody known, under "+prefix, iampolicy.Principal{}, record, here)
+	}
+	put(false, "Bedrock for this account, elsewhere in the bucket", bedrock, "elsewhere/x.json.gz", here)
+	for _, c := range []struct{ action, resource string }{{"s3:GetObject", arn + "/bedrock/x"}, {"s3:ListBucket", arn}} {
+		for tls, want := range map[string]bool{"true": true, "false": false} {
+			r := iampolicy.Request{
+				Principal: iampolicy.Principal{ARN: "arn:aws:iam::" + account + ":user/auditor"}, Action: c.action, Resource: c.resource,
+				Context: map[string][]string{"aws:SecureTransport": {tls}},
+			}
+			p.row(want, "log bucket: an auditor of the account, "+c.action+", TLS "+tls, func(policy func(string) iampolicy.Document) bool {
+				return iampolicy.SameAccount([]iampolicy.Document{everything()}, []iampolicy.Document{policy("log bucket")}, r) == iampolicy.Allow
+			})
+		}
+	}
+
+	s.trustRows(p, "delivery trust", "bedrock.amazonaws.com", func(region, account string) string {
+		return "arn:aws:bedrock:" + region + ":" + account + ":model-invocation-logging"
+	})
+	group := "arn:aws:logs:" + s.Region + ":" + account + ":log-group:"
+	for _, action := range []string{"logs:CreateLogStream", "logs:PutLogEvents"} {
+		p.identity(true, "delivery: "+action, "delivery role", iampolicy.Request{Action: action, Resource: group + out.LoggingConfig.CloudWatchConfig.LogGroupName + ":log-stream:" + logStream})
+		p.identity(false, "delivery: "+action+" in another group", "delivery role", iampolicy.Request{Action: action, Resource: group + "other:log-stream:" + logStream})
+		p.identity(false, "delivery: "+action+" in another stream", "delivery role", iampolicy.Request{Action: action, Resource: group + out.LoggingConfig.CloudWatchConfig.LogGroupName + ":log-stream:other"})
+	}
+}
+
+// otherRows: flow logs, API Gateway's log role, the client instance.
+func (s *running) otherRows(t *testing.T, p *proof, local, second deployedStack) {
+	t.Helper()
+	ctx := t.Context()
+	var flow struct {
+		Logs []struct {
+			Resource string `xml:"resourceId"`
+			Role     string `xml:"deliverLogsPermissionArn"`
+			Group    string `xml:"logGroupName"`
+			To       string `xml:"logDestination"`
+		} `xml:"flowLogSet>item"`
+	}
+	if err := s.aws.query(ctx, "ec2", "2016-11-15", "DescribeFlowLogs", nil, &flow); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range flow.Logs {
+		if l.Resource != local.vpcID {
+			continue
+		}
+		s.readRole(t, p, "flow log", l.Role)
+		s.trustRows(p, "flow log trust", "vpc-flow-logs.amazonaws.com", func(region, account string) string {
+			return "arn:aws:ec2:" + region + ":" + account + ":vpc-flow-log/fl-0123456789abcdef0"
+		})
+		group := "arn:aws:logs:" + s.Region + ":" + account + ":log-group:"
+		name := "/aws/vpc/bedrock-app-local-flow-log"
+		for action, resource := range map[string]string{"logs:CreateLogStream": ":log-stream:x", "logs:PutLogEvents": ":log-stream:x", "logs:DescribeLogStreams": ""} {
+			p.identity(true, "flow log: "+action, "flow log role", iampolicy.Request{Action: action, Resource: group + name + resource})
+			p.identity(false, "flow log: "+action+" of another group", "flow log role", iampolicy.Request{Action: action, Resource: group + "other" + resource})
+		}
+	}
+	var gateway struct{ CloudwatchRoleArn string }
+	if err := s.aws.get(ctx, "apigateway", "/account", &gateway); err != nil {
+		t.Fatal(err)
+	}
+	s.readRole(t, p, "API Gateway's log", gateway.CloudwatchRoleArn)
+	s.trustRows(p, "API Gateway's log trust", "apigateway.amazonaws.com", nil)
+
+	var roles struct {
+		Arns []string `xml:"ListRolesResult>Roles>member>Arn"`
+	}
+	if err := s.aws.iam(ctx, "ListRoles", nil, &roles); err != nil {
+		t.Fatal(err)
+	}
+	for _, arn := range roles.Arns {
+		if !strings.Contains(arn, "role/bedrock-app-second-client-") {
+			continue
+		}
+		s.readRole(t, p, "client", arn)
+		s.trustRows(p, "client trust", "ec2.amazonaws.com", nil)
+		for service, actions := range map[string][]string{
+			"ssm":         {"ssm:UpdateInstanceInformation"},
+			"ssmmessages": {"ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel"},
+		} {
+			for _, action := range actions {
+				door := "second " + service + " endpoint"
+				r := iampolicy.Request{Action: action, Resource: "*", Context: map[string][]string{"aws:PrincipalArn": {arn}}}
+				p.identity(true, "client: "+action, "client role", r)
+				p.resource(true, door+": the client's "+action, door, r)
+				r.Context = map[string][]string{"aws:PrincipalArn": {"arn:aws:iam::" + account + ":role/Administrator"}}
+				p.resource(false, door+": an administrator's "+action, door, r)
+			}
+		}
+	}
+}

@@ -1,0 +1,297 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+)
+
+const stsVersion = "2011-06-15"
+
+// signers knows the credentials that the emulated AWS gave out, and whom they stand for.
+type signers struct {
+	moto    client
+	account string // whose root user has every key that was not given out
+
+	mu     sync.Mutex
+	issued map[string]credentials // by access key id
+}
+
+// credentials are a user's access key or those of a role's session.
+type credentials struct {
+	secret, token string
+	expires       time.Time // never, if zero
+	account       string
+	kind, name    string // "User" or "Role", and its name
+	sessionArn    string
+	sessionName   string
+}
+
+// signer is who signed a request.
+type signer struct {
+	arn       string // of the user or session, as $context.identity.userArn has it
+	account   string
+	accessKey string
+	userID    string              // as $context.identity.user has it
+	keys      map[string][]string // condition keys: AWS global condition context keys, "Properties of the principal"
+
+	moto       client
+	kind, name string // neither is set for the root user
+}
+
+func newSigners(moto client, account string) *signers {
+	return &signers{moto: moto, account: account, issued: map[string]credentials{}}
+}
+
+// keep remembers the credentials in an answer of IAM or STS, if it is one that holds any. Only CreateAccessKey and
+// AssumeRole are understood: keys of other origin sign nothing.
+func (s *signers) keep(ctx context.Context, answer []byte) error {
+	var out struct {
+		XMLName xml.Name
+		Key     struct{ UserName, AccessKeyId, SecretAccessKey string } `xml:"CreateAccessKeyResult>AccessKey"`
+		Session struct {
+			Credentials struct {
+				AccessKeyId, SecretAccessKey, SessionToken string
+				Expiration                                 time.Time
+			}
+			AssumedRoleUser struct{ Arn string }
+		} `xml:"AssumeRoleResult"`
+	}
+	if err := xml.Unmarshal(answer, &out); err != nil {
+		return err
+	}
+	var id string
+	var c credentials
+	switch out.XMLName.Local {
+	case "CreateAccessKeyResponse":
+		var info struct {
+			Account string `xml:"GetAccessKeyInfoResult>Account"`
+		}
+		id = out.Key.AccessKeyId
+		if err := s.moto.query(ctx, "sts", stsVersion, "GetAccessKeyInfo", map[string]string{"AccessKeyId": id}, &info); err != nil {
+			return err
+		}
+		c = credentials{secret: out.Key.SecretAccessKey, account: info.Account, kind: "User", name: out.Key.UserName}
+	case "AssumeRoleResponse":
+		given := out.Session.Credentials
+		id = given.AccessKeyId
+		c = sessionOf(out.Session.AssumedRoleUser.Arn)
+		c.secret, c.token, c.expires = given.SecretAccessKey, given.SessionToken, given.Expiration
+	default:
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.issued[id] = c
+	return nil
+}
+
+// sessionOf reads arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION.
+func sessionOf(arn string) credentials {
+	path := strings.Split(arn, "/")
+	return credentials{account: accountOf(arn), kind: "Role", name: path[1], sessionArn: arn, sessionName: path[2]}
+}
+
+func accountOf(arn string) string {
+	if parts := strings.SplitN(arn, ":", 6); len(parts) == 6 {
+		return parts[4]
+	}
+	return ""
+}
+
+var (
+	errUnrecognized = refusal{http.StatusForbidden, "UnrecognizedClientException", "The security token included in the request is invalid."}
+	errExpired      = refusal{http.StatusForbidden, "ExpiredTokenException", "The security token included in the request is expired"}
+)
+
+// find returns credentials that were given out and have not expired.
+func (s *signers) find(accessKey string, now time.Time) (credentials, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, known := s.issued[accessKey]
+	switch {
+	case !known:
+		return c, errUnrecognized
+	case !c.expires.IsZero() && !now.Before(c.expires):
+		return c, errExpired
+	}
+	return c, nil
+}
+
+// signer asks IAM whom credentials stand for: a key that was deleted or made inactive is nobody's, nor is one whose user
+// or role is gone.
+func (s *signers) signer(ctx context.Context, accessKey string, c credentials) (signer, error) {
+	iam := s.moto.iamOf(c.account)
+	if c.kind == "User" {
+		result, err := iam.read(ctx, "ListAccessKeys", map[string]string{"UserName": c.name})
+		if err != nil && !notFound(err) {
+			return signer{}, err
+		}
+		if !slices.Contains(result.AccessKeys, struct{ AccessKeyId, Status string }{accessKey, "Active"}) {
+			return signer{}, errUnrecognized
+		}
+	}
+	p, err := iam.describe(ctx, c.kind, c.name)
+	if notFound(err) {
+		return signer{}, errUnrecognized
+	}
+	if err != nil {
+		return signer{}, err
+	}
+	who := signer{arn: p.Arn, account: c.account, accessKey: accessKey, userID: p.UserId, moto: s.moto, kind: c.kind, name: c.name}
+	principalType := "User"
+	if c.kind == "Role" {
+		who.arn, who.userID, principalType = c.sessionArn, p.RoleId+":"+c.sessionName, "AssumedRole"
+	}
+	who.keys = map[string][]string{
+		"aws:PrincipalArn": {p.Arn}, "aws:PrincipalAccount": {c.account}, "aws:PrincipalType": {principalType}, "aws:userid": {who.userID},
+	}
+	if c.kind == "User" {
+		who.keys["aws:username"] = []string{c.name}
+	}
+	for _, tag := range p.Tags {
+		who.keys["aws:PrincipalTag/"+tag.Key] = []string{tag.Value}
+	}
+	return who, nil
+}
+
+func (s *signers) root(accessKey string) signer {
+	arn := "arn:aws:iam::" + s.account + ":root"
+	return signer{arn: arn, account: s.account, accessKey: accessKey, userID: s.account, moto: s.moto, keys: map[string][]string{
+		"aws:PrincipalArn": {arn}, "aws:PrincipalAccount": {s.account}, "aws:PrincipalType": {"Account"}, "aws:userid": {s.account},
+	}}
+}
+
+// identityPolicies reads what the signer's own policies permit now, a user's groups' policies included.
+func (s signer) identityPolicies(ctx context.Context) ([]iampolicy.Document, error) {
+	if s.kind == "" {
+		all, err := iampolicy.ParseIdentity(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)
+		return []iampolicy.Document{all}, err
+	}
+	iam := s.moto.iamOf(s.account)
+	policies, err := iam.policies(ctx, s.kind, s.name)
+	if err != nil || s.kind != "User" {
+		return policies, err
+	}
+	result, err := iam.read(ctx, "ListGroupsForUser", map[string]string{"UserName": s.name})
+	if err != nil {
+		return nil, err
+	}
+	for _, group := range result.GroupNames {
+		more, err := iam.policies(ctx, "Group", group)
+		if err != nil {
+			return nil, err
+		}
+		policies = append(policies, more...)
+	}
+	return policies, nil
+}
+
+var (
+	// What else AssumeRole takes, such as a session policy, would change what the session may do.
+	assumeRoleParameters = []string{"Action", "Version", "RoleArn", "RoleSessionName", "DurationSeconds", "ExternalId"}
+	// AWS STS API Reference, AssumeRole. Moto takes any, and the session's ARN is made of it.
+	roleSessionName = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
+)
+
+// mayAssume refuses the AssumeRole that AWS would refuse. The caller is whoever has the access key; unlike AWS (AWS STS
+// API Reference, AssumeRole) it takes the root user's, for the sandbox's deployer has no other.
+func (e *endpoint) mayAssume(r *http.Request) error {
+	body, err := peek(r)
+	if err != nil {
+		return err
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return err
+	}
+	if len(form) == 0 {
+		form = r.URL.Query()
+	}
+	if form.Get("Action") != "AssumeRole" {
+		return nil
+	}
+	for name := range form {
+		if !slices.Contains(assumeRoleParameters, name) {
+			return fmt.Errorf("the sandbox does not understand %s of AssumeRole", name)
+		}
+	}
+	if name := form.Get("RoleSessionName"); !roleSessionName.MatchString(name) {
+		return fmt.Errorf("1 validation error detected: Value '%s' at 'roleSessionName' failed to satisfy constraint: "+
+			"Member must satisfy regular expression pattern: [\\w+=,.@-]*", name)
+	}
+	ctx := r.Context()
+	who, err := e.caller(ctx, credential(r)[0])
+	if err != nil {
+		return err
+	}
+	arn := form.Get("RoleArn")
+	denied := refusal{http.StatusForbidden, "AccessDenied", "User: " + who.arn + " is not authorized to perform: sts:AssumeRole on resource: " + arn}
+	role, err := e.moto.iamOf(accountOf(arn)).describe(ctx, "Role", arn[strings.LastIndex(arn, "/")+1:])
+	if notFound(err) || err == nil && role.Arn != arn {
+		return denied
+	}
+	if err != nil {
+		return err
+	}
+	trust, err := role.trust()
+	if err != nil {
+		return err
+	}
+	identity, err := who.identityPolicies(ctx)
+	if err != nil {
+		return err
+	}
+	keys := maps.Clone(who.keys)
+	keys["sts:RoleSessionName"] = form["RoleSessionName"]
+	keys["sts:ExternalId"] = form["ExternalId"]
+	decide := iampolicy.SameAccountKeyOrRole
+	if accountOf(arn) != who.account {
+		decide = iampolicy.CrossAccount
+	}
+	request := iampolicy.Request{Principal: iampolicy.Principal{ARN: who.arn}, Action: "sts:AssumeRole", Resource: arn, Context: keys}
+	if decide(identity, []iampolicy.Document{trust}, request) != iampolicy.Allow {
+		return denied
+	}
+	return nil
+}
+
+// caller tells whose an access key is.
+func (e *endpoint) caller(ctx context.Context, accessKey string) (signer, error) {
+	c, err := e.signers.find(accessKey, time.Now())
+	if function, ok := e.functions.caller(accessKey); ok {
+		c, err = sessionOf(function.sessionArn), nil
+	}
+	switch {
+	case err == errUnrecognized:
+		return e.signers.root(accessKey), nil
+	case err != nil:
+		return signer{}, err
+	}
+	return e.signers.signer(ctx, accessKey, c)
+}
+
+// refuseQuery answers as services of the Query protocol do (AWS STS API Reference, "Common Errors").
+func refuseQuery(w http.ResponseWriter, err error) {
+	own := refusal{http.StatusBadRequest, "ValidationError", err.Error()}
+	errors.As(err, &own)
+	w.Header().Set("Content-Type", "text/xml")
+	w.WriteHeader(own.status)
+	type fault struct{ Type, Code, Message string }
+	xml.NewEncoder(w).Encode(struct {
+		XMLName   xml.Name `xml:"https://sts.amazonaws.com/doc/2011-06-15/ ErrorResponse"`
+		Error     fault
+		RequestID string `xml:"RequestId"`
+	}{Error: fault{"Sender", own.errType, own.message}, RequestID: newID()})
+}
