@@ -118,6 +118,7 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 	if s.BedrockEndpointId != "" {
 		ctx.Export("bedrockEndpointPolicy", function.BedrockEndpointPolicy)
 	}
+	ctx.Export("authorization", pulumi.String(s.Authorization))
 	ctx.Export("apiId", api.ApiId)
 	ctx.Export("invokeUrl", api.InvokeUrl)
 	ctx.Export("accessLogGroupName", api.AccessLogGroupName)

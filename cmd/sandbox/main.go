@@ -242,7 +242,7 @@ func prepare(awsEndpointURL, region string) ([]string, error) {
 		return nil, err
 	}
 	return []string{
-		"AWS_ENDPOINT_URL=" + awsEndpointURL, "AWS_ACCESS_KEY_ID=sandbox", "AWS_SECRET_ACCESS_KEY=sandbox",
+		"AWS_ENDPOINT_URL=" + awsEndpointURL, "AWS_ACCESS_KEY_ID=" + sandbox.RootKey, "AWS_SECRET_ACCESS_KEY=" + sandbox.RootKey,
 		"AWS_REGION=" + region, "AWS_DEFAULT_REGION=" + region,
 		"PULUMI_BACKEND_URL=file://" + state, "PULUMI_CONFIG_PASSPHRASE=", "PULUMI_SKIP_UPDATE_CHECK=true",
 	}, os.WriteFile(configFile(), config, 0o644)
@@ -271,11 +271,15 @@ func writeOutputs(o outputs, environment []string) error {
 }
 
 func hints(o outputs) string {
+	sign := ""
+	if o.StackOutputs["authorization"] == "AWS_IAM" {
+		sign = "--aws-sigv4 aws:amz:" + o.Region + ":execute-api --user " + sandbox.RootKey + ":" + sandbox.RootKey + " "
+	}
 	return fmt.Sprintf(`Ask a model, as a client inside the VPC:
-  curl -X POST %[1]s/generate/Hello
+  curl %[7]s-X POST %[1]s/generate/Hello
 
 Through another VPC's endpoint you are refused:
-  curl -X POST -H 'Host: %[2]v-vpce-0000000000000dead.execute-api.%[3]s.amazonaws.com' %[1]s/generate/Hello
+  curl %[7]s-X POST -H 'Host: %[2]v-vpce-0000000000000dead.execute-api.%[3]s.amazonaws.com' %[1]s/generate/Hello
 
 See the records, in another terminal:
   . %[4]s/env
@@ -286,5 +290,5 @@ Change a setting and deploy again:
   pulumi config set logRetentionDays 30 --stack local --config-file %[4]s/Pulumi.local.yaml
   pulumi up --stack local --config-file %[4]s/Pulumi.local.yaml
 
-Ctrl-C stops everything.`, o.InvokeURL, o.StackOutputs["apiId"], o.Region, folder, o.StackOutputs["logBucketName"], o.StackOutputs["logGroupName"])
+Ctrl-C stops everything.`, o.InvokeURL, o.StackOutputs["apiId"], o.Region, folder, o.StackOutputs["logBucketName"], o.StackOutputs["logGroupName"], sign)
 }

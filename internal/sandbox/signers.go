@@ -19,6 +19,9 @@ import (
 
 const stsVersion = "2011-06-15"
 
+// RootKey is the id and the secret of the account's root user's access key.
+const RootKey = "sandbox"
+
 // signers knows the credentials that the emulated AWS gave out, and whom they stand for.
 type signers struct {
 	moto    client
@@ -51,7 +54,8 @@ type signer struct {
 }
 
 func newSigners(moto client, account string) *signers {
-	return &signers{moto: moto, account: account, issued: map[string]credentials{}}
+	// The deployer's own, as .local/env has them.
+	return &signers{moto: moto, account: account, issued: map[string]credentials{RootKey: {secret: RootKey, account: account}}}
 }
 
 // keep remembers the credentials in an answer of IAM or STS, if it is one that holds any. Only CreateAccessKey and
@@ -132,6 +136,9 @@ func (s *signers) find(accessKey string, now time.Time) (credentials, error) {
 // signer asks IAM whom credentials stand for: a key that was deleted or made inactive is nobody's, nor is one whose user
 // or role is gone.
 func (s *signers) signer(ctx context.Context, accessKey string, c credentials) (signer, error) {
+	if c.kind == "" {
+		return s.root(accessKey), nil
+	}
 	iam := s.moto.iamOf(c.account)
 	if c.kind == "User" {
 		result, err := iam.read(ctx, "ListAccessKeys", map[string]string{"UserName": c.name})
