@@ -156,18 +156,21 @@ func NewBedrockFunction(ctx *pulumi.Context, name string, args *BedrockFunctionA
 	}).(pulumi.StringOutput)
 	c.BedrockEndpointPolicy = role.Arn.ApplyT(bedrockEndpointPolicy).(pulumi.StringOutput)
 	ready := []pulumi.Resource{rolePolicy}
-	if !a.SharedBedrockRuntimeEndpoint {
-		endpointPolicy, err := ec2.NewVpcEndpointPolicy(ctx, name+"-bedrock-runtime", &ec2.VpcEndpointPolicyArgs{
-			VpcEndpointId: a.BedrockRuntimeEndpointId, Policy: c.BedrockRuntimeEndpointPolicy,
-		}, parent)
-		if err != nil {
-			return nil, err
+	for _, endpoint := range []struct {
+		service string
+		id      pulumi.StringInput
+		shared  bool
+		policy  pulumi.StringOutput
+	}{
+		{"bedrock-runtime", a.BedrockRuntimeEndpointId, a.SharedBedrockRuntimeEndpoint, c.BedrockRuntimeEndpointPolicy},
+		{"bedrock", a.BedrockEndpointId, a.SharedBedrockEndpoint, c.BedrockEndpointPolicy},
+	} {
+		if endpoint.shared {
+			warnOfPolicy(ctx, c, endpoint.id, endpoint.policy)
+			continue
 		}
-		ready = append(ready, endpointPolicy)
-	}
-	if !a.SharedBedrockEndpoint {
-		endpointPolicy, err := ec2.NewVpcEndpointPolicy(ctx, name+"-bedrock", &ec2.VpcEndpointPolicyArgs{
-			VpcEndpointId: a.BedrockEndpointId, Policy: c.BedrockEndpointPolicy,
+		endpointPolicy, err := ec2.NewVpcEndpointPolicy(ctx, name+"-"+endpoint.service, &ec2.VpcEndpointPolicyArgs{
+			VpcEndpointId: endpoint.id, Policy: endpoint.policy,
 		}, parent)
 		if err != nil {
 			return nil, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/private-bedrock/private-bedrock/components"
@@ -363,6 +364,8 @@ func TestExistingVpcIsChecked(t *testing.T) {
 // An endpoint that others use keeps the policy that its owner gave it.
 func TestSharedEndpointsKeepTheirPolicies(t *testing.T) {
 	t.Parallel()
+	var mu sync.Mutex
+	asked := map[any]bool{}
 	r := componentstest.Run(t, func(ctx *pulumi.Context) error {
 		function, err := components.NewBedrockFunction(ctx, "f", &components.BedrockFunctionArgs{
 			Code: pulumi.NewAssetArchive(map[string]any{}), ModelIds: []string{"jp.anthropic.claude-haiku-4-5-20251001-v1:0"},
@@ -376,7 +379,15 @@ func TestSharedEndpointsKeepTheirPolicies(t *testing.T) {
 			FunctionArn: function.FunctionArn, VpcEndpointIds: pulumi.StringArray{pulumi.String("vpce-3")}, SharedVpcEndpoints: true,
 		})
 		return err
-	})
+	}, componentstest.Answer("aws:ec2/getVpcEndpoint:getVpcEndpoint", func(args map[string]any) (map[string]any, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		asked[args["id"]] = true
+		return map[string]any{"policy": `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*"}]}`}, nil
+	}))
+	if len(asked) != 3 {
+		t.Errorf("compared the policies of %v, want all three endpoints'", asked)
+	}
 	if policies := r.OfType("aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy"); len(policies) > 0 {
 		t.Errorf("overwrites %v", policies)
 	}

@@ -111,4 +111,7 @@ func TestTooManyModels(t *testing.T) {
 	if _, err := functionPolicy("arn:aws:logs:ap-northeast-1:123456789012:log-group:x", "vpce-1", "vpce-2", models, guardrailVersion{}); err == nil || !strings.Contains(err.Error(), "fewer models") {
 		t.Errorf("error = %v", err)
 	}
+	if _, err := bedrockRuntimeEndpointPolicy("arn:aws:iam::123456789012:role/x", append(models, models...), ""); err == nil || !strings.Contains(err.Error(), "fewer models") {
+		t.Errorf("error = %v", err)
+	}
 }

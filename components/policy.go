@@ -100,9 +100,8 @@ func apiEndpointPolicy(executionArn string) (string, error) {
 	})
 }
 
-// onlyBy binds a statement of an endpoint's policy to one role. The Principal stays "*": an ARN there would be turned
-// into the role's unique id and come back as a change (AWS PrivateLink Guide, "Control access to VPC endpoints using
-// endpoint policies").
+// onlyBy binds a statement of an endpoint's policy to one role. The Principal stays "*": an ARN there would be kept as
+// the role's unique id, and shut out a role that is made anew (IAM User Guide, "AWS JSON policy elements: Principal").
 func onlyBy(roleArn string) map[string][]string {
 	return map[string][]string{"aws:PrincipalArn": {roleArn}}
 }
@@ -114,7 +113,12 @@ func bedrockRuntimeEndpointPolicy(roleArn string, models []model, guardrailArn s
 	if guardrailArn != "" {
 		statements = append(statements, applyGuardrail(guardrailArn, "*", onlyBy(roleArn)))
 	}
-	return policy(statements...)
+	document, err := policy(statements...)
+	// AWS PrivateLink Guide, "Control access to VPC endpoints using endpoint policies": white space counts.
+	if err == nil && len(document) > 20_480 {
+		return "", fmt.Errorf("ModelIds: the endpoint's policy has %d characters, and AWS takes 20480: want fewer models", len(document))
+	}
+	return document, err
 }
 
 // readLoggingConfiguration has no resource that could be named (Service Authorization Reference, "Amazon Bedrock").

@@ -179,7 +179,8 @@ func NewPrivateApi(ctx *pulumi.Context, name string, args *PrivateApiArgs, opts 
 	ready := []pulumi.Resource{}
 	for i, id := range a.VpcEndpointIds {
 		if a.SharedVpcEndpoints {
-			break
+			warnOfPolicy(ctx, c, id, c.VpcEndpointPolicy)
+			continue
 		}
 		endpointPolicy, err := ec2.NewVpcEndpointPolicy(ctx, fmt.Sprintf("%s-%d", name, i), &ec2.VpcEndpointPolicyArgs{
 			VpcEndpointId: id, Policy: c.VpcEndpointPolicy,

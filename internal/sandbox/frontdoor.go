@@ -158,15 +158,18 @@ func (d *frontDoor) answer(r *http.Request, v *visit) (events.APIGatewayProxyRes
 		return none, errTooLong
 	}
 	template, parameters, method := match(api.routes, r.Method, path[1:])
-	if api.signed[r.Method+" "+template] {
+	// A signature that is there must be right even where none is asked for (API Gateway Developer Guide, "Use VPC endpoint
+	// policies for private APIs").
+	if asked := api.signed[r.Method+" "+template]; asked || strings.HasPrefix(r.Header.Get("Authorization"), "AWS4-") {
 		who, err := d.signers.verify(ctx, r, body, v.start)
 		if err != nil {
 			return none, err
 		}
-		v.caller = who
-		call.foreign = who.account != d.account
-		if call.identity, err = who.identityPolicies(ctx); err != nil {
-			return none, err
+		if asked {
+			v.caller, call.foreign = who, who.account != d.account
+			if call.identity, err = who.identityPolicies(ctx); err != nil {
+				return none, err
+			}
 		}
 	}
 	if err := d.admit(r, v, call, api.policy, path); err != nil {

@@ -1,0 +1,50 @@
+package components
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// warnOfPolicy compares the policy of an endpoint that is somebody else's with the one that a component needs, and warns
+// of what is missing: calls would be refused with no more than 403. It waits for AWS to know both, and so is silent in a
+// first preview.
+func warnOfPolicy(ctx *pulumi.Context, c pulumi.Resource, endpointId pulumi.StringInput, needed pulumi.StringOutput) {
+	endpoint := ec2.LookupVpcEndpointOutput(ctx, ec2.LookupVpcEndpointOutputArgs{Id: endpointId.ToStringOutput().ToStringPtrOutput()}, pulumi.Parent(c))
+	pulumi.All(endpointId, endpoint.Policy(), needed).ApplyT(func(v []any) (string, error) {
+		missing, err := missingFrom(v[1].(string), v[2].(string))
+		if err != nil || len(missing) == 0 {
+			return "", err
+		}
+		return "", ctx.Log.Warn(fmt.Sprintf("the policy of endpoint %v does not allow %s; its owner has to add:\n%s", v[0], strings.Join(missing, ", "), v[2]), &pulumi.LogArgs{Resource: c})
+	})
+}
+
+// missingFrom asks an owner's policy for all that a needed one allows. A policy that is not understood counts as one that
+// allows nothing.
+func missingFrom(owners, needed string) (missing []string, err error) {
+	var document policyDocument
+	if err := json.Unmarshal([]byte(needed), &document); err != nil {
+		return nil, err
+	}
+	// AWS's full access is of the older version, which differs in variables only, and those are not understood here.
+	policy, refusal := iampolicy.ParseResource(strings.Replace(owners, `"2008-10-17"`, `"2012-10-17"`, 1))
+	for _, s := range document.Statement {
+		r := iampolicy.Request{Context: s.Condition["StringEquals"]}
+		if caller := r.Context["aws:PrincipalArn"]; len(caller) > 0 {
+			r.Principal.ARN = caller[0]
+		}
+		for _, r.Action = range s.Action {
+			for _, resource := range s.Resource {
+				if r.Resource = strings.ReplaceAll(resource, "/*", "/any"); refusal != nil || policy.Decide(r) != iampolicy.Allow {
+					missing = append(missing, r.Action+" on "+resource)
+				}
+			}
+		}
+	}
+	return missing, nil
+}
