@@ -101,6 +101,7 @@ func TestThreatModelNamesItsTests(t *testing.T) {
 		}
 	}
 	_, table, _ := strings.Cut(string(model), "|---|---|---|---|\n")
+	table, _, _ = strings.Cut(table, "\n\n")
 	rows := strings.Split(strings.TrimSpace(table), "\n")
 	if len(rows) < 20 {
 		t.Errorf("found %d lines", len(rows))
