@@ -84,7 +84,6 @@ func loadSettings(get func(name string) string, stack, region string) (settings,
 
 var (
 	namePart = regexp.MustCompile(`^[a-z]([a-z0-9-]*[a-z0-9])?$`)
-	endpoint = regexp.MustCompile(`^vpce-[0-9a-f]{8}([0-9a-f]{9})?$`)
 	zoneName = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9][a-z]$`)
 )
 
@@ -144,6 +143,9 @@ func (s settings) check(region string) (errs []error) {
 		}
 	}
 	wrong("vpcId, subnetIds, executeApiEndpointId, bedrockRuntimeEndpointId, bedrockEndpointId", components.CheckExistingVpc(s.VpcId, s.SubnetIds, s.endpointIds()))
+	if s.SsmClient && s.VpcId != "" {
+		wrong("ssmClient", fmt.Errorf("got true beside vpcId %s, whose other instances would lose Session Manager to endpoints that admit this one only: want false, and an instance of the owner's with the group clientSecurityGroupId", s.VpcId))
+	}
 	switch {
 	case s.createsGuardrail() && s.GuardrailId != "":
 		wrong("guardrailId", fmt.Errorf("got %q beside filters, words or entities of a guardrail to create, want one or the other", s.GuardrailId))
@@ -153,20 +155,14 @@ func (s settings) check(region string) (errs []error) {
 		wrong("systemName, environment", fmt.Errorf("got %q, %d characters together, want at most 40, else the guardrail's name is too long", s.name(), len(s.name())))
 	}
 	wrong("guardrailContentFilters", components.CheckContentFilters(s.GuardrailContentFilters))
+	wrong("guardrailPiiEntities", components.CheckPiiEntities(s.GuardrailPiiEntities))
 	if s.Authorization != "" {
 		wrong("authorization, callerArns", components.CheckAuthorization(s.Authorization, s.CallerArns))
 	}
 	if s.StageName != "" {
 		wrong("stageName", components.CheckStageName(s.StageName))
 	}
-	for i, id := range s.ConsumerVpcEndpointIds {
-		if !endpoint.MatchString(id) {
-			wrong("consumerVpcEndpointIds", fmt.Errorf("got %q, want endpoints' ids such as vpce-0123456789abcdef0", id))
-		}
-		if slices.Contains(s.ConsumerVpcEndpointIds[:i], id) {
-			wrong("consumerVpcEndpointIds", fmt.Errorf("got %q twice, want each endpoint once", id))
-		}
-	}
+	wrong("consumerVpcEndpointIds", components.CheckVpcEndpointIds(s.ConsumerVpcEndpointIds))
 	if s.FunctionArchitecture != "" && s.FunctionArchitecture != "arm64" && s.FunctionArchitecture != "x86_64" {
 		wrong("functionArchitecture", fmt.Errorf("got %q, want arm64 or x86_64", s.FunctionArchitecture))
 	}

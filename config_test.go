@@ -22,14 +22,16 @@ func TestLoadSettings(t *testing.T) {
 	}
 }
 
-// One of two guardrails would be ignored; a name that is too long fails after the VPC was made.
-func TestWrongGuardrails(t *testing.T) {
+// One of two guardrails would be ignored; a name that is too long fails after the VPC was made; a client in somebody
+// else's VPC would take its other instances' way in.
+func TestWrongTogether(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		overrides map[string]string
 		want      string
 	}{
 		{map[string]string{"guardrailId": "3o06191495ze", "guardrailVersion": "1", "guardrailBlockedWords": `["x"]`}, "one or the other"},
+		{map[string]string{"vpcId": "vpc-0123456789abcdef0", "subnetIds": `["subnet-0123456789abcdef0"]`, "ssmClient": "true"}, "would lose Session Manager"},
 		{map[string]string{"systemName": strings.Repeat("a", 36), "guardrailBlockedWords": `["x"]`}, "at most 40"},
 	} {
 		if _, err := loadSettings(get(t, c.overrides), "prod", "ap-northeast-1"); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -76,6 +78,7 @@ func TestWrongSettings(t *testing.T) {
 		{"guardrailContentFilters", `["LOVE"]`, "VIOLENCE"},
 		{"guardrailBlockedWords", "x", "list"},
 		{"guardrailPiiEntities", "x", "list"},
+		{"guardrailPiiEntities", `["e-mail"]`, "EMAIL"},
 		{"authorization", "COGNITO", "NONE or AWS_IAM"},
 		{"authorization", "", "Pulumi.yaml has the default"},
 		{"callerArns", `["arn:aws:iam::123456789012:role/app"]`, "without AWS_IAM"},

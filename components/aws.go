@@ -40,6 +40,10 @@ func newRole(ctx *pulumi.Context, name string, trust string, permissions pulumi.
 	return role, rolePolicy, err
 }
 
+// keepPolicy is for policies of endpoints: deleting one would put AWS's full access in its place, for as long as the
+// endpoint is still there.
+var keepPolicy = pulumi.RetainOnDelete(true)
+
 // withName adds the Name tag, which the AWS console shows, to tags.
 func withName(tags pulumi.StringMapInput, name string) pulumi.StringMapOutput {
 	if tags == nil {

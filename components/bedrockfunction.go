@@ -171,7 +171,7 @@ func NewBedrockFunction(ctx *pulumi.Context, name string, args *BedrockFunctionA
 		}
 		endpointPolicy, err := ec2.NewVpcEndpointPolicy(ctx, name+"-"+endpoint.service, &ec2.VpcEndpointPolicyArgs{
 			VpcEndpointId: endpoint.id, Policy: endpoint.policy,
-		}, parent)
+		}, parent, keepPolicy)
 		if err != nil {
 			return nil, err
 		}

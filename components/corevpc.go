@@ -3,7 +3,6 @@ package components
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
@@ -45,8 +44,9 @@ type CoreVpcArgs struct {
 	VpcId string
 	// SubnetIds of the existing VPC, each in a zone of its own.
 	SubnetIds []string
-	// EndpointIds of the existing VPC, by the service's short name, to use in place of new ones. The first security
-	// group of each gets a rule that admits this component's; a program that lists all rules of the group would remove it.
+	// EndpointIds of the existing VPC, by the service's short name, to use in place of new ones. One security group of
+	// each, the first by id, gets a rule that admits this component's; a program that lists all the group's rules would
+	// remove it. New ones take the service's name for the whole VPC: nothing else in it reaches the service any more.
 	EndpointIds map[string]string
 	Tags        pulumi.StringMapInput
 }
@@ -148,7 +148,7 @@ func NewCoreVpc(ctx *pulumi.Context, name string, args *CoreVpcArgs, opts ...pul
 	admitted := map[string]bool{} // AWS refuses a rule that is there already
 	for _, service := range a.EndpointServices {
 		caller, callers, guard := clients, "clients", clientEndpoints
-		if slices.Contains(functionServices, service) {
+		if isFunctions(service) {
 			caller, callers, guard = functions, "functions", functionEndpoints
 		}
 		if endpoint, found := existing[service]; found {
@@ -183,9 +183,9 @@ func NewCoreVpc(ctx *pulumi.Context, name string, args *CoreVpcArgs, opts ...pul
 	})
 }
 
-// functionServices are those whose endpoints admit functions and no clients: a client that reached one could call
+// isFunctions tells services whose endpoints admit functions and no clients: a client that reached one could call
 // Bedrock with credentials of its own, past the API.
-var functionServices = []string{"bedrock-runtime", "bedrock"}
+func isFunctions(service string) bool { return service == "bedrock-runtime" || service == "bedrock" }
 
 // newNetwork makes the VPC with its subnets, and neither gateway nor route to the outside.
 func newNetwork(ctx *pulumi.Context, name string, a CoreVpcArgs, to target, c *CoreVpc) (pulumi.StringInput, pulumi.StringArray, error) {

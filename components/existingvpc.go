@@ -58,6 +58,20 @@ func CheckExistingVpc(vpcId string, subnetIds []string, endpointIds map[string]s
 	return errors.Join(errs...)
 }
 
+// CheckVpcEndpointIds refuses what is no endpoint's id, or there twice.
+func CheckVpcEndpointIds(ids []string) error {
+	var errs []error
+	for i, id := range ids {
+		if match := ec2ID.FindStringSubmatch(id); match == nil || match[1] != "vpce" {
+			errs = append(errs, fmt.Errorf("got %q, want endpoints' ids such as vpce-0123456789abcdef0", id))
+		}
+		if slices.Contains(ids[:i], id) {
+			errs = append(errs, fmt.Errorf("got %q twice, want each endpoint once", id))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // check reports all that an existing VPC lacks at once: found at preview, it breaks no deployment half-way.
 func (v existingVpc) check(a CoreVpcArgs, region string) error {
 	var errs []error
@@ -99,6 +113,11 @@ func (v existingVpc) check(a CoreVpcArgs, region string) error {
 		case len(e.securityGroupIds) == 0:
 			lacks("EndpointIds: %s has no security group", e.id)
 		}
+		for other, o := range v.endpoints { // a client that reached Bedrock's endpoint could call it past the API
+			if len(e.securityGroupIds) > 0 && isFunctions(other) && !isFunctions(service) && slices.Contains(o.securityGroupIds, e.securityGroupIds[0]) {
+				lacks("EndpointIds: %s and %s share %s, want one for what clients call and another for what the function calls", e.id, o.id, e.securityGroupIds[0])
+			}
+		}
 	}
 	for _, service := range slices.Sorted(maps.Keys(v.others)) { // AWS takes one private DNS name once in a VPC
 		lacks("EndpointIds: %s has %s for %s already: use it, or take it away", a.VpcId, v.others[service], service)
@@ -129,7 +148,10 @@ func lookupExistingVpc(ctx *pulumi.Context, name string, a CoreVpcArgs, region s
 		if err != nil {
 			return nil, fmt.Errorf("EndpointIds: %s: %w", id, err)
 		}
-		v.endpoints[service] = existingEndpoint{id, e.VpcId, e.ServiceName, e.VpcEndpointType, e.State, e.PrivateDnsEnabled, e.SecurityGroupIds}
+		v.endpoints[service] = existingEndpoint{
+			id, e.VpcId, e.ServiceName, e.VpcEndpointType, e.State, e.PrivateDnsEnabled,
+			slices.Sorted(slices.Values(e.SecurityGroupIds)), // AWS promises no order, and the first gets a rule
+		}
 	}
 	for _, service := range a.EndpointServices {
 		if a.EndpointIds[service] != "" {
@@ -142,7 +164,9 @@ func lookupExistingVpc(ctx *pulumi.Context, name string, a CoreVpcArgs, region s
 			VpcId: &a.VpcId, ServiceName: pulumi.StringRef(endpointService(region, service)), State: pulumi.StringRef("available"),
 		}, parent)
 		switch {
-		case err != nil && strings.Contains(err.Error(), "no matching"): // how the AWS provider says that there is none
+		// How the AWS provider says that there is none, or that there are several, of which one may be this component's own;
+		// were another's private DNS in the way, EC2 would refuse.
+		case err != nil && (strings.Contains(err.Error(), "no matching") || strings.Contains(err.Error(), "multiple")):
 		case err != nil:
 			return nil, fmt.Errorf("EndpointIds: endpoints of %s in %s: %w", service, a.VpcId, err)
 		case other.Tags["Name"] != name+"-"+service && other.PrivateDnsEnabled: // else it is this component's own

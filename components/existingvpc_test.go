@@ -43,7 +43,10 @@ func TestExistingVpc(t *testing.T) {
 		"vpce-1 is pending":                     endpoint(func(e *existingEndpoint) { e.state = "pending" }),
 		"no private DNS":                        endpoint(func(e *existingEndpoint) { e.privateDns = false }),
 		"no security group":                     endpoint(func(e *existingEndpoint) { e.securityGroupIds = nil }),
-		"want one of EndpointServices":          func(v *existingVpc) { v.endpoints["kms"] = v.endpoints["execute-api"] },
+		"vpce-1 and vpce-2 share sg-1": func(v *existingVpc) {
+			v.endpoints["bedrock"] = existingEndpoint{"vpce-2", id, "com.amazonaws.ap-northeast-1.bedrock", "Interface", "available", true, []string{"sg-0", "sg-1"}}
+		},
+		"want one of EndpointServices": func(v *existingVpc) { v.endpoints["kms"] = v.endpoints["execute-api"] },
 	} {
 		v := good()
 		broken(&v)

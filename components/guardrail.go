@@ -3,6 +3,7 @@ package components
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -22,7 +23,7 @@ type Guardrail struct {
 // GuardrailArgs are Guardrail's arguments. At least one of the lists has an entry.
 type GuardrailArgs struct {
 	// ContentFilters that block prompts and answers, at Bedrock's highest strength: HATE, INSULTS, MISCONDUCT, SEXUAL,
-	// VIOLENCE, and PROMPT_ATTACK, which applies to prompts only.
+	// VIOLENCE, and PROMPT_ATTACK, which applies to prompts only, and takes many a system prompt for an attack.
 	ContentFilters []string
 	// BlockedWords in prompts and answers.
 	BlockedWords []string
@@ -47,6 +48,19 @@ func CheckContentFilters(filters []string) error {
 	return nil
 }
 
+// Bedrock API Reference, GuardrailPiiEntityConfig, type: their form. The list grows.
+var piiEntity = regexp.MustCompile(`^[A-Z][A-Z_]+$`)
+
+// CheckPiiEntities refuses what cannot be the name of one.
+func CheckPiiEntities(entities []string) error {
+	for i, entity := range entities {
+		if !piiEntity.MatchString(entity) || slices.Contains(entities[:i], entity) {
+			return fmt.Errorf("got %q, want each once, such as EMAIL or CREDIT_DEBIT_CARD_NUMBER", entity)
+		}
+	}
+	return nil
+}
+
 func (a GuardrailArgs) validate(name string) error {
 	var errs []error
 	if len(name) > 50 { // Bedrock API Reference, CreateGuardrail, name
@@ -57,6 +71,9 @@ func (a GuardrailArgs) validate(name string) error {
 	}
 	if err := CheckContentFilters(a.ContentFilters); err != nil {
 		errs = append(errs, fmt.Errorf("ContentFilters: %w", err))
+	}
+	if err := CheckPiiEntities(a.PiiEntities); err != nil {
+		errs = append(errs, fmt.Errorf("PiiEntities: %w", err))
 	}
 	return errors.Join(errs...)
 }

@@ -2,6 +2,7 @@ package components
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -86,22 +87,20 @@ func newModel(to target, modelId string, routes []string, allowGlobalInference b
 var modelActions = []string{"bedrock:InvokeModel"}
 
 // modelStatements admit these models to whoever meets the conditions. The models behind an inference profile are
-// admitted through that profile only (Bedrock User Guide, "Prerequisites for inference profiles").
-func modelStatements(models []model, principal any, conditions map[string][]string) []statement {
-	direct := statement{
+// admitted through that profile only (Bedrock User Guide, "Prerequisites for inference profiles"); conditions stand on the
+// profile, and behind it only where they are the caller's own: see functionPolicy.
+func modelStatements(models []model, principal any, conditions, behind map[string][]string) []statement {
+	statements := []statement{{
 		Sid: "Models", Effect: "Allow", Principal: principal, Action: modelActions,
 		Condition: map[string]map[string][]string{"StringEquals": conditions},
-	}
-	statements := []statement{direct}
+	}}
 	for _, m := range models {
 		statements[0].Resource = append(statements[0].Resource, m.arn)
 		if len(m.routes) == 0 {
 			continue
 		}
 		through := map[string][]string{"bedrock:InferenceProfileArn": {m.arn}}
-		for key, values := range conditions {
-			through[key] = values
-		}
+		maps.Copy(through, behind)
 		statements = append(statements, statement{
 			Sid: fmt.Sprintf("ModelsOfProfile%d", len(statements)), Effect: "Allow", Principal: principal, Action: modelActions,
 			Resource: m.routes, Condition: map[string]map[string][]string{"StringEquals": through},
@@ -130,7 +129,7 @@ func CheckGuardrail(id, version string) error {
 // guardrailStatements let the guardrail be applied, and refuse every call of a model without it, whatever else the
 // role may one day be allowed (Bedrock User Guide, "Enforce the use of specific guardrails in model inference requests").
 // An inference profile's own ARN is left out, as there: the models behind it are checked in the same call.
-func guardrailStatements(g guardrailVersion, models []model, conditions map[string][]string) []statement {
+func guardrailStatements(g guardrailVersion, models []model) []statement {
 	if g.arn == "" {
 		return nil
 	}
@@ -147,13 +146,12 @@ func guardrailStatements(g guardrailVersion, models []model, conditions map[stri
 			Sid: "NeverWithoutTheGuardrail", Effect: "Deny", Action: modelActions, Resource: slices.Compact(called),
 			Condition: map[string]map[string][]string{"StringNotEquals": {"bedrock:GuardrailIdentifier": {g.arn + ":" + g.version}}},
 		},
-		applyGuardrail(g.arn, nil, conditions),
+		applyGuardrail(g.arn, nil, nil),
 	}
 }
 
-func applyGuardrail(arn string, principal any, conditions map[string][]string) statement {
+func applyGuardrail(arn string, principal any, conditions map[string]map[string][]string) statement {
 	return statement{
-		Sid: "ApplyGuardrail", Effect: "Allow", Principal: principal, Action: []string{"bedrock:ApplyGuardrail"}, Resource: []string{arn},
-		Condition: map[string]map[string][]string{"StringEquals": conditions},
+		Sid: "ApplyGuardrail", Effect: "Allow", Principal: principal, Action: []string{"bedrock:ApplyGuardrail"}, Resource: []string{arn}, Condition: conditions,
 	}
 }

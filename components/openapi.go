@@ -8,8 +8,8 @@ import (
 //go:embed openapi.json
 var openAPIDocument []byte
 
-// openAPI is the document that API Gateway imports: openapi.json, each of whose operations calls the function and, with
-// AWS_IAM, asks for a signature (API Gateway Developer Guide, "x-amazon-apigateway-authtype property").
+// openAPI is the document that API Gateway imports: openapi.json, each of whose operations calls the function and says who
+// may, NONE (everybody whom the API's policy admits) or AWS_IAM.
 func openAPI(title, partition, region, functionArn, authorization string) (string, error) {
 	var document struct {
 		OpenAPI    string                               `json:"openapi"`
@@ -21,19 +21,9 @@ func openAPI(title, partition, region, functionArn, authorization string) (strin
 		return "", err
 	}
 	document.Info["title"] = title
-	signed := authorization == "AWS_IAM"
-	if signed {
-		document.Components["securitySchemes"] = map[string]any{"sigv4": map[string]string{
-			"type": "apiKey", "name": "Authorization", "in": "header", "x-amazon-apigateway-authtype": "awsSigv4",
-		}}
-	}
 	for _, operations := range document.Paths {
 		for _, operation := range operations {
-			// Said for each, and not left out where nobody signs: a merge may keep what the document does not say.
-			operation["security"] = []map[string][]string{}
-			if signed {
-				operation["security"] = []map[string][]string{{"sigv4": {}}}
-			}
+			operation["x-amazon-apigateway-auth"] = map[string]string{"type": authorization}
 			operation["x-amazon-apigateway-integration"] = map[string]any{
 				"type": "aws_proxy", "httpMethod": "POST", "timeoutInMillis": functionTimeoutSeconds * 1000,
 				"uri": "arn:" + partition + ":apigateway:" + region + ":lambda:path/2015-03-31/functions/" + functionArn + "/invocations",

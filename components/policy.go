@@ -53,10 +53,10 @@ func plainTrustPolicy(service string) (string, error) {
 	})
 }
 
-// apiPolicy shuts out every request that does not come through one of the VPC endpoints. Deny and Allow are both
-// needed: with IAM authorization a caller's own policy may allow in the Allow's stead, and without the Allow nobody is
-// admitted (API Gateway Developer Guide, "How resource policies affect authorization workflow"). For the same reason
-// callers that are named need a Deny of all others.
+// apiPolicy shuts out every request that does not come through one of the VPC endpoints and, where callers are named,
+// everybody else. Deny and Allow are both needed: with IAM authorization a caller's own policy may allow in the Allow's
+// stead, and without the Allow nobody is admitted (API Gateway Developer Guide, "How resource policies affect
+// authorization workflow").
 //
 // API Gateway reads the short form "execute-api:/*" back as a full ARN, which every preview would then report as
 // a change; the API's own id is not known before the API, so it is a wildcard. The policy is attached to this API only.
@@ -71,10 +71,12 @@ func apiPolicy(to target, vpcEndpointIds []string, authorization string, callerA
 			Condition: map[string]map[string][]string{operator: {key: unless}},
 		}
 	}
-	admit := statement{Sid: "Invoke", Effect: "Allow", Principal: "*", Action: []string{"execute-api:Invoke"}, Resource: resource}
 	statements := []statement{deny("OnlyThroughTheseEndpoints", "StringNotEquals", "aws:SourceVpce", vpcEndpointIds)}
+	allow := statement{Sid: "Invoke", Effect: "Allow", Principal: "*", Action: []string{"execute-api:Invoke"}, Resource: resource}
 	switch {
 	case len(callerArns) > 0:
+		// In a condition and not as principals: API Gateway refuses those that do not exist, and IAM would keep their unique
+		// ids, and so shut out a role that is made anew.
 		var named []string
 		for _, arn := range callerArns {
 			if account, isAccount := strings.CutSuffix(arn, ":root"); isAccount {
@@ -83,17 +85,16 @@ func apiPolicy(to target, vpcEndpointIds []string, authorization string, callerA
 			named = append(named, arn)
 		}
 		statements = append(statements, deny("OnlyTheseCallers", "ArnNotLike", "aws:PrincipalArn", named))
-		admit.Principal = map[string][]string{"AWS": callerArns}
 	case authorization == "AWS_IAM":
 		// The account, and so whomever of it its own policies let (IAM User Guide, "AWS JSON policy elements: Principal").
-		admit.Principal = map[string][]string{"AWS": {"arn:" + to.partition + ":iam::" + to.account + ":root"}}
+		allow.Principal = map[string][]string{"AWS": {"arn:" + to.partition + ":iam::" + to.account + ":root"}}
 	}
-	return policy(append(statements, admit)...)
+	return policy(append(statements, allow)...)
 }
 
-// apiEndpointPolicy lets calls through an execute-api endpoint to this API alone. Whoever may call it is the API's to
-// say: without IAM authorization all callers are anonymous here (API Gateway Developer Guide, "Use VPC endpoint
-// policies for private APIs").
+// apiEndpointPolicy lets calls through an execute-api endpoint to this API alone, all its stages and methods. Who may call
+// is for the API's own policy to say: callers without a signature are anonymous here (API Gateway Developer Guide, "Use VPC
+// endpoint policies for private APIs").
 func apiEndpointPolicy(executionArn string) (string, error) {
 	return policy(statement{
 		Sid: "ThisApi", Effect: "Allow", Principal: "*", Action: []string{"execute-api:Invoke"}, Resource: []string{executionArn + "/*"},
@@ -109,9 +110,9 @@ func onlyBy(roleArn string) map[string][]string {
 // bedrockRuntimeEndpointPolicy lets the function's role call these models through the bedrock-runtime endpoint, and
 // nobody else anything. guardrailArn is empty where there is none.
 func bedrockRuntimeEndpointPolicy(roleArn string, models []model, guardrailArn string) (string, error) {
-	statements := modelStatements(models, "*", onlyBy(roleArn))
+	statements := modelStatements(models, "*", onlyBy(roleArn), onlyBy(roleArn))
 	if guardrailArn != "" {
-		statements = append(statements, applyGuardrail(guardrailArn, "*", onlyBy(roleArn)))
+		statements = append(statements, applyGuardrail(guardrailArn, "*", map[string]map[string][]string{"StringEquals": onlyBy(roleArn)}))
 	}
 	document, err := policy(statements...)
 	// AWS PrivateLink Guide, "Control access to VPC endpoints using endpoint policies": white space counts.
@@ -138,14 +139,16 @@ func bedrockEndpointPolicy(roleArn string) (string, error) {
 //
 // aws:SourceVpce stands in the statements on Bedrock and not on the whole role: Lambda writes logs and traces and makes
 // network interfaces with this role from outside the VPC, and would be shut out (Lambda Developer Guide, "Working with
-// source function ARN").
+// source function ARN"). Nor does it stand where Bedrock itself goes on with a call, to the models behind a profile, maybe
+// in another region, and to the guardrail: AWS does not say that the key is still set there (IAM User Guide, "Forward
+// access sessions"). The call's own model or profile, without which there is no call, has it.
 func functionPolicy(logGroupArn, bedrockRuntimeEndpointId, bedrockEndpointId string, models []model, guardrail guardrailVersion) (string, error) {
 	networkInterfaces := []string{
 		"ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface",
 		"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses",
 	}
-	throughRuntime := map[string][]string{"aws:SourceVpce": {bedrockRuntimeEndpointId}}
-	statements := append(modelStatements(models, nil, throughRuntime), guardrailStatements(guardrail, models, throughRuntime)...)
+	through := map[string][]string{"aws:SourceVpce": {bedrockRuntimeEndpointId}}
+	statements := append(modelStatements(models, nil, through, nil), guardrailStatements(guardrail, models)...)
 	document, err := policy(append(statements,
 		readLoggingConfiguration(nil, map[string][]string{"aws:SourceVpce": {bedrockEndpointId}}),
 		statement{

@@ -45,9 +45,9 @@ type PrivateApiArgs struct {
 	// Authorization is NONE or AWS_IAM, with which callers sign and are known by name. Default: NONE; whoever reaches
 	// an admitted endpoint may call.
 	Authorization string
-	// CallerArns, with AWS_IAM, are who may call, and nobody else: ARNs of roles, users or accounts. Those of another
-	// account, and accounts, also need policies of their own that let them. Default: those of the API's account whose own
-	// policies let them.
+	// CallerArns, with AWS_IAM, are who may call, and nobody else: ARNs of roles, users or accounts, which stand for all in
+	// them. Those of other accounts also need policies of their own that let them. Default: those of the API's account whose
+	// own policies let them.
 	CallerArns []string
 	// StageName, the first part of every path. Default: api.
 	StageName string
@@ -121,6 +121,9 @@ func (a PrivateApiArgs) validate() error {
 	if len(a.VpcEndpointIds) == 0 {
 		errs = append(errs, errors.New("VpcEndpointIds: got none, want the execute-api endpoints to admit, such as CoreVpc's"))
 	}
+	if err := CheckVpcEndpointIds(a.ConsumerVpcEndpointIds); err != nil {
+		errs = append(errs, fmt.Errorf("ConsumerVpcEndpointIds: %w", err))
+	}
 	if err := CheckAuthorization(a.Authorization, a.CallerArns); err != nil {
 		errs = append(errs, fmt.Errorf("Authorization, CallerArns: %w", err))
 	}
@@ -184,7 +187,7 @@ func NewPrivateApi(ctx *pulumi.Context, name string, args *PrivateApiArgs, opts 
 		}
 		endpointPolicy, err := ec2.NewVpcEndpointPolicy(ctx, fmt.Sprintf("%s-%d", name, i), &ec2.VpcEndpointPolicyArgs{
 			VpcEndpointId: id, Policy: c.VpcEndpointPolicy,
-		}, parent)
+		}, parent, keepPolicy)
 		if err != nil {
 			return nil, err
 		}

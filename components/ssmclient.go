@@ -83,7 +83,7 @@ func NewSsmClient(ctx *pulumi.Context, name string, args *SsmClientArgs, opts ..
 			VpcEndpointId: endpoint.id, Policy: role.Arn.ApplyT(func(roleArn string) (string, error) {
 				return ssmEndpointPolicy(roleArn, endpoint.actions)
 			}).(pulumi.StringOutput),
-		}, parent)
+		}, parent, keepPolicy)
 		if err != nil {
 			return nil, err
 		}

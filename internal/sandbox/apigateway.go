@@ -81,18 +81,15 @@ func (e *endpoint) keepDeployment(ctx context.Context, apiID string, answer []by
 }
 
 // keepAuthorization remembers which methods of an imported OpenAPI document ask for a signature: moto drops it (API
-// Gateway Developer Guide, "x-amazon-apigateway-authtype property"). A merge goes on with what the document leaves out.
+// Gateway Developer Guide, "x-amazon-apigateway-auth object"). A merge goes on with what the document leaves out.
 func (e *endpoint) keepAuthorization(r *http.Request, apiID string) error {
 	body, err := peek(r)
 	if err != nil {
 		return err
 	}
 	var document struct {
-		Paths      map[string]map[string]struct{ Security *[]map[string]any }
-		Components struct {
-			SecuritySchemes map[string]struct {
-				AuthType string `json:"x-amazon-apigateway-authtype"`
-			}
+		Paths map[string]map[string]struct {
+			Auth struct{ Type string } `json:"x-amazon-apigateway-auth"`
 		}
 	}
 	if err := json.Unmarshal(body, &document); err != nil {
@@ -100,24 +97,19 @@ func (e *endpoint) keepAuthorization(r *http.Request, apiID string) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	signed := maps.Clone(e.signed[apiID])
-	if signed == nil {
-		signed = map[string]bool{}
-	}
+	signed := map[string]bool{}
+	maps.Copy(signed, e.signed[apiID])
 	for path, operations := range document.Paths {
 		for method, operation := range operations {
-			if operation.Security == nil {
-				continue
-			}
 			name := strings.ToUpper(method) + " " + path
-			signed[name] = false
-			for _, requirement := range *operation.Security {
-				for scheme := range requirement {
-					if document.Components.SecuritySchemes[scheme].AuthType != "awsSigv4" {
-						return fmt.Errorf("%s: security scheme %s is not understood here", name, scheme)
-					}
-					signed[name] = true
-				}
+			switch operation.Auth.Type {
+			case "AWS_IAM":
+				signed[name] = true
+			case "NONE":
+				signed[name] = false
+			case "":
+			default:
+				return fmt.Errorf("%s: authorization %q is not understood here", name, operation.Auth.Type)
 			}
 		}
 	}

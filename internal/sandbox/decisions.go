@@ -58,6 +58,10 @@ func (c ModelCall) requests(caller map[string][]string, region string) []iampoli
 	request := func(action, resource string, keys map[string]string) iampolicy.Request {
 		all := map[string][]string{"aws:RequestedRegion": {region}, "aws:SecureTransport": {"true"}}
 		maps.Copy(all, caller)
+		if resource != c.model { // where Bedrock goes on by itself, AWS does not say that these are still set: here they are not
+			delete(all, "aws:SourceVpce")
+			delete(all, "aws:SourceVpc")
+		}
 		for key, value := range keys {
 			all[key] = []string{value}
 		}

@@ -523,6 +523,7 @@ func (s *running) redeploys(t *testing.T) {
 	api, old := s.StackOutputs["apiId"], s.StackOutputs["executeApiEndpointId"]
 	const consumer = consumerEndpoint
 	s.set(t, "local", "vpcCidr", "10.1.0.0/16")
+	s.set(t, "local", "ssmClient", "true")
 	s.pulumi(t, "local", "config", "set", "--path", "consumerVpcEndpointIds[0]", consumer)
 	s.pulumi(t, "local", "up", "--yes", "--skip-preview")
 	s.StackOutputs = map[string]string{}
@@ -663,12 +664,11 @@ func (s *running) secondStack(t *testing.T) {
 	}
 	provisioned := "arn:aws:bedrock:" + s.Region + ":" + account + ":provisioned-model/a1b2c3d4e5f6"
 	config, _, _ := strings.Cut(string(content), "encryptionsalt")
-	for _, name := range []string{"vpcCidr", "consumerVpcEndpointIds"} { // the first stack's own
+	for _, name := range []string{"vpcCidr", "consumerVpcEndpointIds", "ssmClient"} { // the first stack's own
 		config = regexp.MustCompile(`(?m)^  private-bedrock:`+name+`:.*\n(    - .*\n)*`).ReplaceAllString(config, "")
 	}
 	config += fmt.Sprintf(`  private-bedrock:manageInvocationLogging: false
   private-bedrock:manageApiGatewayAccount: false
-  private-bedrock:ssmClient: true
   private-bedrock:vpcId: %s
   private-bedrock:subnetIds: [%s, %s]
   private-bedrock:executeApiEndpointId: %s
@@ -755,7 +755,13 @@ func (s *running) secondStack(t *testing.T) {
 		t.Errorf("a warning although the endpoint's owner lets calls through:\n%s", preview)
 	}
 	s.pulumi(t, "second", "config", "set", "--path", "guardrailBlockedWords[0]", "plugh")
+	s.pulumi(t, "second", "config", "rm", "callerArns") // and now whom IAM lets
 	s.pulumi(t, "second", "up", "--yes", "--skip-preview")
+	app, other = other, app
+	if status, _, body := s.signed(t, other, host, "/generate", ask); status != 403 || !strings.Contains(body, "no identity-based policy allows") {
+		t.Errorf("a user whom no policy lets: status %d: %s", status, body)
+	}
+	t.Run("without named callers, IAM's policies decide", func(t *testing.T) { s.provesIam(t, outputs) })
 	for word, want := range map[string]bool{"plugh": true, "xyzzy": false} {
 		if _, _, body := s.signed(t, app, host, "/generate", `{"prompt":"say `+word+`"}`); strings.Contains(body, "guardrail_intervened") != want {
 			t.Errorf("after a change of the guardrail's words, %s: %s", word, body)
