@@ -53,6 +53,11 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("a changed setting updates in place", s.updatesInPlace)
 	t.Run("a changed policy is in force", s.redeploys)
 	t.Run("a refresh finds no drift", func(t *testing.T) { s.pulumi(t, "local", "refresh", "--yes", "--expect-no-changes") })
+	t.Run("a client instance is added", func(t *testing.T) {
+		s.set(t, "local", "ssmClient", "true")
+		s.pulumi(t, "local", "up", "--yes", "--skip-preview")
+		s.pulumi(t, "local", "preview", "--expect-no-changes")
+	})
 	t.Run("a second stack, in a brought VPC, with signed calls and a guardrail", s.secondStack)
 	t.Run("the README's commands for this machine work", s.readmeLocal)
 	t.Run("destroy leaves nothing", s.destroys)
@@ -523,7 +528,6 @@ func (s *running) redeploys(t *testing.T) {
 	api, old := s.StackOutputs["apiId"], s.StackOutputs["executeApiEndpointId"]
 	const consumer = consumerEndpoint
 	s.set(t, "local", "vpcCidr", "10.1.0.0/16")
-	s.set(t, "local", "ssmClient", "true")
 	s.pulumi(t, "local", "config", "set", "--path", "consumerVpcEndpointIds[0]", consumer)
 	s.pulumi(t, "local", "up", "--yes", "--skip-preview")
 	s.StackOutputs = map[string]string{}
