@@ -56,9 +56,11 @@ const (
 // orgCase is the same question about each of its actions. Its name is what goes on if it fails.
 type orgCase struct {
 	name, who, actions, resource string
-	vpce, iamBoundary            string // aws:SourceVpce and iam:PermissionsBoundary of the request; empty for absent
+	context                      keys // what the request carries beside aws:PrincipalArn
 	scp, boundary                string
 }
+
+type keys map[string][]string
 
 func orgCases() []orgCase {
 	const (
@@ -66,13 +68,18 @@ func orgCases() []orgCase {
 		admin    = roles + "admin" // as good as any developer with AdministratorAccess
 		deployer = roles + "private-bedrock-deployer"
 		delivery = roles + "bedrock-logging-1a2b3c4"
-		function = roles + "bedrock-app-prod-function-1a2b3c4"
+		function = roles + "bedrock-app-dev-function-1a2b3c4"
 		agent    = roles + "AmazonBedrockExecutionRoleForAgents_1" // what Bedrock calls models with, for an agent
 		root     = "arn:aws:iam::123456789012:root"
 
 		endpoint = "vpce-0123456789abcdef0"
 		boundary = "arn:aws:iam::123456789012:policy/private-bedrock-boundary"
-		model    = "arn:aws:bedrock:ap-northeast-1::foundation-model/anthropic.claude-haiku-4-5-20251001-v1:0"
+		haiku    = "foundation-model/anthropic.claude-haiku-4-5-20251001-v1:0"
+		model    = "arn:aws:bedrock:ap-northeast-1::" + haiku
+		profile  = "arn:aws:bedrock:ap-northeast-1:123456789012:inference-profile/jp.anthropic.claude-haiku-4-5-20251001-v1:0"
+		ownOne   = "arn:aws:bedrock:ap-northeast-1:123456789012:application-inference-profile/1a2b3c4d5e6f"
+		api      = "arn:aws:apigateway:ap-northeast-1::/restapis/abc123defg"
+		code     = "arn:aws:lambda:ap-northeast-1:123456789012:function:bedrock-app-dev-function-1a2b3c4"
 		record   = "arn:aws:s3:::bedrock-logging-1a2b3c4/bedrock/AWSLogs/123456789012/BedrockModelInvocationLogs/ap-northeast-1/2026/11/23/00/1.json.gz"
 		logGroup = "arn:aws:logs:ap-northeast-1:123456789012:log-group:/aws/bedrock/bedrock-logging-1a2b3c4:"
 
@@ -83,6 +90,9 @@ func orgCases() []orgCase {
 			"bedrock:Rerank bedrock:Retrieve bedrock:RetrieveAndGenerate bedrock:StartAutomatedReasoningPolicyBuildWorkflow " +
 			"bedrock:StartAutomatedReasoningPolicyTestWorkflow bedrock:StartFlowExecution bedrock:StartIngestionJob"
 		invoke         = "bedrock:InvokeModel bedrock:InvokeModelWithResponseStream"
+		changeApi      = "apigateway:DELETE apigateway:PATCH apigateway:POST apigateway:PUT"
+		changeFunction = "lambda:AddPermission lambda:InvokeAsync lambda:InvokeFunction lambda:InvokeFunctionUrl lambda:PutResourcePolicy " +
+			"lambda:UpdateFunctionCode lambda:UpdateFunctionConfiguration"
 		configureLog   = "bedrock:DeleteModelInvocationLoggingConfiguration bedrock:PutModelInvocationLoggingConfiguration"
 		configureStore = "s3:DeleteBucket s3:DeleteBucketPolicy s3:PutBucketObjectLockConfiguration s3:PutBucketOwnershipControls s3:PutBucketPolicy " +
 			"s3:PutBucketPublicAccessBlock s3:PutBucketRequestPayment s3:PutBucketVersioning s3:PutEncryptionConfiguration s3:PutLifecycleConfiguration"
@@ -95,65 +105,99 @@ func orgCases() []orgCase {
 		freeSomebody = "iam:DeleteRolePermissionsBoundary iam:DeleteUserPermissionsBoundary"
 		changePolicy = "iam:CreatePolicyVersion iam:DeletePolicy iam:DeletePolicyVersion iam:SetDefaultPolicyVersion"
 	)
+	through, bound := keys{"aws:SourceVpce": {endpoint}}, keys{"iam:PermissionsBoundary": {boundary}}
+	// AWS checks a profile, and each model behind it with the profile's ARN in the context. Whether the check of a model
+	// in another region has the endpoint, and the profile's own its ARN, is not written: neither may matter.
+	behind, behindOwn := keys{"bedrock:InferenceProfileArn": {profile}}, keys{"bedrock:InferenceProfileArn": {ownOne}}
 	return []orgCase{
-		{"the function cannot call its model", function, invoke, model, endpoint, "", allowed, allowed},
-		{"the function's keys call models from anywhere", function, invoke, model, "", "", denied, denied},
-		{"the function calls models through another endpoint", function, invoke, model, "vpce-0fedcba9876543210", "", denied, denied},
-		{"an administrator calls models directly, or in the console's playground", admin, invoke, model, "", "", denied, denied},
-		{"the deployer calls models directly", deployer, invoke, model, "", "", denied, denied},
-		{"the root user calls models directly", root, invoke, model, "", "", denied, exempt},
-		{"an agent made before the policy goes on calling models", agent, invoke, model, "", "", denied, denied},
-		{"mantle leaves no record of a call", admin, "bedrock-mantle:CreateInference bedrock-mantle:CallWithBearerToken", "*", endpoint, "", denied, denied},
-		{"the deployer calls mantle", deployer, "bedrock-mantle:CreateInference", "*", "", "", denied, denied},
-		{"Bedrock runs a model without a record", admin, unlogged, "*", endpoint, "", denied, denied},
-		{"the deployer has Bedrock run a model without a record", deployer, unlogged, "*", "", "", denied, denied},
-		{"StartAsyncInvoke leaves no record of a call", function, "bedrock:InvokeModel", "arn:aws:bedrock:ap-northeast-1:123456789012:async-invoke/1", endpoint, "", denied, denied},
-		{"speech leaves no record of a call", function, "bedrock:InvokeModel", "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-2-sonic-v1:0", endpoint, "", denied, denied},
-		{"the first speech model leaves no record of a call", function, "bedrock:InvokeModel", "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-sonic-v1:0", endpoint, "", denied, denied},
-		{"nobody can list models, or see that logging is on", admin, "bedrock:ListFoundationModels bedrock:GetModelInvocationLoggingConfiguration", "*", "", "", allowed, allowed},
-		{"a guardrail cannot be applied", function, "bedrock:ApplyGuardrail", "arn:aws:bedrock:ap-northeast-1:123456789012:guardrail/1", endpoint, "", allowed, allowed},
+		{"the function cannot call its model", function, invoke, model, through, allowed, allowed},
+		{"the function's keys call models from anywhere", function, invoke, model, nil, denied, denied},
+		{"the function calls models through another endpoint", function, invoke, model, keys{"aws:SourceVpce": {"vpce-0fedcba9876543210"}}, denied, denied},
+		{"an administrator calls models directly, or in the console's playground", admin, invoke, model, nil, denied, denied},
+		{"the deployer calls models directly", deployer, invoke, model, nil, denied, denied},
+		{"the root user calls models directly", root, invoke, model, nil, denied, exempt},
+		{"an agent made before the policy goes on calling models", agent, invoke, model, nil, denied, denied},
+		{"the function cannot call its profile", function, invoke, profile, through, allowed, allowed},
+		{"the function cannot call its application profile", function, invoke, ownOne, through, allowed, allowed},
+		{"a profile cannot send the function's call to another region", function, invoke, "arn:aws:bedrock:ap-northeast-3::" + haiku, behind, allowed, allowed},
+		{"a profile cannot send the function's call to any region", function, invoke, "arn:aws:bedrock:::" + haiku, behind, allowed, allowed},
+		{"the function's keys call a profile from anywhere", function, invoke, profile, nil, denied, denied},
+		{"the function's keys call a profile from anywhere, and its check names it", function, invoke, profile, behind, denied, denied},
+		{"the function's keys call an application profile from anywhere", function, invoke, ownOne, behindOwn, denied, denied},
+		{"an administrator calls a profile directly", admin, invoke, profile, behind, denied, denied},
+		{"an agent made before the policy goes on calling a profile", agent, invoke, profile, behind, denied, denied},
+		{"a provisioned model is called directly", admin, invoke, "arn:aws:bedrock:ap-northeast-1:123456789012:provisioned-model/1a2b3c4d5e6f", nil, denied, denied},
+		{"a prompt router is called directly", admin, invoke, "arn:aws:bedrock:ap-northeast-1:123456789012:default-prompt-router/anthropic.claude:1", nil, denied, denied},
+		{"mantle leaves no record of a call", admin, "bedrock-mantle:CreateInference bedrock-mantle:CallWithBearerToken", "*", through, denied, denied},
+		{"the deployer calls mantle", deployer, "bedrock-mantle:CreateInference", "*", nil, denied, denied},
+		{"Bedrock runs a model without a record", admin, unlogged, "*", through, denied, denied},
+		{"the deployer has Bedrock run a model without a record", deployer, unlogged, "*", nil, denied, denied},
+		{"StartAsyncInvoke leaves no record of a call", function, "bedrock:InvokeModel", "arn:aws:bedrock:ap-northeast-1:123456789012:async-invoke/1", through, denied, denied},
+		{"speech leaves no record of a call", function, "bedrock:InvokeModel", "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-2-sonic-v1:0", through, denied, denied},
+		{"the first speech model leaves no record of a call", function, "bedrock:InvokeModel", "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-sonic-v1:0", through, denied, denied},
+		{"nobody can list models, or see that logging is on", admin, "bedrock:ListFoundationModels bedrock:GetModelInvocationLoggingConfiguration", "*", nil, allowed, allowed},
+		{"a guardrail cannot be applied", function, "bedrock:ApplyGuardrail", "arn:aws:bedrock:ap-northeast-1:123456789012:guardrail/1", through, allowed, allowed},
 
-		{"an administrator switches logging off, or sends it elsewhere", admin, configureLog, "*", "", "", denied, denied},
-		{"the root user switches logging off", root, configureLog, "*", "", "", denied, exempt},
-		{"pulumi up cannot switch logging on", deployer, configureLog, "*", "", "", allowed, allowed},
+		{"an administrator lets callers in who do not sign, or tests a method as whoever he likes", admin, changeApi, api + "/resources/1a2b3c/methods/POST", nil, denied, denied},
+		{"an administrator opens the API", admin, changeApi + " apigateway:UpdateRestApiPolicy", api, nil, denied, denied},
+		{"the root user opens the API", root, changeApi + " apigateway:UpdateRestApiPolicy", api, nil, denied, exempt},
+		{"pulumi up cannot make the API", deployer, changeApi + " apigateway:UpdateRestApiPolicy", api, nil, allowed, allowed},
+		{"no other API can be changed", admin, changeApi + " apigateway:UpdateRestApiPolicy", "arn:aws:apigateway:ap-northeast-1::/restapis/9876543210", nil, allowed, allowed},
+		{"nobody can look at the API", admin, "apigateway:GET", api, nil, allowed, allowed},
+		{"an administrator lets himself through the endpoint", admin, "ec2:ModifyVpcEndpoint", "arn:aws:ec2:ap-northeast-1:123456789012:vpc-endpoint/" + endpoint, nil, denied, denied},
+		{"pulumi up cannot write the endpoint's policy", deployer, "ec2:ModifyVpcEndpoint", "arn:aws:ec2:ap-northeast-1:123456789012:vpc-endpoint/" + endpoint, nil, allowed, allowed},
+		{"no other endpoint can be changed", admin, "ec2:ModifyVpcEndpoint", "arn:aws:ec2:ap-northeast-1:123456789012:vpc-endpoint/vpce-0fedcba9876543210", nil, allowed, allowed},
+		{"an administrator puts other code into the function, or forges an event", admin, changeFunction, code, nil, denied, denied},
+		{"an administrator forges an event by an alias of the function", admin, "lambda:InvokeFunction", code + ":mine", nil, denied, denied},
+		{"the root user puts other code into the function", root, changeFunction, code, nil, denied, exempt},
+		{"pulumi up cannot make the function", deployer, changeFunction, code, nil, allowed, allowed},
+		{"no other function can be changed or called", admin, changeFunction, "arn:aws:lambda:ap-northeast-1:123456789012:function:other", nil, allowed, allowed},
+		{"nobody can look at the function", admin, "lambda:GetFunction", code, nil, allowed, allowed},
 
-		{"an administrator opens, empties or deletes the log bucket", admin, configureStore, "arn:aws:s3:::bedrock-logging-1a2b3c4", "", "", denied, denied},
-		{"the root user unlocks the log bucket", root, configureStore, "arn:aws:s3:::bedrock-logging-1a2b3c4", "", "", denied, exempt},
-		{"pulumi up cannot make the log bucket", deployer, configureStore, "arn:aws:s3:::bedrock-logging-1a2b3c4", "", "", allowed, allowed},
-		{"no other bucket can be configured", admin, configureStore, "arn:aws:s3:::elsewhere", "", "", allowed, allowed},
-		{"an administrator deletes, hides or forges a record", admin, changeRecord, record, "", "", denied, denied},
-		{"pulumi destroy with retainLogs false cannot empty the bucket", deployer, changeRecord, record, "", "", allowed, allowed},
-		{"nothing can be stored in another bucket", admin, changeRecord, "arn:aws:s3:::elsewhere/bedrock-logging-/1", "", "", allowed, allowed},
-		{"the auditor cannot read", admin, "s3:GetObject", record, "", "", allowed, allowed},
+		{"an administrator switches logging off, or sends it elsewhere", admin, configureLog, "*", nil, denied, denied},
+		{"the root user switches logging off", root, configureLog, "*", nil, denied, exempt},
+		{"pulumi up cannot switch logging on", deployer, configureLog, "*", nil, allowed, allowed},
 
-		{"an administrator deletes the log group, has it forget in a day, or encrypts it with a key of his own", admin, changeGroup, logGroup + "*", "", "", denied, denied},
-		{"pulumi up cannot make the log group", deployer, changeGroup, logGroup + "*", "", "", allowed, allowed},
-		{"no other log group can be changed", admin, changeGroup, "arn:aws:logs:ap-northeast-1:123456789012:log-group:/aws/bedrock/other:*", "", "", allowed, allowed},
-		{"Bedrock cannot write the log group", delivery, writeGroup, logGroup + "log-stream:aws/bedrock/modelinvocations", "", "", allowed, allowed},
-		{"an administrator forges a record in the log group", admin, writeGroup, logGroup + "log-stream:aws/bedrock/modelinvocations", "", "", denied, denied},
-		{"the deployer forges a record in the log group", deployer, writeGroup, logGroup + "log-stream:1", "", "", denied, denied},
-		{"the function cannot write its own log", function, writeGroup, "arn:aws:logs:ap-northeast-1:123456789012:log-group:/aws/lambda/bedrock-app-prod-function:log-stream:1", "", "", allowed, allowed},
-		{"the auditor cannot read the log group", admin, "logs:FilterLogEvents", logGroup + "*", "", "", allowed, allowed},
+		{"an administrator opens, empties or deletes the log bucket", admin, configureStore, "arn:aws:s3:::bedrock-logging-1a2b3c4", nil, denied, denied},
+		{"the root user unlocks the log bucket", root, configureStore, "arn:aws:s3:::bedrock-logging-1a2b3c4", nil, denied, exempt},
+		{"pulumi up cannot make the log bucket", deployer, configureStore, "arn:aws:s3:::bedrock-logging-1a2b3c4", nil, allowed, allowed},
+		{"no other bucket can be configured", admin, configureStore, "arn:aws:s3:::elsewhere", nil, allowed, allowed},
+		{"an administrator deletes, hides or forges a record", admin, changeRecord, record, nil, denied, denied},
+		{"pulumi destroy with retainLogs false cannot empty the bucket", deployer, changeRecord, record, nil, allowed, allowed},
+		{"nothing can be stored in another bucket", admin, changeRecord, "arn:aws:s3:::elsewhere/bedrock-logging-/1", nil, allowed, allowed},
+		{"the auditor cannot read", admin, "s3:GetObject", record, nil, allowed, allowed},
 
-		{"an administrator takes the log from Bedrock's role, or makes himself one", admin, changeRole, delivery, "", boundary, denied, denied},
-		{"an administrator makes himself the deployer", admin, changeRole, deployer, "", boundary, denied, denied},
-		{"pulumi up cannot make Bedrock's role", deployer, changeRole, delivery, "", "", allowed, allowed},
-		{"nobody can administer other roles", admin, changeRole, roles + "other", "", boundary, allowed, allowed},
+		{"an administrator deletes the log group, has it forget in a day, or encrypts it with a key of his own", admin, changeGroup, logGroup + "*", nil, denied, denied},
+		{"pulumi up cannot make the log group", deployer, changeGroup, logGroup + "*", nil, allowed, allowed},
+		{"no other log group can be changed", admin, changeGroup, "arn:aws:logs:ap-northeast-1:123456789012:log-group:/aws/bedrock/other:*", nil, allowed, allowed},
+		{"Bedrock cannot write the log group", delivery, writeGroup, logGroup + "log-stream:aws/bedrock/modelinvocations", nil, allowed, allowed},
+		{"an administrator forges a record in the log group", admin, writeGroup, logGroup + "log-stream:aws/bedrock/modelinvocations", nil, denied, denied},
+		{"the deployer forges a record in the log group", deployer, writeGroup, logGroup + "log-stream:1", nil, denied, denied},
+		{"the function cannot write its own log", function, writeGroup, "arn:aws:logs:ap-northeast-1:123456789012:log-group:/aws/lambda/bedrock-app-dev-function:log-stream:1", nil, allowed, allowed},
+		{"the auditor cannot read the log group", admin, "logs:FilterLogEvents", logGroup + "*", nil, allowed, allowed},
 
-		{"an administrator takes the account out of the policy's reach", admin, "organizations:LeaveOrganization account:CloseAccount", "*", "", "", denied, allowed},
-		{"the root user takes the account out of the policy's reach", root, "organizations:LeaveOrganization account:CloseAccount", "*", "", "", denied, exempt},
+		{"an administrator takes the log from Bedrock's role, or makes himself one", admin, changeRole, delivery, bound, denied, denied},
+		{"an administrator makes himself the function", admin, changeRole, function, bound, denied, denied},
+		{"an administrator makes himself a role of the stack, which has no boundary", admin, changeRole, roles + "bedrock-app-dev-client-1a2b3c4", bound, denied, denied},
+		{"an administrator makes himself API Gateway's role, which has no boundary", admin, changeRole, roles + "api-gateway-account-1a2b3c4", bound, allowed, denied},
+		{"an administrator makes himself the deployer", admin, changeRole, deployer, bound, denied, denied},
+		{"pulumi up cannot make Bedrock's role", deployer, changeRole, delivery, nil, allowed, allowed},
+		{"nobody can administer other roles", admin, changeRole, roles + "other", bound, allowed, allowed},
 
-		{"an administrator takes a boundary off", admin, freeSomebody, admin, "", "", allowed, denied},
-		{"the deployer cannot take a boundary off", deployer, freeSomebody, admin, "", "", allowed, allowed},
-		{"an administrator makes somebody without a boundary", admin, bindSomebody, roles + "other", "", "", allowed, denied},
-		{"an administrator exchanges a boundary", admin, bindSomebody, roles + "other", "", "arn:aws:iam::aws:policy/AdministratorAccess", allowed, denied},
-		{"an administrator cannot make somebody with the boundary", admin, bindSomebody, roles + "other", "", boundary, allowed, allowed},
-		{"pulumi up cannot make the function's role", deployer, bindSomebody, function, "", "", allowed, allowed},
-		{"an administrator rewrites the boundary", admin, changePolicy, boundary, "", "", allowed, denied},
-		{"the deployer cannot rewrite the boundary", deployer, changePolicy, boundary, "", "", allowed, allowed},
-		{"no other policy can be changed", admin, changePolicy, "arn:aws:iam::123456789012:policy/other", "", "", allowed, allowed},
+		{"an administrator takes the account out of the policy's reach", admin, "organizations:LeaveOrganization account:CloseAccount", "*", nil, denied, allowed},
+		{"the root user takes the account out of the policy's reach", root, "organizations:LeaveOrganization account:CloseAccount", "*", nil, denied, exempt},
 
-		{"all else comes to a halt", admin, "ec2:RunInstances lambda:CreateFunction s3:CreateBucket", "*", "", "", allowed, allowed},
+		{"an administrator takes a boundary off", admin, freeSomebody, admin, nil, allowed, denied},
+		{"the deployer cannot take a boundary off", deployer, freeSomebody, admin, nil, allowed, allowed},
+		{"an administrator makes somebody without a boundary", admin, bindSomebody, roles + "other", nil, allowed, denied},
+		{"an administrator exchanges a boundary", admin, bindSomebody, roles + "other", keys{"iam:PermissionsBoundary": {"arn:aws:iam::aws:policy/AdministratorAccess"}}, allowed, denied},
+		{"an administrator cannot make somebody with the boundary", admin, bindSomebody, roles + "other", bound, allowed, allowed},
+		{"pulumi up cannot make the function's role", deployer, bindSomebody, function, nil, allowed, allowed},
+		{"an administrator rewrites the boundary", admin, changePolicy, boundary, nil, allowed, denied},
+		{"the deployer cannot rewrite the boundary", deployer, changePolicy, boundary, nil, allowed, allowed},
+		{"no other policy can be changed", admin, changePolicy, "arn:aws:iam::123456789012:policy/other", nil, allowed, allowed},
+
+		{"all else comes to a halt", admin, "ec2:RunInstances lambda:CreateFunction s3:CreateBucket", "*", nil, allowed, allowed},
 	}
 }
 
@@ -186,13 +230,8 @@ func parseOrgPolicies(t *testing.T, documents ...string) []iampolicy.Document {
 // orgVerdict is AWS's for a caller with AdministratorAccess: SCPs, boundary and identity policy must each allow, and a
 // Deny in any is final (IAM User Guide, "Policy evaluation logic").
 func orgVerdict(limit, identity []iampolicy.Document, c orgCase, action string) string {
-	context := map[string][]string{"aws:PrincipalArn": {c.who}}
-	if c.vpce != "" {
-		context["aws:SourceVpce"] = []string{c.vpce}
-	}
-	if c.iamBoundary != "" {
-		context["iam:PermissionsBoundary"] = []string{c.iamBoundary}
-	}
+	context := keys{"aws:PrincipalArn": {c.who}}
+	maps.Copy(context, c.context)
 	r := iampolicy.Request{Principal: iampolicy.Principal{ARN: c.who}, Action: action, Resource: c.resource, Context: context}
 	for _, documents := range [][]iampolicy.Document{limit, identity} {
 		if iampolicy.SameAccount(documents, nil, r) != iampolicy.Allow {
@@ -220,6 +259,29 @@ func TestOrganizationPolicyVerdicts(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A role of the stack has no boundary: an administrator whom the documents let change it, or run code as it, is rid of
+// his. AWS sees Pulumi's names with characters of Pulumi's choice.
+func TestOrganizationPolicyKnowsTheStacksNames(t *testing.T) {
+	t.Parallel()
+	made := run(t, "dev", map[string]string{"ssmClient": "true", "manageInvocationLogging": "true", "manageApiGatewayAccount": "true"})
+	for typ, q := range map[string]struct{ action, resource string }{
+		"aws:iam/role:Role":            {"iam:UpdateAssumeRolePolicy", "arn:aws:iam::123456789012:role/"},
+		"aws:lambda/function:Function": {"lambda:UpdateFunctionCode", "arn:aws:lambda:ap-northeast-1:123456789012:function:"},
+	} {
+		_, document := readOrgPolicy(t, boundaryFile)
+		limit, identity := parseOrgPolicies(t, document), parseOrgPolicies(t, everything)
+		if len(made.OfType(typ)) == 0 {
+			t.Errorf("the stack makes no %s", typ)
+		}
+		for _, r := range made.OfType(typ) {
+			c := orgCase{who: "arn:aws:iam::123456789012:role/admin", resource: q.resource + r.Name + "-1a2b3c4"}
+			if got := orgVerdict(limit, identity, c, q.action); got != denied {
+				t.Errorf("%s on %s is %s, want %s", q.action, c.resource, got, denied)
+			}
+		}
 	}
 }
 
@@ -295,9 +357,10 @@ func TestOrganizationPolicyFits(t *testing.T) {
 		boundaryFile: 6144, // IAM User Guide, "IAM and AWS STS quotas"
 	} {
 		_, document := readOrgPolicy(t, file)
-		// A deployer with a name as long as IAM Identity Center gives.
+		// A deployer with a name as long as IAM Identity Center gives, and a stack with as long a one as it may have.
 		document = strings.ReplaceAll(document, "private-bedrock-deployer",
 			"aws-reserved/sso.amazonaws.com/ap-northeast-1/AWSReservedSSO_AdministratorAccess_0123456789abcdef")
+		document = strings.ReplaceAll(document, "bedrock-app-dev", strings.Repeat("a", maxName))
 		var compact bytes.Buffer
 		if err := json.Compact(&compact, []byte(document)); err != nil {
 			t.Fatal(err)
@@ -325,7 +388,7 @@ func TestOrganizationPolicyIsDocumented(t *testing.T) {
 				t.Errorf("%s: statement %q has no row", d.file, s.Sid)
 			}
 		}
-		for _, placeholder := range []string{"vpce-0123456789abcdef0", "123456789012", "private-bedrock-deployer"} {
+		for _, placeholder := range []string{"vpce-0123456789abcdef0", "123456789012", "private-bedrock-deployer", "bedrock-app-dev", "abc123defg"} {
 			if strings.Contains(document, placeholder) && !strings.Contains(string(page), "'s|"+placeholder+"|'") {
 				t.Errorf("%s: the page does not fill in %s", d.file, placeholder)
 			}
