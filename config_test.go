@@ -23,18 +23,23 @@ func TestLoadSettings(t *testing.T) {
 }
 
 // One of two guardrails would be ignored; a name that is too long fails after the VPC was made; a client in somebody
-// else's VPC would take its other instances' way in.
-func TestWrongTogether(t *testing.T) {
+// else's VPC would take its other instances' way in. What is right is taken.
+func TestSettingsTogether(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		overrides map[string]string
 		want      string
 	}{
+		{map[string]string{"guardrailId": "3o06191495ze", "guardrailVersion": "99999999"}, ""},
 		{map[string]string{"guardrailId": "3o06191495ze", "guardrailVersion": "1", "guardrailBlockedWords": `["x"]`}, "one or the other"},
 		{map[string]string{"vpcId": "vpc-0123456789abcdef0", "subnetIds": `["subnet-0123456789abcdef0"]`, "ssmClient": "true"}, "would lose Session Manager"},
+		{map[string]string{"guardrailId": "3o06191495ze", "guardrailVersion": "1", "guardrailContentFilters": `["HATE"]`}, "one or the other"},
+		{map[string]string{"guardrailId": "3o06191495ze", "guardrailVersion": "1", "guardrailPiiEntities": `["EMAIL"]`}, "one or the other"},
+		{map[string]string{"systemName": strings.Repeat("a", 35), "guardrailBlockedWords": `["x"]`}, ""},
 		{map[string]string{"systemName": strings.Repeat("a", 36), "guardrailBlockedWords": `["x"]`}, "at most 40"},
+		{map[string]string{"systemName": strings.Repeat("a", 36)}, ""},
 	} {
-		if _, err := loadSettings(get(t, c.overrides), "prod", "ap-northeast-1"); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := loadSettings(get(t, c.overrides), "prod", "ap-northeast-1"); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: %v, want %q", c.overrides, err, c.want)
 		}
 	}
@@ -75,6 +80,8 @@ func TestWrongSettings(t *testing.T) {
 		{"guardrailId", "3o06191495ze", "published version"},
 		{"guardrailVersion", "3", "a guardrail id"},
 		{"guardrailVersion", "DRAFT", "whole number"},
+		{"guardrailVersion", "-1", "0 to 99999999"},
+		{"guardrailVersion", "100000000", "0 to 99999999"},
 		{"guardrailContentFilters", `["LOVE"]`, "VIOLENCE"},
 		{"guardrailBlockedWords", "x", "list"},
 		{"guardrailPiiEntities", "x", "list"},
@@ -110,6 +117,7 @@ func TestWrongSettings(t *testing.T) {
 		{"environment", "a.b", "lower-case"},
 		{"throttlingRateLimit", "-10", "1 to 10000"},
 		{"throttlingRateLimit", "0", "1 to 10000"},
+		{"throttlingRateLimit", "10001", "1 to 10000"},
 		{"throttlingRateLimit", "1.5", "whole number"},
 		{"throttlingBurstLimit", "-1", "1 to 5000"},
 		{"functionMemoryMb", "-128", "128 to 10240"},
@@ -156,7 +164,8 @@ func TestStackNameAsEnvironment(t *testing.T) {
 func TestEveryMistakeAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := loadSettings(func(string) string { return "?" }, "prod", "")
-	for _, name := range []string{"systemName", "environment", "vpcCidr", "availabilityZones", "modelIds", "stageName", "consumerVpcEndpointIds", "throttlingRateLimit",
+	for _, name := range []string{"systemName", "environment", "vpcCidr", "availabilityZones", "subnetIds", "bedrockEndpointId", "modelIds", "allowGlobalInference",
+		"guardrailVersion", "guardrailContentFilters", "guardrailBlockedWords", "guardrailPiiEntities", "callerArns", "stageName", "consumerVpcEndpointIds", "throttlingRateLimit",
 		"throttlingBurstLimit", "functionArchitecture", "functionMemoryMb", "logRetentionDays", "manageInvocationLogging", "manageApiGatewayAccount", "ssmClient", "retainLogs"} {
 		if err == nil || !strings.Contains(err.Error(), name+":") {
 			t.Errorf("%s is not reported in:\n%v", name, err)

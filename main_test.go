@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -410,12 +411,67 @@ func TestPairedSettingsReachResources(t *testing.T) {
 		{map[string]string{"authorization": "AWS_IAM"}, "aws:apigateway/restApi:RestApi", "bedrock-app-prod-api", "policy", "arn:aws:iam::123456789012:root"},
 		{map[string]string{"authorization": "AWS_IAM", "callerArns": `["arn:aws:iam::999999999999:role/app"]`}, "aws:apigateway/restApi:RestApi", "bedrock-app-prod-api", "policy", "arn:aws:iam::999999999999:role/app"},
 		{map[string]string{"guardrailId": "3o06191495ze", "guardrailVersion": "2"}, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "GUARDRAIL_ID:3o06191495ze GUARDRAIL_VERSION:2"},
-		{map[string]string{"guardrailId": "3o06191495ze", "guardrailVersion": "2"}, "aws:iam/rolePolicy:RolePolicy", "bedrock-app-prod-function-policy", "policy", "guardrail/3o06191495ze:2"},
+		{map[string]string{"guardrailId": "3o06191495ze", "guardrailVersion": "2"}, "aws:iam/rolePolicy:RolePolicy", "bedrock-app-prod-function-policy", "policy", "arn:aws:bedrock:ap-northeast-1:123456789012:guardrail/3o06191495ze:2"},
 		{map[string]string{"guardrailBlockedWords": `["xyzzy"]`}, "aws:iam/rolePolicy:RolePolicy", "bedrock-app-prod-function-policy", "policy", "guardrail/bedrock-app-prod-guardrail-id:1"},
+		{map[string]string{"ssmClient": "true"}, "aws:ec2/instance:Instance", "bedrock-app-prod-client", "vpcSecurityGroupIds", "[bedrock-app-prod-clients-id]"},
+		{map[string]string{"ssmClient": "true"}, "aws:lambda/function:Function", "bedrock-app-prod-function", "vpcConfig", "securityGroupIds:[bedrock-app-prod-functions-id]"},
+		{map[string]string{"ssmClient": "true"}, "aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "bedrock-app-prod-client-ssm", "vpcEndpointId", "bedrock-app-prod-ssm-id"},
 		{map[string]string{"allowGlobalInference": "true", "modelIds": `["global.anthropic.claude-sonnet-5"]`}, "aws:iam/rolePolicy:RolePolicy", "bedrock-app-prod-function-policy", "policy", "arn:aws:bedrock:::foundation-model/anthropic.claude-sonnet-5"},
 	} {
 		if got := fmt.Sprint(run(t, "prod", c.set).Inputs(t, c.typ, c.resource)[c.input]); !strings.Contains(got, c.want) {
 			t.Errorf("%v: %s = %s, want %s", c.set, c.input, got, c.want)
+		}
+	}
+}
+
+// A VPC or an endpoint that was brought is used in place of a new one, and an endpoint's policy stays its owner's.
+func TestBroughtVpcReachesResources(t *testing.T) {
+	t.Parallel()
+	const vpc, brought = "vpc-0123456789abcdef0", "vpce-0123456789abcdef0"
+	name := func(service string) string { return "bedrock-app-prod-" + service }
+	for setting, service := range map[string]string{
+		"": "none", "executeApiEndpointId": "execute-api", "bedrockRuntimeEndpointId": "bedrock-runtime", "bedrockEndpointId": "bedrock",
+	} {
+		overrides := map[string]string{"vpcId": vpc, "subnetIds": `["subnet-0123456789abcde0a"]`}
+		if setting != "" {
+			overrides[setting] = brought
+		}
+		answer := func(token string, values map[string]any) componentstest.Option {
+			return componentstest.Answer(token, func(map[string]any) (map[string]any, error) { return values, nil })
+		}
+		r := run(t, "prod", overrides,
+			answer("aws:ec2/getVpc:getVpc", map[string]any{"enableDnsSupport": true, "enableDnsHostnames": true}),
+			answer("aws:ec2/getSubnet:getSubnet", map[string]any{"vpcId": vpc, "availabilityZone": "ap-northeast-1a"}),
+			componentstest.Answer("aws:ec2/getVpcEndpoint:getVpcEndpoint", func(args map[string]any) (map[string]any, error) {
+				if args["id"] != brought {
+					return nil, errors.New("no matching EC2 VPC Endpoint found")
+				}
+				return map[string]any{
+					"vpcId": vpc, "serviceName": "com.amazonaws.ap-northeast-1." + service, "vpcEndpointType": "Interface", "state": "available",
+					"privateDnsEnabled": true, "securityGroupIds": []any{"sg-0123456789abcdef0"},
+				}, nil
+			}))
+		want := map[string]string{} // endpoints by the policy that is put on them
+		for endpoint, policy := range map[string]string{
+			"execute-api": name("api-0"), "bedrock-runtime": name("function-bedrock-runtime"), "bedrock": name("function-bedrock"),
+		} {
+			if endpoint != service {
+				want[policy] = name(endpoint) + "-id"
+			}
+		}
+		got := map[string]string{}
+		for _, policy := range r.OfType("aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy") {
+			got[policy.Name] = fmt.Sprint(policy.Inputs["vpcEndpointId"])
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("%s: policies on %v, want %v", setting, got, want)
+		}
+		if endpoints := r.OfType("aws:ec2/vpcEndpoint:VpcEndpoint"); len(endpoints) != len(want) || len(r.OfType("aws:ec2/vpc:Vpc")) > 0 {
+			t.Errorf("%s: made a VPC or %v", setting, endpoints)
+		}
+		policies := fmt.Sprint(r.Inputs(t, "aws:apigateway/restApi:RestApi", name("api"))["policy"], r.Inputs(t, "aws:iam/rolePolicy:RolePolicy", name("function-policy"))["policy"])
+		if strings.Contains(policies, brought) != (setting != "") {
+			t.Errorf("%s: %s", setting, policies)
 		}
 	}
 }

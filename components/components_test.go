@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/private-bedrock/private-bedrock/components"
@@ -15,7 +17,10 @@ import (
 )
 
 // all makes one of every component, as a user of the package would, without this project's main program.
-func all(name string) pulumi.RunFunc {
+func all(name string) pulumi.RunFunc { return allOf(name, func(string, pulumi.Output) {}) }
+
+// allOf is all, and tells of every output.
+func allOf(name string, told func(name string, output pulumi.Output)) pulumi.RunFunc {
 	return func(ctx *pulumi.Context) error {
 		core, err := components.NewCoreVpc(ctx, name, &components.CoreVpcArgs{
 			EndpointServices: append([]string{"execute-api", "bedrock-runtime", "bedrock"}, components.SsmClientServices...),
@@ -30,7 +35,8 @@ func all(name string) pulumi.RunFunc {
 		if err != nil {
 			return err
 		}
-		if _, err := components.NewBedrockLogging(ctx, name+"-logs", nil); err != nil {
+		logging, err := components.NewBedrockLogging(ctx, name+"-logs", nil)
+		if err != nil {
 			return err
 		}
 		function, err := components.NewBedrockFunction(ctx, name+"-function", &components.BedrockFunctionArgs{
@@ -42,17 +48,61 @@ func all(name string) pulumi.RunFunc {
 		if err != nil {
 			return err
 		}
-		if _, err := components.NewPrivateApi(ctx, name+"-api", &components.PrivateApiArgs{
+		api, err := components.NewPrivateApi(ctx, name+"-api", &components.PrivateApiArgs{
 			FunctionArn: function.FunctionArn, VpcEndpointIds: pulumi.StringArray{endpointId("execute-api")},
-			ManageApiGatewayAccount: name == "one", // one per account
-		}); err != nil {
+			ManageApiGatewayAccount: name != "two", // one per account
+		})
+		if err != nil {
 			return err
 		}
-		_, err = components.NewSsmClient(ctx, name+"-client", &components.SsmClientArgs{
+		client, err := components.NewSsmClient(ctx, name+"-client", &components.SsmClientArgs{
 			SubnetId: core.PrivateSubnetIds.Index(pulumi.Int(0)), SecurityGroupIds: pulumi.StringArray{core.ClientSecurityGroupId},
 			SsmEndpointId: endpointId("ssm"), SsmMessagesEndpointId: endpointId("ssmmessages"),
 		})
-		return err
+		if err != nil {
+			return err
+		}
+		for output, value := range map[string]pulumi.Output{
+			"VpcId": core.VpcId, "PrivateSubnetIds": core.PrivateSubnetIds, "EndpointIds": core.EndpointIds,
+			"ClientSecurityGroupId": core.ClientSecurityGroupId, "FunctionSecurityGroupId": core.FunctionSecurityGroupId,
+			"GuardrailId": guardrail.GuardrailId, "Version": guardrail.Version,
+			"BucketName": logging.BucketName, "LogGroupName": logging.LogGroupName,
+			"FunctionArn": function.FunctionArn, "FunctionName": function.FunctionName, "RoleArn": function.RoleArn, "function's LogGroupName": function.LogGroupName,
+			"BedrockRuntimeEndpointPolicy": function.BedrockRuntimeEndpointPolicy, "BedrockEndpointPolicy": function.BedrockEndpointPolicy,
+			"ApiId": api.ApiId, "InvokeUrl": api.InvokeUrl, "AccessLogGroupName": api.AccessLogGroupName, "VpcEndpointPolicy": api.VpcEndpointPolicy,
+			"InstanceId": client.InstanceId,
+		} {
+			told(output, value)
+		}
+		return nil
+	}
+}
+
+// An output that is another's leads whoever uses it to the wrong place.
+func TestOutputs(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	got := map[string]string{}
+	componentstest.Run(t, allOf("x", func(name string, output pulumi.Output) {
+		output.ApplyT(func(value any) any {
+			mu.Lock()
+			defer mu.Unlock()
+			got[name] = fmt.Sprint(value)
+			return value
+		})
+	}))
+	for name, want := range map[string]string{
+		"VpcId": "x-id", "PrivateSubnetIds": "[x-private-ap-northeast-1a-id x-private-ap-northeast-1c-id]",
+		"EndpointIds":           "map[bedrock:x-bedrock-id bedrock-runtime:x-bedrock-runtime-id execute-api:x-execute-api-id ssm:x-ssm-id ssmmessages:x-ssmmessages-id]",
+		"ClientSecurityGroupId": "x-clients-id", "FunctionSecurityGroupId": "x-functions-id",
+		"GuardrailId": "x-guardrail-id", "Version": "1", "BucketName": "x-logs", "LogGroupName": "/aws/bedrock/x-logs",
+		"FunctionArn": "arn:aws:test:::x-function", "FunctionName": "x-function", "RoleArn": "arn:aws:test:::x-function", "function's LogGroupName": "/aws/lambda/x-function",
+		"ApiId": "x-api-id", "InvokeUrl": "https://x-api-id.execute-api.ap-northeast-1.amazonaws.com/api", "AccessLogGroupName": "/aws/apigateway/x-api",
+		"InstanceId": "x-client-id", "VpcEndpointPolicy": "ThisApi", "BedrockRuntimeEndpointPolicy": "Models", "BedrockEndpointPolicy": "ReadLoggingConfiguration",
+	} {
+		if value := got[name]; value != want && !(strings.HasSuffix(name, "Policy") && strings.Contains(value, `"Sid": "`+want+`"`)) {
+			t.Errorf("%s = %s, want %s", name, value, want)
+		}
 	}
 }
 
@@ -128,10 +178,18 @@ func TestBadArguments(t *testing.T) {
 			_, err := components.NewGuardrail(ctx, strings.Repeat("x", 51), nil)
 			return err
 		}, []string{"ContentFilters, BlockedWords, PiiEntities", "51 characters"}},
-		"Guardrail": {func(ctx *pulumi.Context) error {
-			_, err := components.NewGuardrail(ctx, "x", &components.GuardrailArgs{ContentFilters: []string{"HATE", "HATE", "LOVE"}})
+		"Guardrail with a filter twice": {func(ctx *pulumi.Context) error {
+			_, err := components.NewGuardrail(ctx, "x", &components.GuardrailArgs{ContentFilters: []string{"HATE", "HATE"}})
 			return err
 		}, []string{"Guardrail x", "ContentFilters", "HATE"}},
+		"Guardrail with a filter that is none": {func(ctx *pulumi.Context) error {
+			_, err := components.NewGuardrail(ctx, "x", &components.GuardrailArgs{ContentFilters: []string{"HATE", "LOVE"}})
+			return err
+		}, []string{"Guardrail x", "ContentFilters", "LOVE"}},
+		"CoreVpc of half an existing VPC": {func(ctx *pulumi.Context) error {
+			_, err := components.NewCoreVpc(ctx, "x", &components.CoreVpcArgs{SubnetIds: []string{"subnet-1"}})
+			return err
+		}, []string{"CoreVpc x", "want their VPC"}},
 		"PrivateApi nil": {func(ctx *pulumi.Context) error {
 			_, err := components.NewPrivateApi(ctx, "x", nil)
 			return err
@@ -165,6 +223,56 @@ func TestBadArguments(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// One argument that is missing must be named, as all of them.
+func TestEachArgumentIsRequired(t *testing.T) {
+	t.Parallel()
+	function := func(without func(*components.BedrockFunctionArgs)) pulumi.RunFunc {
+		a := components.BedrockFunctionArgs{
+			Code: pulumi.NewAssetArchive(map[string]any{}), ModelIds: []string{"amazon.nova-lite-v1:0"}, SubnetIds: pulumi.StringArray{}, SecurityGroupIds: pulumi.StringArray{},
+			BedrockRuntimeEndpointId: pulumi.String("vpce-1"), BedrockEndpointId: pulumi.String("vpce-2"),
+			GuardrailId: pulumi.String("g"), GuardrailVersion: pulumi.String("1"),
+		}
+		without(&a)
+		return func(ctx *pulumi.Context) error {
+			_, err := components.NewBedrockFunction(ctx, "x", &a)
+			return err
+		}
+	}
+	client := func(without func(*components.SsmClientArgs)) pulumi.RunFunc {
+		a := components.SsmClientArgs{
+			SubnetId: pulumi.String("subnet-1"), SecurityGroupIds: pulumi.StringArray{}, SsmEndpointId: pulumi.String("vpce-1"), SsmMessagesEndpointId: pulumi.String("vpce-2"),
+		}
+		without(&a)
+		return func(ctx *pulumi.Context) error {
+			_, err := components.NewSsmClient(ctx, "x", &a)
+			return err
+		}
+	}
+	for _, c := range []struct {
+		program pulumi.RunFunc
+		want    string
+	}{
+		{function(func(*components.BedrockFunctionArgs) {}), ""},
+		{function(func(a *components.BedrockFunctionArgs) { a.Code = nil }), "Code"},
+		{function(func(a *components.BedrockFunctionArgs) { a.ModelIds = nil }), "ModelIds"},
+		{function(func(a *components.BedrockFunctionArgs) { a.SubnetIds = nil }), "SubnetIds"},
+		{function(func(a *components.BedrockFunctionArgs) { a.SecurityGroupIds = nil }), "SecurityGroupIds"},
+		{function(func(a *components.BedrockFunctionArgs) { a.BedrockRuntimeEndpointId = nil }), "BedrockRuntimeEndpointId"},
+		{function(func(a *components.BedrockFunctionArgs) { a.BedrockEndpointId = nil }), "BedrockEndpointId"},
+		{function(func(a *components.BedrockFunctionArgs) { a.GuardrailId = nil }), "GuardrailId"},
+		{function(func(a *components.BedrockFunctionArgs) { a.GuardrailVersion = nil }), "GuardrailVersion"},
+		{client(func(*components.SsmClientArgs) {}), ""},
+		{client(func(a *components.SsmClientArgs) { a.SubnetId = nil }), "SubnetId"},
+		{client(func(a *components.SsmClientArgs) { a.SecurityGroupIds = nil }), "SecurityGroupIds"},
+		{client(func(a *components.SsmClientArgs) { a.SsmEndpointId = nil }), "SsmEndpointId"},
+		{client(func(a *components.SsmClientArgs) { a.SsmMessagesEndpointId = nil }), "SsmMessagesEndpointId"},
+	} {
+		if _, err := componentstest.Record(c.program); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("without %q: %v", c.want, err)
+		}
 	}
 }
 
@@ -226,6 +334,41 @@ func TestPromises(t *testing.T) {
 	}
 }
 
+// A rule between other groups than these shuts out the callers, or lets clients call Bedrock past the API; an endpoint of
+// another service, or in no VPC, answers nobody.
+func TestWaysInTheVpc(t *testing.T) {
+	t.Parallel()
+	r := componentstest.Run(t, all("x"))
+	var rules []string
+	for _, one := range r {
+		switch from, to := one.Inputs["securityGroupId"], one.Inputs["referencedSecurityGroupId"]; one.Type {
+		case "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule":
+			rules = append(rules, fmt.Sprintf("%v to %v %v", from, to, one.Inputs["ipProtocol"]))
+		case "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule":
+			rules = append(rules, fmt.Sprintf("%v from %v %v", from, to, one.Inputs["ipProtocol"]))
+		}
+	}
+	slices.Sort(rules)
+	if want := []string{
+		"x-client-endpoints-id from x-clients-id tcp", "x-clients-id to x-client-endpoints-id tcp",
+		"x-function-endpoints-id from x-functions-id tcp", "x-functions-id to x-function-endpoints-id tcp",
+	}; !slices.Equal(rules, want) {
+		t.Errorf("rules %q, want %q", rules, want)
+	}
+	for _, typ := range []string{"aws:ec2/vpcEndpoint:VpcEndpoint", "aws:ec2/securityGroup:SecurityGroup"} {
+		for _, one := range r.OfType(typ) {
+			if tags, _ := one.Inputs["tags"].(map[string]any); one.Inputs["vpcId"] != "x-id" || tags["Name"] != one.Name {
+				t.Errorf("%s is in %v, and its tags are %v", one.Name, one.Inputs["vpcId"], tags)
+			}
+		}
+	}
+	for _, endpoint := range r.OfType("aws:ec2/vpcEndpoint:VpcEndpoint") {
+		if service := "com.amazonaws.ap-northeast-1." + strings.TrimPrefix(endpoint.Name, "x-"); endpoint.Inputs["serviceName"] != service || endpoint.Inputs["vpcEndpointType"] != "Interface" {
+			t.Errorf("%s is a %v endpoint of %v, want %s", endpoint.Name, endpoint.Inputs["vpcEndpointType"], endpoint.Inputs["serviceName"], service)
+		}
+	}
+}
+
 // A policy that is reviewed but not attached protects nothing. Their texts are golden files.
 func TestPoliciesAreAttached(t *testing.T) {
 	t.Parallel()
@@ -261,6 +404,47 @@ func TestPoliciesAreAttached(t *testing.T) {
 	}
 }
 
+// A policy that names another role, endpoint or guardrail than its own lets somebody else in, or nobody.
+func TestPoliciesNameTheirOwn(t *testing.T) {
+	t.Parallel()
+	r := componentstest.Run(t, all("x"))
+	const function, client = `"aws:PrincipalArn":["arn:aws:test:::x-function"]`, `"aws:PrincipalArn":["arn:aws:test:::x-client"]`
+	const guardrail = "arn:aws:bedrock:ap-northeast-1:123456789012:guardrail/x-guardrail-id"
+	for _, c := range []struct{ typ, name, sid, want string }{
+		{"aws:iam/rolePolicy:RolePolicy", "x-function-policy", "Models", `"aws:SourceVpce":["x-bedrock-runtime-id"]`},
+		{"aws:iam/rolePolicy:RolePolicy", "x-function-policy", "ReadLoggingConfiguration", `"aws:SourceVpce":["x-bedrock-id"]`},
+		{"aws:iam/rolePolicy:RolePolicy", "x-function-policy", "NeverWithoutTheGuardrail", `"bedrock:GuardrailIdentifier":["` + guardrail + `:1"]`},
+		{"aws:iam/rolePolicy:RolePolicy", "x-function-policy", "ApplyGuardrail", `"Resource":["` + guardrail + `"]`},
+		{"aws:iam/rolePolicy:RolePolicy", "x-function-policy", "OwnLog", `"Resource":["arn:aws:test:::x-function:log-stream:*"]`},
+		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-function-bedrock-runtime", "Models", function},
+		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-function-bedrock-runtime", "ApplyGuardrail", function},
+		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-function-bedrock-runtime", "ApplyGuardrail", `"Resource":["` + guardrail + `"]`},
+		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-function-bedrock", "ReadLoggingConfiguration", function},
+		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-client-ssm", "SessionManager", client},
+		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-client-ssm", "SessionManager", `"Action":["ssm:UpdateInstanceInformation"]`},
+		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-client-ssmmessages", "SessionManager", client},
+		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-client-ssmmessages", "SessionManager", "ssmmessages:CreateControlChannel"},
+		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-api-0", "ThisApi", `"Resource":["arn:aws:execute-api:::x-api/*"]`},
+		{"aws:apigateway/restApi:RestApi", "x-api", "OnlyThroughTheseEndpoints", `"aws:SourceVpce":["x-execute-api-id"]`},
+	} {
+		var document struct{ Statement []map[string]any }
+		if err := json.Unmarshal([]byte(r.Inputs(t, c.typ, c.name)["policy"].(string)), &document); err != nil {
+			t.Fatal(err)
+		}
+		found := false
+		for _, s := range document.Statement {
+			statement, err := json.Marshal(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found = found || s["Sid"] == c.sid && strings.Contains(string(statement), c.want)
+		}
+		if !found {
+			t.Errorf("%s %s: no statement %s holds %s", c.typ, c.name, c.sid, c.want)
+		}
+	}
+}
+
 // A change of the API that is not deployed is not in force: the old policy goes on admitting.
 func TestEveryChangeOfTheApiRedeploys(t *testing.T) {
 	t.Parallel()
@@ -292,30 +476,68 @@ func TestLoggingIsSetLast(t *testing.T) {
 	}
 }
 
-// existing answers as AWS of a VPC that is there already, with an execute-api endpoint of its owner's.
-func existing(private bool) []componentstest.Option {
+// What serves before its policies are there answers with errors, or lets in whoever the old ones let in.
+func TestNothingStartsEarly(t *testing.T) {
+	t.Parallel()
+	r := componentstest.Run(t, all("x"))
+	for typ, wants := range map[string][]string{
+		"aws:bedrock/guardrailVersion:GuardrailVersion": {"Guardrail::x-guardrail"},
+		"aws:lambda/function:Function": {
+			"RolePolicy::x-function-policy", "VpcEndpointPolicy::x-function-bedrock-runtime", "VpcEndpointPolicy::x-function-bedrock", "GuardrailVersion::x-guardrail",
+		},
+		"aws:apigateway/stage:Stage": {"VpcEndpointPolicy::x-api-0", "Permission::x-api", "Account::api-gateway-account"},
+		"aws:ec2/instance:Instance":  {"RolePolicy::x-client-policy", "VpcEndpointPolicy::x-client-ssm", "VpcEndpointPolicy::x-client-ssmmessages"},
+	} {
+		for _, one := range r.OfType(typ) {
+			for _, want := range wants {
+				if !slices.ContainsFunc(one.Dependencies, func(urn string) bool { return strings.HasSuffix(urn, want) }) {
+					t.Errorf("%s does not wait for %s, only for\n%s", typ, want, strings.Join(one.Dependencies, "\n"))
+				}
+			}
+		}
+	}
+}
+
+// existing answers as AWS of a VPC that is there already, with an execute-api endpoint of its owner's. change, if any, has
+// the last word.
+func existing(change func(token string, args, answer map[string]any, err error) (map[string]any, error)) []componentstest.Option {
 	const vpc, endpoint = "vpc-0123456789abcdef0", "vpce-0123456789abcdef0"
-	return []componentstest.Option{
-		componentstest.Answer("aws:ec2/getVpc:getVpc", func(map[string]any) (map[string]any, error) {
-			return map[string]any{"enableDnsSupport": true, "enableDnsHostnames": private}, nil
-		}),
-		componentstest.Answer("aws:ec2/getSubnet:getSubnet", func(args map[string]any) (map[string]any, error) {
+	answers := map[string]func(args map[string]any) (map[string]any, error){
+		"aws:ec2/getVpc:getVpc": func(map[string]any) (map[string]any, error) {
+			return map[string]any{"enableDnsSupport": true, "enableDnsHostnames": true}, nil
+		},
+		"aws:ec2/getSubnet:getSubnet": func(args map[string]any) (map[string]any, error) {
 			id := args["id"].(string)
 			return map[string]any{"vpcId": vpc, "availabilityZone": componentstest.Region + id[len(id)-1:]}, nil
-		}),
-		componentstest.Answer("aws:ec2/getVpcEndpoint:getVpcEndpoint", func(args map[string]any) (map[string]any, error) {
+		},
+		"aws:ec2/getVpcEndpoint:getVpcEndpoint": func(args map[string]any) (map[string]any, error) {
 			switch {
 			case args["id"] == endpoint:
 				return map[string]any{
 					"vpcId": vpc, "serviceName": "com.amazonaws.ap-northeast-1.execute-api", "vpcEndpointType": "Interface", "state": "available",
-					"privateDnsEnabled": true, "securityGroupIds": []any{"sg-0123456789abcdef0"},
+					"privateDnsEnabled": true, "securityGroupIds": []any{"sg-0123456789abcdef0", "sg-0123456789abcdef1"},
 				}, nil
-			case strings.HasSuffix(args["serviceName"].(string), ".bedrock"): // made by an earlier deployment of this program
+			case args["vpcId"] != vpc || args["state"] != "available":
+				return nil, fmt.Errorf("AWS is asked for any endpoint: %v", args)
+			case args["serviceName"] == "com.amazonaws.ap-northeast-1.bedrock": // made by an earlier deployment of this program
 				return map[string]any{"id": "vpce-1", "privateDnsEnabled": true, "tags": map[string]any{"Name": "x-bedrock"}}, nil
+			case args["serviceName"] == "com.amazonaws.ap-northeast-1.bedrock-runtime":
+				return nil, errors.New("no matching EC2 VPC Endpoint found")
 			}
-			return nil, errors.New("no matching EC2 VPC Endpoint found")
-		}),
+			return nil, fmt.Errorf("AWS is asked for another endpoint: %v", args)
+		},
 	}
+	var options []componentstest.Option
+	for token, answer := range answers {
+		options = append(options, componentstest.Answer(token, func(args map[string]any) (map[string]any, error) {
+			out, err := answer(args)
+			if change == nil {
+				return out, err
+			}
+			return change(token, args, out, err)
+		}))
+	}
+	return options
 }
 
 func inExistingVpc(ctx *pulumi.Context) error {
@@ -329,7 +551,7 @@ func inExistingVpc(ctx *pulumi.Context) error {
 // Whoever brings a VPC gets no second one, and keeps its routes and endpoints.
 func TestExistingVpcIsUsed(t *testing.T) {
 	t.Parallel()
-	r := componentstest.Run(t, inExistingVpc, existing(true)...)
+	r := componentstest.Run(t, inExistingVpc, existing(nil)...)
 	for typ, want := range map[string]int{
 		"aws:ec2/vpc:Vpc": 0, "aws:ec2/subnet:Subnet": 0, "aws:ec2/routeTable:RouteTable": 0, "aws:ec2/flowLog:FlowLog": 0,
 		"aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": 0, "aws:ec2/vpcEndpoint:VpcEndpoint": 2, "aws:ec2/securityGroup:SecurityGroup": 4,
@@ -338,25 +560,123 @@ func TestExistingVpcIsUsed(t *testing.T) {
 			t.Errorf("%d of %s, want %d", got, typ, want)
 		}
 	}
+	for _, typ := range []string{"aws:ec2/vpcEndpoint:VpcEndpoint", "aws:ec2/securityGroup:SecurityGroup"} {
+		for _, one := range r.OfType(typ) {
+			if one.Inputs["vpcId"] != "vpc-0123456789abcdef0" {
+				t.Errorf("%s is in %v", one.Name, one.Inputs["vpcId"])
+			}
+		}
+	}
 	if ids := fmt.Sprint(r.Inputs(t, "aws:ec2/vpcEndpoint:VpcEndpoint", "x-bedrock-runtime")["subnetIds"]); ids != "[subnet-0123456789abcde0a subnet-0123456789abcde0c]" {
 		t.Errorf("the new endpoint is in %s", ids)
 	}
-	rule := r.Inputs(t, "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule", "x-execute-api-from-clients")
-	if rule["securityGroupId"] != "sg-0123456789abcdef0" || rule["referencedSecurityGroupId"] != "x-clients-id" {
-		t.Errorf("the owner's endpoint does not admit the clients: %v", rule)
+}
+
+// Endpoints that were brought are used, and admit their callers and nobody else's. AWS refuses a rule that is there already.
+func TestBroughtEndpointsAreUsed(t *testing.T) {
+	t.Parallel()
+	const vpc = "vpc-0123456789abcdef0"
+	ids := map[string]string{"execute-api": "vpce-0000000000000000a", "bedrock-runtime": "vpce-0000000000000000b", "bedrock": "vpce-0000000000000000c"}
+	for name, c := range map[string]struct {
+		groups map[string]string // by the endpoint
+		want   []string          // rules of the brought groups
+	}{
+		"a group each": {map[string]string{ids["execute-api"]: "sg-a", ids["bedrock-runtime"]: "sg-b", ids["bedrock"]: "sg-c"},
+			[]string{"sg-a from x-clients-id", "sg-b from x-functions-id", "sg-c from x-functions-id", "x-clients-id to sg-a", "x-functions-id to sg-b", "x-functions-id to sg-c"}},
+		"the function's in one": {map[string]string{ids["execute-api"]: "sg-a", ids["bedrock-runtime"]: "sg-b", ids["bedrock"]: "sg-b"},
+			[]string{"sg-a from x-clients-id", "sg-b from x-functions-id", "x-clients-id to sg-a", "x-functions-id to sg-b"}},
+	} {
+		var used atomic.Value
+		r := componentstest.Run(t, func(ctx *pulumi.Context) error {
+			core, err := components.NewCoreVpc(ctx, "x", &components.CoreVpcArgs{VpcId: vpc, SubnetIds: []string{"subnet-0123456789abcde0a"}, EndpointIds: ids})
+			if err == nil {
+				core.EndpointIds.ApplyT(func(ids map[string]string) error {
+					used.Store(ids)
+					return nil
+				})
+			}
+			return err
+		}, append(existing(nil), componentstest.Answer("aws:ec2/getVpcEndpoint:getVpcEndpoint", func(args map[string]any) (map[string]any, error) {
+			for service, id := range ids {
+				if args["id"] == id {
+					return map[string]any{
+						"vpcId": vpc, "serviceName": "com.amazonaws.ap-northeast-1." + service, "vpcEndpointType": "Interface", "state": "available",
+						"privateDnsEnabled": true, "securityGroupIds": []any{c.groups[id], "sg-other"},
+					}, nil
+				}
+			}
+			return nil, fmt.Errorf("AWS is asked for %v", args)
+		}))...)
+		var got []string
+		for _, rule := range r.OfType("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule") {
+			if group := fmt.Sprint(rule.Inputs["securityGroupId"]); strings.HasPrefix(group, "sg-") {
+				got = append(got, fmt.Sprint(group, " from ", rule.Inputs["referencedSecurityGroupId"]))
+			}
+		}
+		for _, rule := range r.OfType("aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule") {
+			if group := fmt.Sprint(rule.Inputs["referencedSecurityGroupId"]); strings.HasPrefix(group, "sg-") {
+				got = append(got, fmt.Sprint(rule.Inputs["securityGroupId"], " to ", group))
+			}
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: rules %q, want %q", name, got, c.want)
+		}
+		if made := r.OfType("aws:ec2/vpcEndpoint:VpcEndpoint"); len(made) > 0 || !maps.Equal(used.Load().(map[string]string), ids) {
+			t.Errorf("%s: uses %v, makes %v", name, used.Load(), made)
+		}
 	}
 }
 
-// A VPC that will not do is refused before anything is made in it.
+// A VPC that will not do is refused before anything is made in it, and one that will is not.
 func TestExistingVpcIsChecked(t *testing.T) {
 	t.Parallel()
-	r, err := componentstest.Record(inExistingVpc, existing(false)...)
-	if err == nil || !strings.Contains(err.Error(), "enableDnsHostnames") {
-		t.Errorf("error = %v", err)
-	}
-	for _, one := range r {
-		if strings.HasPrefix(one.Type, "aws:") {
-			t.Errorf("%s %s was made all the same", one.Type, one.Name)
+	const vpcToken, subnetToken, endpointToken = "aws:ec2/getVpc:getVpc", "aws:ec2/getSubnet:getSubnet", "aws:ec2/getVpcEndpoint:getVpcEndpoint"
+	for _, c := range []struct {
+		token, asked, field string // asked is in the lookup's arguments
+		value               any
+		want                string
+	}{
+		{vpcToken, "vpc-", "enableDnsHostnames", false, "enableDnsSupport true and enableDnsHostnames false"},
+		{vpcToken, "vpc-", "enableDnsSupport", false, "enableDnsSupport false and enableDnsHostnames true"},
+		{vpcToken, "vpc-", "error", "gone", "VpcId: vpc-0123456789abcdef0: gone"},
+		{subnetToken, "e0c", "vpcId", "vpc-other", "SubnetIds: subnet-0123456789abcde0c is in vpc-other"},
+		{subnetToken, "e0c", "availabilityZone", "ap-northeast-1z", "subnet-0123456789abcde0c is in ap-northeast-1z, which does not offer bedrock;"},
+		{subnetToken, "e0c", "error", "gone", "SubnetIds: subnet-0123456789abcde0c: gone"},
+		{endpointToken, "vpce-0", "vpcId", "vpc-other", "EndpointIds: vpce-0123456789abcdef0 is in vpc-other"},
+		{endpointToken, "vpce-0", "serviceName", "s3", "endpoint of s3"},
+		{endpointToken, "vpce-0", "vpcEndpointType", "Gateway", "is a Gateway endpoint"},
+		{endpointToken, "vpce-0", "state", "pending", "vpce-0123456789abcdef0 is pending"},
+		{endpointToken, "vpce-0", "privateDnsEnabled", false, "has no private DNS"},
+		{endpointToken, "vpce-0", "securityGroupIds", []any{}, "has no security group"},
+		{endpointToken, "vpce-0", "error", "gone", "EndpointIds: vpce-0123456789abcdef0: gone"},
+		{endpointToken, "bedrock ", "tags", map[string]any{"Name": "x-other"}, "has vpce-1 for bedrock already"},
+		{endpointToken, "bedrock-runtime ", "id", "vpce-2", ""},                                // without private DNS: in nobody's way
+		{endpointToken, "bedrock-runtime ", "error", "multiple EC2 VPC Endpoints matched", ""}, // one may be the component's own
+		{endpointToken, "bedrock-runtime ", "error", "RequestLimitExceeded", "endpoints of bedrock-runtime in vpc-0123456789abcdef0"},
+	} {
+		r, err := componentstest.Record(inExistingVpc, existing(func(token string, args, answer map[string]any, err error) (map[string]any, error) {
+			switch {
+			case token != c.token || !strings.Contains(fmt.Sprint(args["id"], args["serviceName"], " "), c.asked):
+				return answer, err
+			case c.field == "error":
+				return nil, errors.New(c.value.(string))
+			}
+			changed := map[string]any{c.field: c.value}
+			for field, value := range answer {
+				if field != c.field {
+					changed[field] = value
+				}
+			}
+			return changed, nil
+		})...)
+		if (err == nil) != (c.want == "") || err != nil && (!strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "CoreVpc x: ")) {
+			t.Errorf("%s %s = %v: %v, want %q", c.token, c.field, c.value, err, c.want)
+		}
+		for _, one := range r {
+			if strings.HasPrefix(one.Type, "aws:") && c.want != "" {
+				t.Errorf("%s %s = %v: %s %s was made all the same", c.token, c.field, c.value, one.Type, one.Name)
+			}
 		}
 	}
 }
@@ -397,6 +717,119 @@ func TestSharedEndpointsKeepTheirPolicies(t *testing.T) {
 	}
 }
 
+// AWS is asked about inference profiles and nothing else, and what it answers is what the role may call.
+func TestInferenceProfilesAreLookedUp(t *testing.T) {
+	t.Parallel()
+	const own = "arn:aws:bedrock:ap-northeast-1:123456789012:"
+	const profile, application = "jp.amazon.nova-2-lite-v1:0", own + "application-inference-profile/a1b2c3d4e5f6"
+	told := map[any][]string{
+		profile:     {"arn:aws:bedrock:ap-northeast-1::foundation-model/one", "arn:aws:bedrock:ap-northeast-3::foundation-model/two"},
+		application: {"arn:aws:bedrock:::foundation-model/three"},
+	}
+	for _, c := range []struct {
+		models []string
+		global bool
+		want   string
+	}{
+		{[]string{"amazon.nova-lite-v1:0", profile, application, own + "provisioned-model/a1b2c3d4e5f6"}, true, ""},
+		{[]string{application}, false, "allowGlobalInference"},
+		{[]string{"eu.amazon.nova-2-lite-v1:0"}, true, "BedrockFunction x: ModelIds: eu.amazon.nova-2-lite-v1:0, is it offered in ap-northeast-1?"},
+	} {
+		r, err := componentstest.Record(func(ctx *pulumi.Context) error {
+			_, err := components.NewBedrockFunction(ctx, "x", &components.BedrockFunctionArgs{
+				Code: pulumi.NewAssetArchive(map[string]any{}), ModelIds: c.models, AllowGlobalInference: c.global, SubnetIds: pulumi.StringArray{}, SecurityGroupIds: pulumi.StringArray{},
+				BedrockRuntimeEndpointId: pulumi.String("vpce-1"), BedrockEndpointId: pulumi.String("vpce-2"),
+			})
+			return err
+		}, componentstest.Answer("aws:bedrock/getInferenceProfile:getInferenceProfile", func(args map[string]any) (map[string]any, error) {
+			routes, known := told[args["inferenceProfileId"]]
+			if !known {
+				return nil, errors.New("no such profile")
+			}
+			var models []any
+			for _, route := range routes {
+				models = append(models, map[string]any{"modelArn": route})
+			}
+			return map[string]any{"models": models}, nil
+		}))
+		if c.want != "" {
+			if err == nil || !strings.Contains(err.Error(), c.want) || len(r.OfType("aws:iam/role:Role")) > 0 {
+				t.Errorf("%v: %v, want %q and no role", c.models, err, c.want)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, policy := range []string{
+			r.Inputs(t, "aws:iam/rolePolicy:RolePolicy", "x-policy")["policy"].(string),
+			r.Inputs(t, "aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-bedrock-runtime")["policy"].(string),
+		} {
+			for _, model := range []string{"foundation-model/amazon.nova-lite-v1:0", "foundation-model/one", "foundation-model/two", "foundation-model/three", profile, application, "provisioned-model/a1b2c3d4e5f6"} {
+				if !strings.Contains(policy, model+`"`) {
+					t.Errorf("no %s in %s", model, policy)
+				}
+			}
+		}
+	}
+}
+
+// An endpoint of an API's that has no policy leads to every other API as well; another VPC's is its owner's.
+func TestEveryEndpointOfAnApiHasItsPolicy(t *testing.T) {
+	t.Parallel()
+	r := componentstest.Run(t, func(ctx *pulumi.Context) error {
+		_, err := components.NewPrivateApi(ctx, "x", &components.PrivateApiArgs{
+			FunctionArn: pulumi.String("arn"), VpcEndpointIds: pulumi.StringArray{pulumi.String("vpce-1"), pulumi.String("vpce-2")}, ConsumerVpcEndpointIds: []string{"vpce-00000003"},
+		})
+		return err
+	})
+	for name, want := range map[string]string{"x-0": "vpce-1", "x-1": "vpce-2"} {
+		if got := r.Inputs(t, "aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", name)["vpcEndpointId"]; got != want {
+			t.Errorf("the policy is on %v, want %s", got, want)
+		}
+	}
+	api := r.Inputs(t, "aws:apigateway/restApi:RestApi", "x")
+	if config := fmt.Sprint(api["endpointConfiguration"]); !strings.Contains(config, "[vpce-1 vpce-2]") || !strings.Contains(api["policy"].(string), "vpce-00000003") {
+		t.Errorf("endpoints %s, policy %s", config, api["policy"])
+	}
+	if n := len(r.OfType("aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy")); n != 2 {
+		t.Errorf("%d policies, want one for each of the API's own endpoints", n)
+	}
+}
+
+// A guardrail that AWS refuses stops a deployment half-way; one that holds less than was set lets through what was to be
+// blocked.
+func TestGuardrail(t *testing.T) {
+	t.Parallel()
+	name := strings.Repeat("g", 50) // the longest
+	for want, a := range map[string]components.GuardrailArgs{
+		"contentPolicyConfig":              {ContentFilters: []string{"HATE", "INSULTS", "MISCONDUCT", "SEXUAL", "VIOLENCE", "PROMPT_ATTACK"}},
+		"wordPolicyConfig":                 {BlockedWords: []string{"xyzzy"}},
+		"sensitiveInformationPolicyConfig": {PiiEntities: []string{"EMAIL"}, BlockedMessage: "No."},
+	} {
+		r := componentstest.Run(t, func(ctx *pulumi.Context) error {
+			_, err := components.NewGuardrail(ctx, name, &a)
+			return err
+		})
+		inputs := r.Inputs(t, "aws:bedrock/guardrail:Guardrail", name)
+		message := "Blocked by this organization's guardrail."
+		if a.BlockedMessage != "" {
+			message = a.BlockedMessage
+		}
+		if inputs["name"] != name || inputs["description"] == nil || inputs["blockedInputMessaging"] != message || inputs["blockedOutputsMessaging"] != message {
+			t.Errorf("%v", inputs)
+		}
+		for _, policy := range []string{"contentPolicyConfig", "wordPolicyConfig", "sensitiveInformationPolicyConfig"} {
+			if (inputs[policy] != nil) != (policy == want) { // AWS refuses one that is empty
+				t.Errorf("%s = %v of a guardrail with %s alone", policy, inputs[policy], want)
+			}
+		}
+		if version := r.Inputs(t, "aws:bedrock/guardrailVersion:GuardrailVersion", name); version["guardrailArn"] != "arn:aws:bedrock:::"+name {
+			t.Errorf("a version of %v", version["guardrailArn"])
+		}
+	}
+}
+
 // A guardrail whose rules change without a new version goes on with the old rules.
 func TestEveryChangeOfTheGuardrailMakesAVersion(t *testing.T) {
 	t.Parallel()
@@ -409,12 +842,12 @@ func TestEveryChangeOfTheGuardrailMakesAVersion(t *testing.T) {
 	}
 	seen := map[any]bool{}
 	for _, a := range []components.GuardrailArgs{
-		{BlockedWords: []string{"a"}}, {BlockedWords: []string{"a", "b"}}, {ContentFilters: []string{"HATE"}}, {PiiEntities: []string{"EMAIL"}},
-		{BlockedWords: []string{"a"}, BlockedMessage: "No."},
+		{BlockedWords: []string{"a"}}, {BlockedWords: []string{"a", "b"}}, {ContentFilters: []string{"HATE"}}, {ContentFilters: []string{"INSULTS"}},
+		{PiiEntities: []string{"EMAIL"}}, {PiiEntities: []string{"PHONE"}}, {BlockedWords: []string{"a"}, BlockedMessage: "No."},
 	} {
 		seen[description(a)] = true
 	}
-	if len(seen) != 5 || !seen[description(components.GuardrailArgs{BlockedWords: []string{"a"}})] {
-		t.Errorf("want five versions of five guardrails, and the same for the same: %v", seen)
+	if len(seen) != 7 || !seen[description(components.GuardrailArgs{BlockedWords: []string{"a"}})] {
+		t.Errorf("want seven versions of seven guardrails, and the same for the same: %v", seen)
 	}
 }

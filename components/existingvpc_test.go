@@ -1,6 +1,7 @@
 package components
 
 import (
+	"errors"
 	"strings"
 	"testing"
 )
@@ -60,6 +61,26 @@ func TestExistingVpc(t *testing.T) {
 	}
 }
 
+// Faults that come in another order each time look as if something had changed.
+func TestExistingVpcFaultsKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	v := existingVpc{endpoints: map[string]existingEndpoint{}, others: map[string]string{}, offered: map[string][]string{}}
+	ids := map[string]string{}
+	for _, x := range strings.Split("abcdef", "") {
+		v.subnets = append(v.subnets, existingSubnet{"subnet-" + x, "vpc-1", "ap-northeast-1" + x})
+		v.endpoints[x], v.others[x], v.offered[x], ids[x] = existingEndpoint{id: "vpce-" + x}, "vpce-"+x, nil, x
+	}
+	faults := func() string {
+		return errors.Join(v.check(CoreVpcArgs{VpcId: "vpc-1"}, "ap-northeast-1"), CheckExistingVpc("", nil, ids)).Error()
+	}
+	first := faults()
+	for range 10 {
+		if again := faults(); again != first {
+			t.Fatalf("first\n%s\nthen\n%s", first, again)
+		}
+	}
+}
+
 // Half a choice would make a second VPC beside the one that was meant.
 func TestCheckExistingVpc(t *testing.T) {
 	t.Parallel()
@@ -74,11 +95,13 @@ func TestCheckExistingVpc(t *testing.T) {
 		{vpc, []string{subnet}, map[string]string{"bedrock": vpce}, ""},
 		{"", []string{subnet}, nil, "want their VPC"},
 		{"", nil, map[string]string{"bedrock": vpce}, "want their VPC"},
+		{vpc, []string{subnet}, map[string]string{"bedrock": "vpce-012345678"}, `got "vpce-012345678"`},
 		{vpc, nil, nil, "want the private subnets"},
 		{"my-vpc", []string{subnet}, nil, `got "my-vpc"`},
 		{subnet, []string{subnet}, nil, "such as vpc-"},
 		{vpc, []string{vpc}, nil, "such as subnet-"},
 		{vpc, []string{subnet}, map[string]string{"bedrock": "vpce-xyz"}, `got "vpce-xyz"`},
+		{vpc, []string{subnet, "x"}, nil, `got "x"`},
 	} {
 		if err := CheckExistingVpc(c.vpcId, c.subnetIds, c.endpointIds); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q %q %v: %v, want %q", c.vpcId, c.subnetIds, c.endpointIds, err, c.want)

@@ -138,7 +138,7 @@ func NewGuardrail(ctx *pulumi.Context, name string, args *GuardrailArgs, opts ..
 	rules := digest(fmt.Sprintf("%q %q %q %q", a.ContentFilters, a.BlockedWords, a.PiiEntities, a.BlockedMessage))
 	version, err := bedrock.NewGuardrailVersion(ctx, name, &bedrock.GuardrailVersionArgs{
 		GuardrailArn: guardrail.GuardrailArn, Description: pulumi.String("of settings " + rules[:16]),
-	}, pulumi.Parent(c), pulumi.DependsOn([]pulumi.Resource{guardrail}))
+	}, pulumi.Parent(c))
 	if err != nil {
 		return nil, err
 	}

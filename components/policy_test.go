@@ -103,6 +103,37 @@ func TestApiPolicyWantsEndpoints(t *testing.T) {
 	}
 }
 
+// A caller who is not written as IAM names one is nobody, or somebody who was not meant.
+func TestCheckAuthorization(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ authorization, caller, want string }{
+		{"NONE", "", ""},
+		{"AWS_IAM", "", ""},
+		{"", "", "want NONE or AWS_IAM"},
+		{"NONE", "arn:aws:iam::123456789012:role/app", "without AWS_IAM"},
+		{"AWS_IAM", "arn:aws:iam::123456789012:role/team/app", ""},
+		{"AWS_IAM", "arn:aws:iam::123456789012:user/ana@example.com", ""},
+		{"AWS_IAM", "arn:aws-cn:iam::123456789012:root", ""},
+		{"AWS_IAM", "*", `got "*"`},
+		{"AWS_IAM", "123456789012", "want the ARN"},
+		{"AWS_IAM", "arn:aws:iam::123456789012:role/*", "want the ARN"},
+		{"AWS_IAM", "arn:aws:iam::123456789012:role/app *", "want the ARN"},
+		{"AWS_IAM", "arn:aws:iam::123456789012:rooted", "want the ARN"},
+		{"AWS_IAM", "arn:aws:iam::12345678901:root", "want the ARN"},
+		{"AWS_IAM", "arn:aws:iam::123456789012:group/team", "want the ARN"},
+		{"AWS_IAM", "arn:aws:iam::123456789012:assumed-role/app/session", "want the ARN"},
+		{"AWS_IAM", "arn:aws:sts::123456789012:role/app", "want the ARN"},
+	} {
+		var callers []string
+		if c.caller != "" {
+			callers = []string{c.caller}
+		}
+		if err := CheckAuthorization(c.authorization, callers); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s %q: %v, want %q", c.authorization, c.caller, err, c.want)
+		}
+	}
+}
+
 // golden compares with a file under testdata; go test ./components -update writes it.
 func golden(t *testing.T, file, got string) {
 	t.Helper()

@@ -103,16 +103,28 @@ func TestEveryCallIsGuarded(t *testing.T) {
 	}
 }
 
-// Lost: a function that starts with half of a guardrail, and calls models without it.
+// Lost: the guardrail, or a model, on its way from the function's environment; with half a guardrail nothing may start.
 func TestHalfAGuardrail(t *testing.T) {
 	t.Parallel()
-	for _, half := range [][2]string{{"3o06191495ze", ""}, {"", "2"}} {
-		if g, err := newGuardrail(half[0], half[1]); err == nil {
-			t.Errorf("%q became %v", half, g)
+	for _, c := range []struct{ models, id, version, want string }{
+		{"a.b,c.d", "", "", "a.b c.d"},
+		{" a.b, c.d\n", "3o06191495ze", "2", "a.b c.d 3o06191495ze 2"},
+		{"a.b", "3o06191495ze", "", "error"},
+		{"a.b", "", "2", "error"},
+	} {
+		h, err := newHandler(func(name string) string {
+			return map[string]string{"MODEL_IDS": c.models, "GUARDRAIL_ID": c.id, "GUARDRAIL_VERSION": c.version}[name]
+		})
+		got := strings.Join(h.models, " ")
+		if h.guardrail != nil {
+			got += " " + *h.guardrail.GuardrailIdentifier + " " + *h.guardrail.GuardrailVersion
 		}
-	}
-	if g, err := newGuardrail("", ""); g != nil || err != nil {
-		t.Errorf("no guardrail became %v, %v", g, err)
+		if err != nil {
+			got = "error"
+		}
+		if got != c.want {
+			t.Errorf("%+v: %s, %v", c, got, err)
+		}
 	}
 }
 

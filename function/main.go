@@ -24,16 +24,20 @@ func main() {
 }
 
 func run(env func(string) string) error {
+	h, err := newHandler(env)
+	if err == nil {
+		lambda.Start(h.handle)
+	}
+	return err
+}
+
+func newHandler(env func(string) string) (handler, error) {
 	models := strings.FieldsFunc(env("MODEL_IDS"), func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
 	if len(models) == 0 {
-		return fmt.Errorf("MODEL_IDS: got %q, want the model ids that may be called, separated by commas", env("MODEL_IDS"))
+		return handler{}, fmt.Errorf("MODEL_IDS: got %q, want the model ids that may be called, separated by commas", env("MODEL_IDS"))
 	}
 	guardrail, err := newGuardrail(env("GUARDRAIL_ID"), env("GUARDRAIL_VERSION"))
-	if err != nil {
-		return err
-	}
-	lambda.Start(handler{bedrock: newBedrock(env), models: models, guardrail: guardrail, log: lambdacontext.NewLogger()}.handle)
-	return nil
+	return handler{bedrock: newBedrock(env), models: models, guardrail: guardrail, log: lambdacontext.NewLogger()}, err
 }
 
 // newGuardrail is nil where no guardrail is set. Half of one is an error: calls would go out unguarded.

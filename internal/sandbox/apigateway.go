@@ -97,7 +97,7 @@ func (e *endpoint) keepAuthorization(r *http.Request, apiID string) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	signed := map[string]bool{}
+	signed := map[string]bool{} // another: the last one may be deployed
 	maps.Copy(signed, e.signed[apiID])
 	for path, operations := range document.Paths {
 		for method, operation := range operations {

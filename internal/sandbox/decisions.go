@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"strings"
@@ -31,9 +32,9 @@ func (c apiCall) decide() (decision iampolicy.Decision, by string) {
 		}
 	}
 	api := []iampolicy.Document{c.api}
-	switch {
-	case c.request.Principal.ARN == "":
-		return c.api.Decide(c.request), "resource-based policy"
+	switch alone := c.api.Decide(c.request); {
+	case c.request.Principal.ARN == "" || alone == iampolicy.ExplicitDeny:
+		return alone, "resource-based policy"
 	case c.foreign:
 		return iampolicy.CrossAccount(c.identity, api, c.request), "identity-based or resource-based policy"
 	}
@@ -76,13 +77,10 @@ func (c ModelCall) requests(caller map[string][]string, region string) []iampoli
 	}
 	// Of the profile itself AWS does not say that it is checked with the guardrail: here it is not.
 	requests := append(guardrailRequest(c, request), request(c.action, c.model, nil))
+	guarded["bedrock:InferenceProfileArn"] = c.model
 	for _, route := range c.routes {
-		keys := maps.Clone(guarded)
-		keys["bedrock:InferenceProfileArn"] = c.model
-		if keys["aws:RequestedRegion"] = strings.Split(route, ":")[3]; keys["aws:RequestedRegion"] == "" {
-			keys["aws:RequestedRegion"] = "unspecified" // Bedrock User Guide, "Global cross-Region inference"
-		}
-		requests = append(requests, request(c.action, route, keys))
+		guarded["aws:RequestedRegion"] = cmp.Or(strings.Split(route, ":")[3], "unspecified") // Bedrock User Guide, "Global cross-Region inference"
+		requests = append(requests, request(c.action, route, guarded))
 	}
 	return requests
 }
@@ -101,13 +99,21 @@ func allowed(requests []iampolicy.Request, identity []iampolicy.Document, endpoi
 		if decision == iampolicy.Allow && endpoint != nil {
 			by, decision = "VPC endpoint policy", endpoint.Decide(r)
 		}
-		switch decision {
-		case iampolicy.Allow:
-		case iampolicy.ExplicitDeny:
-			return fmt.Errorf("is not authorized to perform: %s on resource: %s with an explicit deny in a %s", r.Action, r.Resource, by)
-		default:
-			return fmt.Errorf("is not authorized to perform: %s on resource: %s because no %s allows the %s action", r.Action, r.Resource, by, r.Action)
+		if decision != iampolicy.Allow {
+			return fmt.Errorf("is not authorized to perform: %s on resource: %s %s", r.Action, r.Resource, reason(decision, by, r.Action))
 		}
 	}
 	return nil
+}
+
+// reason names the kind of policy that decided against an action, in AWS's words (IAM User Guide, "Troubleshoot access
+// denied error messages").
+func reason(decision iampolicy.Decision, by, action string) string {
+	switch {
+	case decision != iampolicy.ExplicitDeny:
+		return "because no " + by + " allows the " + action + " action"
+	case strings.HasPrefix(by, "identity"):
+		return "with an explicit deny in an " + by
+	}
+	return "with an explicit deny in a " + by
 }

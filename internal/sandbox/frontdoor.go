@@ -212,13 +212,8 @@ func (d *frontDoor) admit(r *http.Request, v *visit, call apiCall, policy string
 	if decision == iampolicy.Allow && policy != "" {
 		return nil
 	}
-	message := "User: " + name + " is not authorized to perform: execute-api:Invoke on resource: " + strings.Replace(resource, d.account[:8], "********", 1)
-	if decision == iampolicy.ExplicitDeny {
-		message += " with an explicit deny in a " + by
-	} else {
-		message += " because no " + by + " allows the execute-api:Invoke action"
-	}
-	return refusal{http.StatusForbidden, "AccessDeniedException", message}
+	return refusal{http.StatusForbidden, "AccessDeniedException", "User: " + name + " is not authorized to perform: execute-api:Invoke on resource: " +
+		strings.Replace(resource, d.account[:8], "********", 1) + " " + reason(decision, by, "execute-api:Invoke")}
 }
 
 // match finds the route of a path; a literal part goes before a parameter. Parameters stay percent-encoded, as REST

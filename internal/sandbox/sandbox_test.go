@@ -1,15 +1,21 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 )
 
 func routes(paths ...string) (all []apiResource) {
@@ -38,9 +44,9 @@ func TestMatch(t *testing.T) {
 		{"POST", "generate/a/b", "", ""},
 		{"POST", "Generate", "", ""},
 	} {
-		template, parameters, _ := match(api, c.method, strings.Split(c.path, "/"))
-		if template != c.want || parameters["prompt"] != c.prompt {
-			t.Errorf("%s /%s: %q %v, want %q %q", c.method, c.path, template, parameters, c.want, c.prompt)
+		template, parameters, method := match(api, c.method, strings.Split(c.path, "/"))
+		if template != c.want || parameters["prompt"] != c.prompt || method.Integration.URI != c.want {
+			t.Errorf("%s /%s: %q %v %v, want %q %q", c.method, c.path, template, parameters, method, c.want, c.prompt)
 		}
 	}
 }
@@ -93,6 +99,7 @@ func TestBedrockRefuses(t *testing.T) {
 		"an encoded model id":  {"/model/amazon.nova-lite-v1%3A0/converse", "{" + hello + "}", 200},
 		"no model id":          {"/model/nova/converse", "{" + hello + "}", 400},
 		"another operation":    {"/model/amazon.nova-lite-v1:0/fly", "{" + hello + "}", 404},
+		"another method":       {"/model/amazon.nova-lite-v1:0/converse", "{" + hello + "}", 404},
 		"no JSON":              {"/model/amazon.nova-lite-v1:0/converse", "Hello", 400},
 		"no message":           {"/model/amazon.nova-lite-v1:0/converse", "{}", 400},
 		"assistant first":      {"/model/amazon.nova-lite-v1:0/converse", `{"messages":[{"role":"assistant","content":[{"text":"Hello"}]}]}`, 400},
@@ -102,6 +109,10 @@ func TestBedrockRefuses(t *testing.T) {
 		"metadata too many":    {"/model/amazon.nova-lite-v1:0/converse", `{"requestMetadata":{` + strings.Join(metadata, ",") + `},` + hello + `}`, 400},
 		"metadata too long":    {"/model/amazon.nova-lite-v1:0/converse", `{"requestMetadata":{"k":"` + strings.Repeat("v", 257) + `"},` + hello + `}`, 400},
 		"metadata with quotes": {"/model/amazon.nova-lite-v1:0/converse", `{"requestMetadata":{"k":"\""},` + hello + `}`, 400},
+		"metadata just enough": {"/model/amazon.nova-lite-v1:0/converse", `{"requestMetadata":{` + strings.Join(metadata[:16], ",") + `},` + hello + `}`, 200},
+		"an unknown fault":     {"/model/amazon.nova-lite-v1:0/converse", `{"messages":[{"role":"user","content":[{"text":"fault Hello"}]}]}`, 200},
+		"a provisioned model":  {"/model/arn:aws:bedrock:ap-northeast-1:123456789012:provisioned-model%2Fa1b2c3d4e5f6/converse", "{" + hello + "}", 400},
+		"another geography":    {"/model/us.amazon.nova-lite-v1:0/converse", "{" + hello + "}", 400},
 		"a fault as asked":     {"/model/amazon.nova-lite-v1:0/converse", `{"messages":[{"role":"user","content":[{"text":"fault ModelTimeoutException"}]}]}`, 408},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -115,7 +126,11 @@ func TestBedrockRefuses(t *testing.T) {
 				}
 			}
 			w := httptest.NewRecorder()
-			b.ServeHTTP(w, httptest.NewRequest(http.MethodPost, c.path, strings.NewReader(c.body)))
+			method := http.MethodPost
+			if name == "another method" {
+				method = http.MethodPut
+			}
+			b.ServeHTTP(w, httptest.NewRequest(method, c.path, strings.NewReader(c.body)))
 			if w.Code != c.want || (delivered == 1) != (c.want == 200) || (w.Header().Get("X-Amzn-Errortype") == "") != (c.want == 200) {
 				t.Errorf("status %d, %d records, headers %v, body %s, want %d", w.Code, delivered, w.Header(), w.Body, c.want)
 			}
@@ -137,6 +152,270 @@ func TestBedrockAsksWhoCalls(t *testing.T) {
 	b.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/model/amazon.nova-lite-v1:0/converse", strings.NewReader(`{}`)))
 	if want := "bedrock:InvokeModel arn:aws:bedrock:ap-northeast-1::foundation-model/amazon.nova-lite-v1:0"; w.Code != 403 || !strings.Contains(w.Body.String(), want) {
 		t.Errorf("status %d, %s, want 403 and %s", w.Code, w.Body, want)
+	}
+}
+
+// converse asks a stand-in, and answers with what the client gets, whom Authorize was asked about, and the record.
+func converse(t *testing.T, b *Bedrock, model, body string) (status int, exception string, out converseAnswer, asked ModelCall, recorded *Record) {
+	t.Helper()
+	b.Authorize = func(_ *http.Request, call ModelCall) (string, error) {
+		asked = call
+		return "arn:aws:sts::123456789012:assumed-role/r/f", nil
+	}
+	b.Deliver = func(_ context.Context, r Record, _ time.Time) { recorded = &r }
+	w := httptest.NewRecorder()
+	b.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/model/"+url.PathEscape(model)+"/converse", strings.NewReader(body)))
+	if err := json.Unmarshal(w.Body.Bytes(), &out); err != nil {
+		t.Fatal(err)
+	}
+	return w.Code, w.Header().Get("X-Amzn-Errortype"), out, asked, recorded
+}
+
+// converseAnswer is of Converse's answer what a client reads.
+type converseAnswer struct {
+	Output struct {
+		Message struct{ Content []struct{ Text string } }
+	}
+	StopReason string
+	Usage      struct{ InputTokens, OutputTokens, TotalTokens int }
+}
+
+// A guardrail that looks elsewhere than AWS's hides that a word gets through, or that IAM saw a call without it.
+func TestBedrockGuards(t *testing.T) {
+	t.Parallel()
+	g := newGuardrails("ap-northeast-1", "123456789012")
+	id, arn := makeGuardrail(t, g, someGuardrail)
+	control(t, g, http.MethodPost, "/guardrails/"+id, "") // version 1
+	b := &Bedrock{Region: "ap-northeast-1", Account: "123456789012", guardrails: g}
+	with := func(id, version string) string {
+		return `"guardrailConfig":{"guardrailIdentifier":"` + id + `","guardrailVersion":"` + version + `"}`
+	}
+	said := func(texts ...string) string {
+		var all []string
+		for i, text := range texts {
+			all = append(all, `{"role":"`+[]string{"user", "assistant"}[i%2]+`","content":[{"text":"`+text+`"}]}`)
+		}
+		return `"messages":[` + strings.Join(all, ",") + `]`
+	}
+	const blocked, passed, refused = "guardrail_intervened", "end_turn", "ValidationException"
+	for name, c := range map[string]struct{ config, rest, want string }{
+		"a message":                        {with(id, "1"), said("the moon"), blocked},
+		"an earlier message":               {with(id, "1"), said("the moon", "yes", "go on"), blocked},
+		"an assistant message":             {with(id, "1"), said("what is up?", "the moon", "go on"), blocked},
+		"a marked system prompt":           {with(id, "1"), said("hello") + `,"system":[{"text":"be"},{"guardContent":{"text":{"text":"the moon"}}}]`, blocked},
+		"a system prompt that is unmarked": {with(id, "1"), said("hello") + `,"system":[{"text":"the moon"}]`, passed},
+		"another word":                     {with(id, "1"), said("the sun"), passed},
+		"no guardrail":                     {`"x":0`, said("the moon"), passed},
+		"its ARN":                          {with(arn, "1"), said("the moon"), blocked},
+		"its draft":                        {with(id, "DRAFT"), said("the moon"), blocked},
+		"no version":                       {`"guardrailConfig":{"guardrailIdentifier":"` + id + `"}`, said("the moon"), blocked},
+		"an unknown version":               {with(id, "2"), said("hello"), refused},
+		"an unknown guardrail":             {with("abcdefghijkl", "1"), said("hello"), refused},
+		"a version of none":                {`"guardrailConfig":{"guardrailVersion":"1"}`, said("hello"), refused},
+	} {
+		status, exception, out, asked, recorded := converse(t, b, "amazon.nova-lite-v1:0", "{"+c.config+","+c.rest+"}")
+		if c.want == refused {
+			if status != 400 || exception != refused || recorded != nil {
+				t.Errorf("%s: %d %s, recorded %v", name, status, exception, recorded)
+			}
+			continue
+		}
+		if status != 200 || recorded == nil || out.StopReason != c.want || len(out.Output.Message.Content) != 1 {
+			t.Errorf("%s: %d %s %+v, want %s", name, status, exception, out, c.want)
+			continue
+		}
+		message, usage := out.Output.Message.Content[0].Text, out.Usage
+		tokens := usage.InputTokens + usage.OutputTokens + usage.TotalTokens + recorded.Input.TokenCount + recorded.Output.TokenCount
+		if (message == "No.") != (c.want == blocked) || (tokens == 0) != (c.want == blocked) {
+			t.Errorf("%s: %q, usage %+v, recorded %+v", name, message, usage, recorded)
+		}
+		if guarded := strings.Contains(c.config, "guardrail"); guarded != (asked.guardrail == arn) || guarded != (asked.version != "") {
+			t.Errorf("%s: IAM is asked about %+v", name, asked)
+		}
+	}
+}
+
+// A record that names another model or region than AWS's does would send an auditor's query astray.
+func TestBedrockRecords(t *testing.T) {
+	t.Parallel()
+	p := newInferenceProfiles("ap-northeast-3", "123456789012")
+	_, _, made := control(t, p, http.MethodPost, "/inference-profiles",
+		`{"inferenceProfileName":"a","modelSource":{"copyFrom":"arn:aws:bedrock:ap-northeast-3::foundation-model/amazon.nova-lite-v1:0"}}`)
+	application := made["inferenceProfileArn"].(string)
+	b := &Bedrock{Region: "ap-northeast-3", Account: "123456789012", profiles: p}
+	const own, body = "arn:aws:bedrock:ap-northeast-3:123456789012:", `{"messages":[{"role":"user","content":[{"text":"Hello"}]}],"requestMetadata":{"k":"v"},"inferenceConfig":{"maxTokens":4}}`
+	for model, want := range map[string]struct{ model, region, routes string }{
+		"amazon.nova-lite-v1:0":                       {"amazon.nova-lite-v1:0", "ap-northeast-3", ""},
+		"jp.amazon.nova-2-lite-v1:0":                  {own + "inference-profile/jp.amazon.nova-2-lite-v1:0", "ap-northeast-1", "ap-northeast-1 ap-northeast-3"},
+		own + "inference-profile/jp.amazon.nova-x-v1": {own + "inference-profile/jp.amazon.nova-x-v1", "ap-northeast-1", "ap-northeast-1 ap-northeast-3"},
+		"global.amazon.nova-2-lite-v1:0":              {own + "inference-profile/global.amazon.nova-2-lite-v1:0", "ap-northeast-3", " ap-northeast-3"},
+		application:                                   {application, "ap-northeast-3", "ap-northeast-3"},
+	} {
+		status, _, out, asked, r := converse(t, b, model, body)
+		if status != 200 || r == nil {
+			t.Errorf("%s: %d, recorded %v", model, status, r)
+			continue
+		}
+		if r.ModelID != want.model || r.InferenceRegion != want.region || r.Region != "ap-northeast-3" || r.AccountID != "123456789012" ||
+			r.Identity.ARN != "arn:aws:sts::123456789012:assumed-role/r/f" || r.RequestMetadata["k"] != "v" {
+			t.Errorf("%s: %+v, want %+v", model, r, want)
+		}
+		if r.Input.TokenCount != 2 || r.Output.TokenCount != 4 || out.StopReason != "end_turn" { // four are not more than four
+			t.Errorf("%s: %+v, %+v", model, r, out)
+		}
+		var regions []string
+		for _, route := range asked.routes {
+			regions = append(regions, strings.Split(route, ":")[3])
+		}
+		if asked.action != "bedrock:InvokeModel" || strings.Join(regions, " ") != want.routes || !strings.Contains(asked.model, strings.TrimPrefix(want.model, own)) {
+			t.Errorf("%s: IAM is asked about %+v, want routes in %q", model, asked, want.routes)
+		}
+	}
+}
+
+// An API that lets in, or shuts out, otherwise than API Gateway does by the same policies proves nothing of them.
+func TestAdmit(t *testing.T) {
+	t.Parallel()
+	const arn, app = "arn:aws:execute-api:ap-northeast-1:123456789012:abc123/", "arn:aws:iam::123456789012:user/app"
+	d := &frontDoor{moto: client{region: "ap-northeast-1"}, account: "123456789012", apiID: "plain"}
+	statement := func(effect, principal, resource, condition string) string {
+		return `{"Effect":"` + effect + `","Principal":` + principal + `,"Action":"execute-api:Invoke","Resource":"` + resource + `","Condition":{` + condition + `}}`
+	}
+	const none, elsewhere = `"Null":{"aws:SourceVpce":"false"}`, `"StringNotEquals":{"aws:SourceVpce":"vpce-1"}`
+	who := signer{arn: app, keys: map[string][]string{"aws:PrincipalArn": {app}}}
+	admin, err := iampolicy.ParseIdentity(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		statements []string // none is no policy at all
+		visit      visit
+		own        []iampolicy.Document
+		want       string
+	}{
+		"this call alone":       {statements: []string{statement("Allow", `"*"`, arn+"api/POST/generate/a%2Fb", none)}},
+		"the short form":        {statements: []string{statement("Allow", `"*"`, "execute-api:/api/POST/generate/*", none)}},
+		"another method":        {statements: []string{statement("Allow", `"*"`, arn+"api/GET/*", none)}, want: "User: anonymous is not authorized to perform: execute-api:Invoke on resource: arn:aws:execute-api:ap-northeast-1:********9012:abc123/api/POST/generate/a%2Fb because no resource-based policy allows the execute-api:Invoke action"},
+		"another path":          {statements: []string{statement("Allow", `"*"`, arn+"api/POST/generate", none)}, want: "because no resource-based policy"},
+		"another stage":         {statements: []string{statement("Allow", `"*"`, arn+"v1/*", none)}, want: "because no resource-based policy"},
+		"another API":           {statements: []string{statement("Allow", `"*"`, strings.Replace(arn, "abc123", "plain", 1)+"*", none)}, want: "because no resource-based policy"},
+		"no policy":             {want: "because no resource-based policy"},
+		"no policy, an admin":   {visit: visit{caller: who}, own: []iampolicy.Document{admin}, want: "User: " + app + " is not authorized"},
+		"the endpoint":          {statements: []string{statement("Allow", `"*"`, "*", none), statement("Deny", `"*"`, "*", elsewhere)}},
+		"another endpoint":      {statements: []string{statement("Allow", `"*"`, "*", none), statement("Deny", `"*"`, "*", elsewhere)}, visit: visit{endpointID: "vpce-2"}, want: "a%2Fb with an explicit deny in a resource-based policy"},
+		"the VPC":               {statements: []string{statement("Allow", `"*"`, "*", `"StringLike":{"aws:SourceVpc":"*"}`)}, visit: visit{vpcID: "vpc-1"}},
+		"a VPC that is unknown": {statements: []string{statement("Allow", `"*"`, "*", `"StringLike":{"aws:SourceVpc":"*"}`)}, want: "because no resource-based policy"},
+		"a named caller":        {statements: []string{statement("Allow", `{"AWS":"`+app+`"}`, "*", `"ArnEquals":{"aws:PrincipalArn":"`+app+`"}`)}, visit: visit{caller: who}},
+		"nobody by that name":   {statements: []string{statement("Allow", `{"AWS":"`+app+`"}`, "*", none)}, want: "User: anonymous"},
+		"a caller not allowed":  {statements: []string{statement("Allow", `"*"`, "*", `"ArnNotEquals":{"aws:PrincipalArn":"`+app+`"}`)}, visit: visit{caller: who}, want: "User: " + app + " is not authorized"},
+		"no JSON":               {statements: []string{"x"}, want: "resource policy of API abc123"},
+	} {
+		policy := ""
+		if c.statements != nil {
+			policy = `{"Version":"2012-10-17","Statement":[` + strings.Join(c.statements, ",") + `]}`
+		}
+		c.visit.apiID, c.visit.stage, c.visit.endpointID = "abc123", "api", cmp.Or(c.visit.endpointID, "vpce-1")
+		err := d.admit(httptest.NewRequest(http.MethodPost, "/", nil), &c.visit, apiCall{identity: c.own}, policy, []string{"api", "generate", "a%2Fb"})
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+		if own := (refusal{}); err != nil && errors.As(err, &own) != (name != "no JSON") {
+			t.Errorf("%s: %v is told to the caller", name, err)
+		}
+	}
+}
+
+// An operation that is taken for one that nobody has to sign lets everybody in.
+func TestKeepAuthorization(t *testing.T) {
+	t.Parallel()
+	moto := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "{}") }))
+	t.Cleanup(moto.Close)
+	e := &endpoint{aws: client{url: moto.URL}, signed: map[string]map[string]bool{}, deployments: map[string]deployment{}}
+	const iam, none = `{"x-amazon-apigateway-auth":{"type":"AWS_IAM"}}`, `{"x-amazon-apigateway-auth":{"type":"NONE"}}`
+	document := func(paths string) string { return `{"paths":{` + paths + `}}` }
+	keep := func(body, want string) {
+		t.Helper()
+		r := httptest.NewRequest(http.MethodPut, "/restapis/a?mode=merge", strings.NewReader(body))
+		err := e.keepAuthorization(r, "a")
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", body, err, want)
+		}
+		if rest, _ := io.ReadAll(r.Body); string(rest) != body {
+			t.Errorf("of %s moto gets %s", body, rest)
+		}
+	}
+	deployed := func(id, want string) {
+		t.Helper()
+		if err := e.keepDeployment(t.Context(), "a", []byte(`{"id":"`+id+`"}`)); err != nil {
+			t.Fatal(err)
+		}
+		if d, _ := e.deployed(id); fmt.Sprint(d.signed) != want {
+			t.Errorf("signed %v, want %s", d.signed, want)
+		}
+	}
+	keep(document(`"/a":{"get":`+iam+`,"post":`+none+`},"/b":{"get":`+iam+`}`), "")
+	deployed("1", "map[GET /a:true GET /b:true POST /a:false]")
+	keep(document(`"/a":{"get":{},"post":`+iam+`},"/b":{"get":`+none+`},"/c":{"get":{}}`), "") // GET /a is as it was
+	deployed("2", "map[GET /a:true GET /b:false POST /a:true]")
+	if first, _ := e.deployed("1"); first.signed["POST /a"] || !first.signed["GET /b"] {
+		t.Errorf("a later import changed what is deployed: %v", first.signed)
+	}
+	keep(document(`"/a":{"get":`+none+`,"post":{"x-amazon-apigateway-auth":{"type":"CUSTOM"}}}`), `POST /a: authorization "CUSTOM" is not understood`)
+	keep(`Hello`, "invalid")
+	deployed("3", "map[GET /a:true GET /b:false POST /a:true]")
+}
+
+// Each policy, key and fact that AWS goes by when the function calls a model: without one the sandbox lets through, or
+// shuts out, what AWS does not.
+func TestAuthorize(t *testing.T) {
+	t.Parallel()
+	const role, session, function = "arn:aws:iam::123456789012:role/f", "arn:aws:sts::123456789012:assumed-role/f/f", "arn:aws:lambda:ap-northeast-1:123456789012:function:f"
+	const model = "arn:aws:bedrock:ap-northeast-1::foundation-model/a.b"
+	for name, c := range map[string]struct{ from, to, want string }{
+		"nothing is changed":           {"", "", ""},
+		"somebody else's key":          {"AKIAFUNCTION", "AKIAROOT", "arn:aws:iam::123456789012:root"},
+		"a role that Lambda has not":   {"lambda.amazonaws.com", "ec2.amazonaws.com", "does not let lambda.amazonaws.com assume it"},
+		"a role for another principal": {`{"aws:PrincipalArn":"` + role, `{"aws:PrincipalArn":"` + session, "no identity-based policy"},
+		"a role for another function":  {function, function + "2", "no identity-based policy"},
+		"an endpoint of another id":    {"<vpcEndpointId>vpce-1<", "<vpcEndpointId>vpce-2<", "no identity-based policy"},
+		"an endpoint of another VPC":   {"<vpcId>vpc-1<", "<vpcId>vpc-2<", "no identity-based policy"},
+		"a role for another VPC":       {`"aws:SourceVpc":"vpc-1"`, `"aws:SourceVpc":"vpc-2"`, "no identity-based policy"},
+		"another service's endpoint":   {"bedrock-runtime<", "bedrock<", "no identity-based policy"},
+		"an endpoint without its name": {"<privateDnsEnabled>true", "<privateDnsEnabled>false", "no identity-based policy"},
+		"an endpoint that denies":      {`"Sid":"Endpoint","Effect":"Allow"`, `"Sid":"Endpoint","Effect":"Deny"`, "User: " + session + " is not authorized to perform: bedrock:InvokeModel on resource: " + model + " with an explicit deny in a VPC endpoint policy"},
+		"an endpoint's bad policy":     {`"Sid":"Endpoint","Effect":"Allow"`, `"Sid":"Endpoint","Effect":"Maybe"`, "policy of endpoint vpce-1"},
+	} {
+		answers := map[string]string{
+			"DescribeVpcEndpoints": `<vpcEndpointSet><item><vpcEndpointId>vpce-1</vpcEndpointId><vpcId>vpc-1</vpcId><serviceName>com.amazonaws.ap-northeast-1.bedrock-runtime</serviceName>
+				<privateDnsEnabled>true</privateDnsEnabled><state>available</state><policyDocument>{"Version":"2012-10-17","Statement":[{"Sid":"Endpoint","Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}</policyDocument></item></vpcEndpointSet>`,
+			"GetRole":                  `<Role><Arn>` + role + `</Arn><AssumeRolePolicyDocument>{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}</AssumeRolePolicyDocument></Role>`,
+			"ListRolePolicies":         `<PolicyNames><member>p</member></PolicyNames>`,
+			"ListAttachedRolePolicies": `<AttachedPolicies></AttachedPolicies>`,
+			"GetRolePolicy": `<PolicyDocument>{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"bedrock:InvokeModel","Resource":"` + model + `","Condition":{
+				"ArnEquals":{"aws:PrincipalArn":"` + role + `","lambda:SourceFunctionArn":"` + function + `"},"StringEquals":{"aws:SourceVpce":"vpce-1","aws:SourceVpc":"vpc-1"}}}]}</PolicyDocument>`,
+		}
+		moto := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			action := r.FormValue("Action")
+			answer := strings.ReplaceAll(answers[action], c.from, c.to)
+			if !strings.HasPrefix(answer, "<vpc") {
+				answer = "<" + action + "Result>" + answer + "</" + action + "Result>"
+			}
+			io.WriteString(w, "<"+action+"Response>"+answer+"</"+action+"Response>")
+		}))
+		t.Cleanup(moto.Close)
+		s := &Sandbox{
+			account: "123456789012", moto: client{url: moto.URL, region: "ap-northeast-1"},
+			functions: &functions{callers: map[string]caller{"AKIAFUNCTION": {session, role, function, "vpc-1"}}},
+		}
+		r := httptest.NewRequest(http.MethodPost, "/model/a.b/converse", nil)
+		r.Header.Set("Authorization", strings.ReplaceAll("AWS4-HMAC-SHA256 Credential=AKIAFUNCTION/20260101/ap-northeast-1/bedrock/aws4_request, SignedHeaders=host, Signature=x", c.from, c.to))
+		got, err := s.authorize(r, ModelCall{action: "bedrock:InvokeModel", model: model})
+		if err != nil {
+			got = err.Error()
+		}
+		if want := cmp.Or(c.want, session); !strings.Contains(got, want) || (err == nil) != strings.HasPrefix(want, "arn:") {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
 	}
 }
 
