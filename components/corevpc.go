@@ -153,8 +153,8 @@ func NewCoreVpc(ctx *pulumi.Context, name string, args *CoreVpcArgs, opts ...pul
 		}
 		if endpoint, found := existing[service]; found {
 			endpointIds[service] = pulumi.String(endpoint.id)
-			if group := endpoint.securityGroupIds[0]; !admitted[callers+group] {
-				admitted[callers+group] = true
+			if group := endpoint.securityGroupIds[0]; !admitted[group] {
+				admitted[group] = true
 				if err := admit(caller, callers, pulumi.String(group), service); err != nil {
 					return nil, err
 				}
