@@ -306,6 +306,7 @@ func TestPromises(t *testing.T) {
 	for lost, c := range map[string]struct{ typ, name, input, want string }{
 		"an endpoint open to the whole VPC":        {"aws:ec2/vpcEndpoint:VpcEndpoint", "x-execute-api", "securityGroupIds", "[x-client-endpoints-id]"},
 		"a client that calls Bedrock past the API": {"aws:ec2/vpcEndpoint:VpcEndpoint", "x-bedrock-runtime", "securityGroupIds", "[x-function-endpoints-id]"},
+		"the role whose rights these are":          {"aws:lambda/function:Function", "x-function", "role", "arn:aws:test:::x-function"},
 		"a function that the endpoint shuts out":   {"aws:lambda/function:Function", "x-function", "vpcConfig", "securityGroupIds:[x-functions-id]"},
 		"a log group that nobody set retention of": {"aws:lambda/function:Function", "x-function", "loggingConfig", "logGroup:/aws/lambda/x-function"},
 		"another API through the endpoint":         {"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-api-0", "vpcEndpointId", "x-execute-api-id"},
