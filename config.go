@@ -28,6 +28,7 @@ type settings struct {
 	GuardrailVersion                                 int
 	GuardrailContentFilters                          []string
 	GuardrailBlockedWords, GuardrailPiiEntities      []string
+	ResponseStreaming                                bool
 	StageName                                        string
 	Authorization                                    string
 	CallerArns                                       []string
@@ -67,7 +68,8 @@ func loadSettings(get func(name string) string, stack, region string) (settings,
 		ModelIds: r.list("modelIds"), AllowGlobalInference: r.flag("allowGlobalInference"),
 		GuardrailId: get("guardrailId"), GuardrailVersion: r.number("guardrailVersion", 0, 99_999_999),
 		GuardrailContentFilters: r.list("guardrailContentFilters"), GuardrailBlockedWords: r.list("guardrailBlockedWords"), GuardrailPiiEntities: r.list("guardrailPiiEntities"),
-		StageName: r.text("stageName"), Authorization: r.text("authorization"), CallerArns: r.list("callerArns"),
+		ResponseStreaming: r.flag("responseStreaming"),
+		StageName:         r.text("stageName"), Authorization: r.text("authorization"), CallerArns: r.list("callerArns"),
 		ConsumerVpcEndpointIds: r.list("consumerVpcEndpointIds"),
 		ThrottlingRateLimit:    r.number("throttlingRateLimit", 1, 10_000), // API Gateway quotas: a region's account-level throttle
 		ThrottlingBurstLimit:   r.number("throttlingBurstLimit", 1, 5_000),

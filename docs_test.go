@@ -60,7 +60,7 @@ func TestReadmeHasEveryRoute(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	definition, err := os.ReadFile("components/openapi.json")
+	definition, err := os.ReadFile("openapi/openapi.json")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,7 +61,7 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 	}
 	functionArgs := &components.BedrockFunctionArgs{
 		Code: pulumi.NewFileArchive(zip), Architecture: s.FunctionArchitecture, MemoryMb: s.FunctionMemoryMb,
-		ModelIds: s.ModelIds, AllowGlobalInference: s.AllowGlobalInference,
+		Buffered: !s.ResponseStreaming, ModelIds: s.ModelIds, AllowGlobalInference: s.AllowGlobalInference,
 		BedrockRuntimeEndpointId: endpointId("bedrock-runtime"), SharedBedrockRuntimeEndpoint: s.BedrockRuntimeEndpointId != "",
 		BedrockEndpointId: endpointId("bedrock"), SharedBedrockEndpoint: s.BedrockEndpointId != "",
 		SubnetIds: core.PrivateSubnetIds, SecurityGroupIds: pulumi.StringArray{core.FunctionSecurityGroupId},
@@ -88,7 +88,7 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 
 	// Nobody can call before every call is recorded.
 	api, err := components.NewPrivateApi(ctx, name+"-api", &components.PrivateApiArgs{
-		FunctionArn: function.FunctionArn, StageName: s.StageName,
+		FunctionArn: function.FunctionArn, Buffered: !s.ResponseStreaming, StageName: s.StageName,
 		VpcEndpointIds: pulumi.StringArray{endpointId("execute-api")}, SharedVpcEndpoints: s.ExecuteApiEndpointId != "",
 		ConsumerVpcEndpointIds: s.ConsumerVpcEndpointIds, Authorization: s.Authorization, CallerArns: s.CallerArns,
 		ThrottlingRateLimit: float64(s.ThrottlingRateLimit), ThrottlingBurstLimit: s.ThrottlingBurstLimit,

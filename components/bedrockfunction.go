@@ -3,6 +3,7 @@ package components
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/bedrock"
@@ -12,9 +13,11 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// functionTimeoutSeconds is API Gateway's default limit for an integration (API Gateway quotas): a function that
-// lives longer answers nobody.
-const functionTimeoutSeconds = 29
+// A function that lives longer than API Gateway waits answers nobody.
+const (
+	bufferedSeconds = 29  // API Gateway quotas, "Integration timeout"
+	streamedSeconds = 900 // API Gateway Developer Guide, "Stream the integration response", and Lambda quotas
+)
 
 // BedrockFunction is a Go function in a VPC that may call the configured models through one VPC endpoint, and
 // nothing else. It attaches the policies of its endpoints, which let in nobody but its role.
@@ -42,6 +45,8 @@ type BedrockFunctionArgs struct {
 	// ModelIds that may be called: ids of foundation models and of inference profiles, ARNs of application inference
 	// profiles and provisioned models; the first is the default. Required.
 	ModelIds []string
+	// Buffered answers are sent when they are whole, as PrivateApi's Buffered. Default: false.
+	Buffered bool
 	// AllowGlobalInference admits profiles whose requests may be processed in any region. Default: false.
 	AllowGlobalInference bool
 	// GuardrailId and GuardrailVersion are put on every call, and IAM denies a call without them. Default: none.
@@ -138,7 +143,13 @@ func NewBedrockFunction(ctx *pulumi.Context, name string, args *BedrockFunctionA
 	if err != nil {
 		return nil, err
 	}
-	environment := pulumi.StringMap{"MODEL_IDS": pulumi.String(strings.Join(a.ModelIds, ","))}
+	environment := pulumi.StringMap{
+		"MODEL_IDS": pulumi.String(strings.Join(a.ModelIds, ",")), "RESPONSE_STREAMING": pulumi.String(strconv.FormatBool(!a.Buffered)),
+	}
+	timeout := streamedSeconds
+	if a.Buffered {
+		timeout = bufferedSeconds
+	}
 	var guardrailArn, version pulumi.StringInput = pulumi.String(""), pulumi.String("")
 	if a.GuardrailId != nil {
 		guardrailArn, version = pulumi.Sprintf("arn:%s:bedrock:%s:%s:guardrail/%s", to.partition, to.region, to.account, a.GuardrailId), a.GuardrailVersion
@@ -180,7 +191,7 @@ func NewBedrockFunction(ctx *pulumi.Context, name string, args *BedrockFunctionA
 	function, err := lambda.NewFunction(ctx, name, &lambda.FunctionArgs{
 		Code: a.Code, Runtime: pulumi.String("provided.al2023"), Handler: pulumi.String("bootstrap"),
 		Architectures: pulumi.StringArray{pulumi.String(a.Architecture)}, MemorySize: pulumi.Int(a.MemoryMb),
-		Timeout: pulumi.Int(functionTimeoutSeconds), Role: role.Arn, Tags: a.Tags,
+		Timeout: pulumi.Int(timeout), Role: role.Arn, Tags: a.Tags,
 		VpcConfig:   &lambda.FunctionVpcConfigArgs{SubnetIds: a.SubnetIds, SecurityGroupIds: a.SecurityGroupIds},
 		Environment: &lambda.FunctionEnvironmentArgs{Variables: environment},
 		// Both levels are written out: with the JSON format AWS sets them itself, which previews would report as drift.

@@ -286,7 +286,7 @@ func TestDefaults(t *testing.T) {
 		{"aws:ec2/subnet:Subnet", "x-private-ap-northeast-1c", "cidrBlock", "10.0.2.0/24"},
 		{"aws:lambda/function:Function", "x-function", "architectures", "[arm64]"},
 		{"aws:lambda/function:Function", "x-function", "memorySize", "256"},
-		{"aws:lambda/function:Function", "x-function", "timeout", "29"},
+		{"aws:lambda/function:Function", "x-function", "timeout", "900"},
 		{"aws:apigateway/stage:Stage", "x-api", "stageName", "api"},
 		{"aws:cloudwatch/logGroup:LogGroup", "x-logs", "retentionInDays", "90"},
 	} {

@@ -25,8 +25,10 @@ func TestBuildFunctionZipIsReproducible(t *testing.T) {
 		return b
 	}
 	elsewhere := t.TempDir()
-	if err := os.CopyFS(filepath.Join(elsewhere, "function"), os.DirFS("../function")); err != nil {
-		t.Fatal(err)
+	for _, folder := range []string{"function", "openapi"} {
+		if err := os.CopyFS(filepath.Join(elsewhere, folder), os.DirFS(filepath.Join("..", folder))); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, file := range []string{"go.mod", "go.sum"} {
 		b, err := os.ReadFile(filepath.Join("..", file))

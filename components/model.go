@@ -83,8 +83,9 @@ func newModel(to target, modelId string, routes []string, allowGlobalInference b
 	return m, nil
 }
 
-// modelActions is what the function does with models: Converse asks for InvokeModel (Service Authorization Reference).
-var modelActions = []string{"bedrock:InvokeModel"}
+// modelActions is what the function does with models: Converse asks for the first, ConverseStream for the second (Service
+// Authorization Reference).
+var modelActions = []string{"bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"}
 
 // modelStatements admit these models to whoever meets the conditions. The models behind an inference profile are
 // admitted through that profile only (Bedrock User Guide, "Prerequisites for inference profiles"); conditions stand on the

@@ -1,33 +1,39 @@
 package components
 
 import (
-	_ "embed"
 	"encoding/json"
+
+	"github.com/private-bedrock/private-bedrock/openapi"
 )
 
-//go:embed openapi.json
-var openAPIDocument []byte
-
-// openAPI is the document that API Gateway imports: openapi.json, each of whose operations calls the function and says who
-// may, NONE (everybody whom the API's policy admits) or AWS_IAM.
-func openAPI(title, partition, region, functionArn, authorization string) (string, error) {
+// apiDefinition is the document that API Gateway imports: openapi.json, each of whose operations calls the function and says
+// who may, NONE (everybody whom the API's policy admits) or AWS_IAM.
+func apiDefinition(title, partition, region, functionArn, authorization string, buffered bool) (string, error) {
 	var document struct {
 		OpenAPI    string                               `json:"openapi"`
 		Info       map[string]any                       `json:"info"`
+		Binary     []string                             `json:"x-amazon-apigateway-binary-media-types,omitempty"`
 		Paths      map[string]map[string]map[string]any `json:"paths"`
 		Components map[string]any                       `json:"components"`
 	}
-	if err := json.Unmarshal(openAPIDocument, &document); err != nil {
+	if err := json.Unmarshal(openapi.Document, &document); err != nil {
 		return "", err
 	}
 	document.Info["title"] = title
+	function := "arn:" + partition + ":apigateway:" + region + ":lambda:path/"
+	integration := map[string]any{
+		"type": "aws_proxy", "httpMethod": "POST", "responseTransferMode": "STREAM", "timeoutInMillis": streamedSeconds * 1000,
+		"uri": function + "2021-11-15/functions/" + functionArn + "/response-streaming-invocations",
+	}
+	if buffered {
+		integration["responseTransferMode"], integration["timeoutInMillis"] = "BUFFERED", bufferedSeconds*1000
+		integration["uri"] = function + "2015-03-31/functions/" + functionArn + "/invocations"
+		document.Binary = []string{"*/*"} // else an event stream would be taken for a text, and reach nobody whole
+	}
 	for _, operations := range document.Paths {
 		for _, operation := range operations {
 			operation["x-amazon-apigateway-auth"] = map[string]string{"type": authorization}
-			operation["x-amazon-apigateway-integration"] = map[string]any{
-				"type": "aws_proxy", "httpMethod": "POST", "timeoutInMillis": functionTimeoutSeconds * 1000,
-				"uri": "arn:" + partition + ":apigateway:" + region + ":lambda:path/2015-03-31/functions/" + functionArn + "/invocations",
-			}
+			operation["x-amazon-apigateway-integration"] = integration
 		}
 	}
 	b, err := json.Marshal(document)

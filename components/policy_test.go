@@ -75,10 +75,10 @@ func TestPolicies(t *testing.T) {
 		"ssm-client":     ssmClientPolicy,
 		"function-trust": func() (string, error) { return plainTrustPolicy("lambda.amazonaws.com") },
 		"openapi": func() (string, error) {
-			return openAPI("example", "aws", region, "arn:aws:lambda:ap-northeast-1:123456789012:function:example", "NONE")
+			return apiDefinition("example", "aws", region, "arn:aws:lambda:ap-northeast-1:123456789012:function:example", "NONE", false)
 		},
 		"openapi-iam": func() (string, error) {
-			return openAPI("example", "aws", region, "arn:aws:lambda:ap-northeast-1:123456789012:function:example", "AWS_IAM")
+			return apiDefinition("example", "aws", region, "arn:aws:lambda:ap-northeast-1:123456789012:function:example", "AWS_IAM", true)
 		},
 		"access-log": accessLogFormat,
 	} {

@@ -49,6 +49,9 @@ type PrivateApiArgs struct {
 	// them. Those of other accounts also need policies of their own that let them. Default: those of the API's account whose
 	// own policies let them.
 	CallerArns []string
+	// Buffered answers are sent when they are whole, within 29 seconds and 6 MB. Default: false; answers are sent as they are
+	// made, for at most 15 minutes. The function's has to be the same: each kind takes the other's answers for errors.
+	Buffered bool
 	// StageName, the first part of every path. Default: api.
 	StageName string
 	// ThrottlingRateLimit in requests a second, all callers together. Default: 10.
@@ -159,7 +162,7 @@ func NewPrivateApi(ctx *pulumi.Context, name string, args *PrivateApiArgs, opts 
 	}
 
 	body := a.FunctionArn.ToStringOutput().ApplyT(func(functionArn string) (string, error) {
-		return openAPI(name, to.partition, to.region, functionArn, a.Authorization)
+		return apiDefinition(name, to.partition, to.region, functionArn, a.Authorization, a.Buffered)
 	}).(pulumi.StringOutput)
 	resourcePolicy := a.VpcEndpointIds.ToStringArrayOutput().ApplyT(func(ids []string) (string, error) {
 		return apiPolicy(to, slices.Concat(ids, a.ConsumerVpcEndpointIds), a.Authorization, a.CallerArns)

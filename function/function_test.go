@@ -3,19 +3,23 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
+	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/private-bedrock/private-bedrock/internal/sandbox"
+	"github.com/private-bedrock/private-bedrock/openapi"
 )
 
 const (
@@ -40,29 +44,27 @@ func newFixture(t testing.TB) fixture {
 		Deliver: func(_ context.Context, r sandbox.Record, _ time.Time) { f.records <- r },
 	}
 	f.handler = handler{
-		bedrock: serve(t, f.standIn), models: []string{firstModel, secondModel}, log: slog.New(slog.NewJSONHandler(f.logged, nil)),
+		bedrock: serve(t, f.standIn), models: []string{firstModel, secondModel}, streaming: true, log: slog.New(slog.NewJSONHandler(f.logged, nil)),
 	}
 	return f
 }
 
-// serve is the SDK's own client of a Bedrock that answers as h does.
-func serve(t testing.TB, h http.Handler) converser {
+// serve is a Bedrock that answers as h does.
+func serve(t testing.TB, h http.Handler) bedrock {
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	return once(newBedrock(environment(server.URL)))
+	return once(t, environment(server.URL))
 }
 
-// once takes away the client's retries, whose waits would make a test of a fault slow.
-func once(client *bedrockruntime.Client) converser {
-	return converseFunc(func(ctx context.Context, in *bedrockruntime.ConverseInput) (*bedrockruntime.ConverseOutput, error) {
-		return client.Converse(ctx, in, func(o *bedrockruntime.Options) { o.RetryMaxAttempts = 1 })
-	})
-}
-
-type converseFunc func(context.Context, *bedrockruntime.ConverseInput) (*bedrockruntime.ConverseOutput, error)
-
-func (f converseFunc) Converse(ctx context.Context, in *bedrockruntime.ConverseInput, _ ...func(*bedrockruntime.Options)) (*bedrockruntime.ConverseOutput, error) {
-	return f(ctx, in)
+// once does not try again: its waits would make a test of a fault slow.
+func once(t testing.TB, env func(string) string) bedrock {
+	t.Helper()
+	b, err := newBedrock(env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.retryer = aws.NopRetryer{}
+	return b
 }
 
 func environment(endpoint string) func(string) string {
@@ -106,14 +108,18 @@ func (f fixture) call(t *testing.T, r request) (events.APIGatewayProxyResponse, 
 func (f fixture) ask(t *testing.T, r request) (response events.APIGatewayProxyResponse, p problem) {
 	t.Helper()
 	r.RequestContext.RequestID, r.RequestContext.ExtendedRequestID = "chosen-"+canary, "request-1" // a caller can choose the first
-	response, err := f.handle(t.Context(), r)
-	if err != nil || response.StatusCode < 200 || response.StatusCode > 599 || !utf8.ValidString(response.Body) {
-		t.Fatalf("%v, %v: API Gateway would answer 502 with a text of its own", response, err)
+	response = f.roundTrip(t.Context(), t, r)
+	if response.StatusCode < 200 || response.StatusCode > 599 || response.Headers["Content-Type"] != eventStream && !utf8.ValidString(response.Body) {
+		t.Fatalf("%v: API Gateway would answer 502 with a text of its own", response)
 	}
 	if h := response.Headers; h["Cache-Control"] != "no-store" || h["X-Content-Type-Options"] != "nosniff" {
 		t.Errorf("headers %v: a proxy or browser may keep the answer, or take it for a page", h)
 	}
-	if response.StatusCode != http.StatusOK {
+	if route := r.HTTPMethod + " " + r.Resource; routes[route] != nil && !documented[route][response.StatusCode] {
+		t.Errorf("%s answers %d, which the API's definition does not know", route, response.StatusCode)
+	}
+	_, native := nativeOperation(r.Resource)
+	if response.StatusCode != http.StatusOK && !native {
 		decode(t, response.Body, &p)
 		if p.Error.Code == "" || p.Error.Message == "" || p.Error.RequestID != "request-1" || response.Headers["Content-Type"] != "application/json" {
 			t.Errorf("%v %s: no error that a program can read", response.Headers, response.Body)
@@ -121,6 +127,67 @@ func (f fixture) ask(t *testing.T, r request) (response events.APIGatewayProxyRe
 	}
 	return response, p
 }
+
+// roundTrip reads an answer as Lambda and API Gateway do.
+func (h handler) roundTrip(ctx context.Context, t *testing.T, r request) events.APIGatewayProxyResponse {
+	t.Helper()
+	answer, err := h.handle(ctx, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	streamed, ok := answer.(*events.APIGatewayProxyStreamingResponse)
+	if !ok {
+		buffered := answer.(events.APIGatewayProxyResponse)
+		if buffered.IsBase64Encoded {
+			raw, err := base64.StdEncoding.DecodeString(buffered.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			buffered.Body = string(raw)
+		}
+		return buffered
+	}
+	raw, err := io.ReadAll(streamed)
+	if err != nil {
+		t.Errorf("the answer is cut: %v", err)
+	}
+	if err := streamed.Close(); err != nil {
+		t.Error(err)
+	}
+	prelude, body, found := strings.Cut(string(raw), strings.Repeat("\x00", 8))
+	if !found {
+		t.Fatalf("%q: API Gateway would answer 500 with a text of its own", raw)
+	}
+	var response events.APIGatewayProxyResponse
+	decode(t, prelude, &response)
+	response.Body = body
+	return response
+}
+
+// documented is what the API's definition says of a route's statuses.
+var documented = func() map[string]map[int]bool {
+	var document struct {
+		Paths map[string]map[string]struct{ Responses map[string]any }
+	}
+	if err := json.Unmarshal(openapi.Document, &document); err != nil {
+		panic(err)
+	}
+	all := map[string]map[int]bool{}
+	for path, operations := range document.Paths {
+		for method, operation := range operations {
+			statuses := map[int]bool{}
+			for status := range operation.Responses {
+				code, err := strconv.Atoi(status)
+				if err != nil {
+					panic(err)
+				}
+				statuses[code] = true
+			}
+			all[strings.ToUpper(method)+" "+path] = statuses
+		}
+	}
+	return all
+}()
 
 // record is that of the only call that Bedrock answered.
 func (f fixture) record(t *testing.T) sandbox.Record {

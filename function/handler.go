@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -12,26 +15,22 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
-	smithy "github.com/aws/smithy-go"
+
+	"github.com/private-bedrock/private-bedrock/openapi"
 )
 
-type converser interface {
-	Converse(context.Context, *bedrockruntime.ConverseInput, ...func(*bedrockruntime.Options)) (*bedrockruntime.ConverseOutput, error)
-}
-
-var _ converser = (*bedrockruntime.Client)(nil)
-
 type handler struct {
-	bedrock converser
+	bedrock bedrock
 	models  []string // the first is the default
 	// guardrail is put on every call; nil is none.
 	guardrail *types.GuardrailConfiguration
+	// streaming is whether API Gateway's integration is one of transfer mode STREAM: each takes the other's answers for errors.
+	streaming bool
 	log       *slog.Logger
 }
 
@@ -55,153 +54,137 @@ type request struct {
 	} `json:"requestContext"`
 }
 
-// call is what the log keeps of one request: no prompt, no answer, no text of the caller's.
-type call struct {
-	route, model              string
-	inputTokens, outputTokens int32
+// response is read to its end, or until its caller has left, and then closed.
+type response struct {
+	status  int
+	headers map[string]string
+	body    io.ReadCloser
 }
 
-// margin before Lambda ends the function: enough to answer in its stead.
-const margin = time.Second
+const (
+	// margin before Lambda ends the function: enough to answer in its stead.
+	margin = time.Second
+	// firstByte is how long a caller waits for one: API Gateway ends a stream that is silent for 5 minutes (API Gateway
+	// Developer Guide, "Stream the integration response").
+	firstByte = 290 * time.Second
+)
 
-func (h handler) handle(ctx context.Context, r request) (response events.APIGatewayProxyResponse, _ error) {
-	start := time.Now()
-	c := call{route: r.HTTPMethod + " " + r.Resource}
-	defer func() {
-		if p := recover(); p != nil { // its value may quote the request: only its type is kept
-			h.log.ErrorContext(ctx, "panic", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
-			response = failure(errInternal, r.RequestContext.ExtendedRequestID)
-		}
-		h.log.InfoContext(ctx, "call", "route", c.route, "model", c.model, "status", response.StatusCode,
-			"inputTokens", c.inputTokens, "outputTokens", c.outputTokens, "durationMs", time.Since(start).Milliseconds(),
-			"apiExtendedRequestId", r.RequestContext.ExtendedRequestID)
-	}()
+// handle answers API Gateway, in the form that its integration takes.
+func (h handler) handle(ctx context.Context, r request) (any, error) {
+	c := &call{route: r.HTTPMethod + " " + r.Resource, start: time.Now(), apiExtendedRequestID: r.RequestContext.ExtendedRequestID}
+	asked, cancel := context.WithCancel(ctx)
 	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-margin))
-		defer cancel()
+		asked, cancel = context.WithDeadline(ctx, deadline.Add(-margin))
 	}
-	response, err := h.route(ctx, r, &c)
+	waited := time.AfterFunc(firstByte, cancel)
+	answer := h.answer(asked, r, c)
+	waited.Stop()
+	c.status = answer.status
+	body := &recorded{body: answer.body, cancel: cancel, done: sync.OnceFunc(func() {
+		if c.err != nil {
+			h.logFailure(ctx, c.err)
+		}
+		c.record(ctx, h.log)
+	})}
+	if h.streaming {
+		return &events.APIGatewayProxyStreamingResponse{StatusCode: answer.status, Headers: answer.headers, Body: body}, nil
+	}
+	defer body.Close()
+	whole, err := io.ReadAll(body)
+	if err != nil { // in the middle of a stream: nothing of it has been sent
+		c.err = err
+		answer = failure(err, c)
+		c.status = answer.status
+		whole, _ = io.ReadAll(answer.body)
+	}
+	buffered := events.APIGatewayProxyResponse{StatusCode: answer.status, Headers: answer.headers, Body: string(whole)}
+	if answer.headers["Content-Type"] == eventStream { // binary, which a JSON text cannot hold
+		buffered.Body, buffered.IsBase64Encoded = base64.StdEncoding.EncodeToString(whole), true
+	}
+	return buffered, nil
+}
+
+// recorded is a body after whose end its call is recorded.
+type recorded struct {
+	mu     sync.Mutex
+	body   io.ReadCloser
+	cancel context.CancelFunc
+	done   func()
+}
+
+func (b *recorded) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.body.Read(p)
+}
+
+// Close stops what Bedrock still says. It comes while Read waits when the platform says that the caller has left.
+func (b *recorded) Close() error {
+	b.cancel()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	defer b.done()
+	return b.body.Close()
+}
+
+// answer is a route's, or says what went wrong in the route's own form.
+func (h handler) answer(ctx context.Context, r request, c *call) (answer response) {
+	failed := failure
+	if _, found := nativeOperation(r.Resource); found {
+		failed = nativeFailure
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			h.logPanic(ctx, p)
+			answer = failed(errInternal, c)
+		}
+	}()
+	answer, err := h.route(ctx, r, c)
 	if err != nil {
 		h.logFailure(ctx, err)
-		response = failure(classify(err), r.RequestContext.ExtendedRequestID)
+		return failed(err, c)
 	}
-	return response, nil
+	return answer
 }
 
-func (h handler) route(ctx context.Context, r request, c *call) (events.APIGatewayProxyResponse, error) {
+// routes by method and template.
+var routes = map[string]func(handler, context.Context, request, *call) (response, error){
+	"POST /generate/{prompt}": handler.generatePath,
+	"POST /generate":          handler.generateBody,
+	"GET /health": func(handler, context.Context, request, *call) (response, error) {
+		return respondJSON(map[string]string{"status": "ok"})
+	},
+	"GET /models": func(h handler, _ context.Context, _ request, _ *call) (response, error) {
+		return respondJSON(map[string]any{"default": h.models[0], "models": h.models})
+	},
+	"GET /openapi.json": func(handler, context.Context, request, *call) (response, error) {
+		return respond(http.StatusOK, "application/json", openapi.Document), nil
+	},
+	"POST /model/{modelId}/converse":                    handler.native,
+	"POST /model/{modelId}/converse-stream":             handler.native,
+	"POST /model/{modelId}/invoke":                      handler.native,
+	"POST /model/{modelId}/invoke-with-response-stream": handler.native,
+}
+
+func (h handler) route(ctx context.Context, r request, c *call) (response, error) {
+	serve, found := routes[c.route]
+	if !found {
+		c.route = "none" // the path of an unknown route is a caller's text
+		return response{}, errNoRoute
+	}
 	// Browsers say whose page makes a call: a foreign one would spend money in the name of whoever looks at it.
 	if site := header(r.Headers, "Sec-Fetch-Site"); site != "" && site != "none" && site != "same-origin" {
-		c.route = "none"
-		return events.APIGatewayProxyResponse{}, errCrossSite
+		return response{}, errCrossSite
 	}
-	switch c.route {
-	case "GET /health":
-		return answer(map[string]string{"status": "ok"})
-	case "GET /models":
-		return answer(map[string]any{"default": h.models[0], "models": h.models})
-	case "POST /generate/{prompt}":
-		g, err := parsePathPrompt(r.PathParameters["prompt"])
-		if err != nil {
-			return events.APIGatewayProxyResponse{}, err
-		}
-		out, err := h.generate(ctx, r, g, c)
-		if err == nil && out.Text == "" {
-			err = errNoAnswer
-		}
-		return respond(http.StatusOK, "text/plain; charset=utf-8", out.Text), err
-	case "POST /generate":
-		g, err := parseBody(r.Body, r.IsBase64Encoded, header(r.Headers, "Content-Type"))
-		if err != nil {
-			return events.APIGatewayProxyResponse{}, err
-		}
-		out, err := h.generate(ctx, r, g, c)
-		if err != nil {
-			return events.APIGatewayProxyResponse{}, err
-		}
-		return answer(out)
-	}
-	c.route = "none" // the path of an unknown route is a caller's text
-	return events.APIGatewayProxyResponse{}, errNoRoute
+	return serve(h, ctx, r, c)
 }
 
-// generated is the answer of POST /generate.
-type generated struct {
-	Text       string           `json:"text"`
-	Model      string           `json:"model"`
-	StopReason types.StopReason `json:"stopReason"`
-	Usage      usage            `json:"usage"`
-	RequestID  string           `json:"requestId"`
-}
-
-type usage struct {
-	InputTokens  int32 `json:"inputTokens"`
-	OutputTokens int32 `json:"outputTokens"`
-	TotalTokens  int32 `json:"totalTokens"`
-}
-
-func (h handler) generate(ctx context.Context, r request, g generation, c *call) (generated, error) {
-	if g.Model == "" {
-		g.Model = h.models[0]
+func (h handler) admit(model string, c *call) error {
+	if !slices.Contains(h.models, model) {
+		return apiError{http.StatusBadRequest, "ModelNotAdmitted", "model: not admitted by this API; GET /models lists those that are"}
 	}
-	if !slices.Contains(h.models, g.Model) {
-		return generated{}, badRequest("ModelNotAdmitted", "model: not admitted by this API; GET /models lists those that are")
-	}
-	c.model = g.Model
-	out, err := h.bedrock.Converse(ctx, g.converse(r.metadata(), h.guardrail))
-	if err != nil {
-		return generated{}, err
-	}
-	if out.Usage != nil {
-		c.inputTokens, c.outputTokens = aws.ToInt32(out.Usage.InputTokens), aws.ToInt32(out.Usage.OutputTokens)
-	}
-	return generated{
-		Text: text(out.Output), Model: g.Model, StopReason: out.StopReason,
-		Usage:     usage{c.inputTokens, c.outputTokens, c.inputTokens + c.outputTokens},
-		RequestID: r.RequestContext.ExtendedRequestID,
-	}, nil
-}
-
-func (g generation) converse(metadata map[string]string, guardrail *types.GuardrailConfiguration) *bedrockruntime.ConverseInput {
-	in := &bedrockruntime.ConverseInput{
-		ModelId:         &g.Model,
-		RequestMetadata: metadata,
-		GuardrailConfig: guardrail,
-		InferenceConfig: &types.InferenceConfiguration{MaxTokens: g.MaxTokens, Temperature: g.Temperature, TopP: g.TopP, StopSequences: g.Stop},
-	}
-	switch {
-	case g.System != "" && guardrail != nil:
-		// A guardrail sees of a system prompt only what is marked so; of messages it sees all, unless something there is
-		// marked (Bedrock User Guide, "Include a guardrail with the Converse API").
-		in.System = []types.SystemContentBlock{&types.SystemContentBlockMemberGuardContent{
-			Value: &types.GuardrailConverseContentBlockMemberText{Value: types.GuardrailConverseTextBlock{Text: &g.System}},
-		}}
-	case g.System != "":
-		in.System = []types.SystemContentBlock{&types.SystemContentBlockMemberText{Value: g.System}}
-	}
-	if g.Prompt != nil {
-		g.Messages = []message{{Role: "user", Content: *g.Prompt}}
-	}
-	for _, m := range g.Messages {
-		in.Messages = append(in.Messages, types.Message{
-			Role: types.ConversationRole(m.Role), Content: []types.ContentBlock{&types.ContentBlockMemberText{Value: m.Content}},
-		})
-	}
-	return in
-}
-
-func text(output types.ConverseOutput) string {
-	m, ok := output.(*types.ConverseOutputMemberMessage)
-	if !ok {
-		return ""
-	}
-	var b strings.Builder
-	for _, block := range m.Value.Content {
-		if t, ok := block.(*types.ContentBlockMemberText); ok {
-			b.WriteString(t.Value)
-		}
-	}
-	return b.String()
+	c.model = model
+	return nil
 }
 
 // Bedrock API Reference, Converse, requestMetadata: at most 256 of these characters a value, else it refuses the call.
@@ -220,11 +203,20 @@ func (r request) metadata() map[string]string {
 	for k, v := range m {
 		v = notMetadata.ReplaceAllString(v, "_")
 		m[k] = v[:min(len(v), 256)]
-		if v == "" {
-			delete(m, k)
-		}
 	}
 	return m
+}
+
+// body is the request's, as its caller wrote it.
+func (r request) body() ([]byte, error) {
+	if !r.IsBase64Encoded {
+		return []byte(r.Body), nil
+	}
+	raw, err := base64.StdEncoding.DecodeString(r.Body)
+	if err != nil {
+		return nil, badRequest("InvalidBody", "the body is not base64")
+	}
+	return raw, nil
 }
 
 func header(headers map[string]string, name string) string {
@@ -236,46 +228,49 @@ func header(headers map[string]string, name string) string {
 	return ""
 }
 
-func answer(body any) (events.APIGatewayProxyResponse, error) {
+func respondJSON(body any) (response, error) {
 	b, err := json.Marshal(body)
-	return respond(http.StatusOK, "application/json", string(b)), err
+	return respond(http.StatusOK, "application/json", b), err
 }
 
-func failure(e apiError, requestID string) events.APIGatewayProxyResponse {
-	type detail struct {
-		Code      string `json:"code"`
-		Message   string `json:"message"`
-		RequestID string `json:"requestId"`
-	}
-	b, _ := json.Marshal(map[string]detail{"error": {e.Code, e.Message, requestID}}) // strings always marshal
-	response := respond(e.Status, "application/json", string(b))
+func respond(status int, contentType string, body []byte) response {
+	return response{status, responseHeaders(contentType), io.NopCloser(bytes.NewReader(body))}
+}
+
+func responseHeaders(contentType string) map[string]string {
+	return map[string]string{"Content-Type": contentType, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+}
+
+// failure is the answer of this API's own routes.
+func failure(err error, c *call) response {
+	e := classify(err)
+	answer := respond(e.Status, "application/json", e.body(c.apiExtendedRequestID))
 	if e.Status == http.StatusTooManyRequests {
-		response.Headers["Retry-After"] = "1"
+		answer.headers["Retry-After"] = "1"
 	}
-	return response
+	return answer
 }
 
-func respond(status int, contentType, body string) events.APIGatewayProxyResponse {
-	return events.APIGatewayProxyResponse{StatusCode: status, Body: body, Headers: map[string]string{
-		"Content-Type": contentType, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff",
-	}}
+// logPanic leaves the panic's value out, which may quote the request.
+func (h handler) logPanic(ctx context.Context, p any) {
+	h.log.ErrorContext(ctx, "panic", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 }
 
 // logFailure keeps Bedrock's error code and request id. Its message stays out: it may quote the prompt.
 func (h handler) logFailure(ctx context.Context, err error) {
 	e := classify(err)
 	attributes := []any{"code", e.Code}
-	var service smithy.APIError
-	if errors.As(err, &service) {
-		attributes = append(attributes, "bedrockCode", service.ErrorCode())
+	var coded interface{ ErrorCode() string }
+	if errors.As(err, &coded) {
+		attributes = append(attributes, "bedrockCode", coded.ErrorCode())
 	}
 	var network *net.OpError
 	if errors.As(err, &network) { // an address and a reason: what an operator needs when an endpoint is missing
 		attributes = append(attributes, "network", network.Error())
 	}
-	var withID interface{ ServiceRequestID() string }
-	if errors.As(err, &withID) && withID.ServiceRequestID() != "" {
-		attributes = append(attributes, "bedrockRequestId", withID.ServiceRequestID())
+	var answered *bedrockError
+	if errors.As(err, &answered) && answered.requestID != "" {
+		attributes = append(attributes, "bedrockRequestId", answered.requestID)
 	}
 	if e.Status >= 500 {
 		h.log.ErrorContext(ctx, "failed", append(attributes, "errorType", fmt.Sprintf("%T", err))...)

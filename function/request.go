@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -29,6 +28,7 @@ type generation struct {
 	Temperature *float32  `json:"temperature"`
 	TopP        *float32  `json:"topP"`
 	Stop        []string  `json:"stop"`
+	Stream      bool      `json:"stream"`
 }
 
 type message struct {
@@ -49,19 +49,15 @@ func parsePathPrompt(encoded string) (generation, error) {
 }
 
 // parseBody reads the body of POST /generate.
-func parseBody(body string, isBase64 bool, contentType string) (generation, error) {
+func parseBody(r request) (generation, error) {
 	// Any other content type could be sent by a browser from a foreign page without asking first (CORS).
-	if mediaType, _, _ := strings.Cut(contentType, ";"); !strings.EqualFold(strings.TrimSpace(mediaType), "application/json") {
+	if mediaType, _, _ := strings.Cut(header(r.Headers, "Content-Type"), ";"); !strings.EqualFold(strings.TrimSpace(mediaType), "application/json") {
 		return generation{}, apiError{415, "UnsupportedMediaType", "send JSON with the header Content-Type: application/json"}
 	}
-	raw := []byte(body)
-	if isBase64 {
-		var err error
-		if raw, err = base64.StdEncoding.DecodeString(body); err != nil {
-			return generation{}, badRequest("InvalidBody", "the body is not base64")
-		}
-	}
+	raw, err := r.body()
 	switch {
+	case err != nil:
+		return generation{}, err
 	case len(raw) > maxBodyBytes:
 		return generation{}, errTooLarge
 	case len(bytes.TrimSpace(raw)) == 0:
@@ -98,7 +94,7 @@ func describe(err error) string {
 		if len(name) > 64 { // a name is a caller's text as well: enough to recognise it
 			name = strings.ToValidUTF8(name[:64], "") + "…"
 		}
-		return name + ": unknown; known are prompt, messages, system, model, maxTokens, temperature, topP and stop"
+		return name + ": unknown; known are prompt, messages, system, model, maxTokens, temperature, topP, stop and stream"
 	}
 	return "the body is no JSON" + want
 }

@@ -199,8 +199,8 @@ func FuzzPromptRoundTrip(f *testing.F) {
 			t.Fatal(err)
 		}
 		fromPath, pathErr := parsePathPrompt(url.PathEscape(prompt))
-		fromBody, bodyErr := parseBody(string(body), false, "application/json")
-		fromBase64, base64Err := parseBody(encoded(string(body)).Body, true, "application/json")
+		fromBody, bodyErr := parseBody(post(string(body)))
+		fromBase64, base64Err := parseBody(encoded(string(body)))
 		for i, g := range []generation{fromPath, fromBody, fromBase64} {
 			err := []error{pathErr, bodyErr, base64Err}[i]
 			if good && (err != nil || *g.Prompt != prompt) || !good && err == nil {

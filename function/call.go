@@ -1,0 +1,80 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambdacontext"
+)
+
+// call is what the log keeps of one request: no prompt, no answer, no text of the caller's.
+type call struct {
+	route, model         string
+	apiExtendedRequestID string
+	start                time.Time
+	firstByte            time.Duration // of a stream, from the start
+	tokens               tokens
+	status               int
+	err                  error // in the middle of a stream
+}
+
+type tokens struct {
+	Input      int `json:"inputTokenCount"`
+	Output     int `json:"outputTokenCount"`
+	CacheRead  int `json:"cacheReadInputTokenCount"`
+	CacheWrite int `json:"cacheWriteInputTokenCount"`
+}
+
+// metric of CloudWatch's (Amazon CloudWatch User Guide, "Embedded metric format specification").
+type metric struct {
+	Name string
+	Unit string
+}
+
+type directive struct {
+	Namespace  string
+	Dimensions [][]string
+	Metrics    []metric
+}
+
+// record writes the one line of a call, out of which CloudWatch makes metrics by function and model, named as Bedrock's own.
+func (c *call) record(ctx context.Context, log *slog.Logger) {
+	count := func(is bool) int {
+		if is {
+			return 1
+		}
+		return 0
+	}
+	values := []struct {
+		name, unit string
+		value      int64
+	}{
+		{"InvocationLatency", "Milliseconds", time.Since(c.start).Milliseconds()},
+		{"InputTokenCount", "Count", int64(c.tokens.Input)},
+		{"OutputTokenCount", "Count", int64(c.tokens.Output)},
+		{"CacheReadInputTokenCount", "Count", int64(c.tokens.CacheRead)},
+		{"CacheWriteInputTokenCount", "Count", int64(c.tokens.CacheWrite)},
+		{"InvocationClientErrors", "Count", int64(count(c.status >= 400 && c.status < 500 && c.status != 429))},
+		{"InvocationThrottles", "Count", int64(count(c.status == 429))},
+		{"InvocationServerErrors", "Count", int64(count(c.status >= 500 || c.err != nil))},
+	}
+	if c.firstByte > 0 {
+		values = append(values, struct {
+			name, unit string
+			value      int64
+		}{"TimeToFirstToken", "Milliseconds", c.firstByte.Milliseconds()})
+	}
+	d := directive{Namespace: "PrivateBedrock", Dimensions: [][]string{{"FunctionName", "ModelId"}}}
+	attributes := []slog.Attr{
+		slog.String("FunctionName", cmp.Or(lambdacontext.FunctionName, "none")), slog.String("ModelId", cmp.Or(c.model, "none")),
+		slog.String("route", c.route), slog.Int("status", c.status), slog.String("apiExtendedRequestId", c.apiExtendedRequestID),
+	}
+	for _, v := range values {
+		d.Metrics = append(d.Metrics, metric{v.name, v.unit})
+		attributes = append(attributes, slog.Int64(v.name, v.value))
+	}
+	attributes = append(attributes, slog.Any("_aws", map[string]any{"Timestamp": c.start.UnixMilli(), "CloudWatchMetrics": []directive{d}}))
+	log.LogAttrs(ctx, slog.LevelInfo, "call", attributes...)
+}

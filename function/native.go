@@ -1,0 +1,374 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
+)
+
+const eventStream = "application/vnd.amazon.eventstream"
+
+// nativeOperation is Bedrock Runtime's own that a route stands for, by the last part of its path.
+func nativeOperation(resource string) (operation string, found bool) {
+	return strings.CutPrefix(resource, "/model/{modelId}/")
+}
+
+// native hands a call of Bedrock's own API on, and its answer back, as they are. The server's is what says who called, and
+// the guardrail: neither can be set, weakened or left out by a caller.
+func (h handler) native(ctx context.Context, r request, c *call) (response, error) {
+	operation, _ := nativeOperation(r.Resource)
+	model, err := url.PathUnescape(r.PathParameters["modelId"])
+	if err != nil {
+		model = "" // admitted nowhere
+	}
+	if err := h.admit(model, c); err != nil {
+		return response{}, err
+	}
+	body, err := r.body()
+	if err != nil {
+		return response{}, err
+	}
+	headers, err := nativeHeaders(r.Headers)
+	if err != nil {
+		return response{}, err
+	}
+	if strings.HasPrefix(operation, "converse") {
+		body, err = converseBody(body, r.metadata(), h.guardrail)
+	} else {
+		body, err = invokeBody(body, headers, r.metadata(), h.guardrail)
+	}
+	if err != nil {
+		return response{}, err
+	}
+	answered, err := h.bedrock.send(ctx, model, operation, headers, body)
+	if err != nil {
+		return response{}, err
+	}
+	back := map[string]string{"Content-Type": answered.Header.Get("Content-Type"), "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+	for name := range answered.Header {
+		if strings.HasPrefix(name, "X-Amzn-Bedrock-") {
+			back[name] = answered.Header.Get(name)
+		}
+	}
+	if strings.HasSuffix(operation, "-stream") {
+		return response{http.StatusOK, back, &passedOn{upstream: answered.Body, c: c}}, nil
+	}
+	defer answered.Body.Close()
+	whole, err := io.ReadAll(answered.Body)
+	if err != nil {
+		return response{}, err
+	}
+	c.countWhole(answered.Header, whole)
+	return response{http.StatusOK, back, io.NopCloser(bytes.NewReader(whole))}, nil
+}
+
+// nativeHeaders are those of the caller's that Bedrock knows. Credentials are never handed on: the function signs itself.
+func nativeHeaders(from map[string]string) (http.Header, error) {
+	headers := http.Header{}
+	for name, value := range from {
+		name = http.CanonicalHeaderKey(name)
+		if name == "Content-Type" || name == "Accept" || strings.HasPrefix(name, "X-Amzn-Bedrock-") {
+			headers.Set(name, value)
+		}
+	}
+	// What is left is what a browser would send from a foreign page without asking first (CORS).
+	mediaType, _, _ := strings.Cut(headers.Get("Content-Type"), ";")
+	switch strings.ToLower(strings.TrimSpace(mediaType)) {
+	case "", "text/plain", "multipart/form-data", "application/x-www-form-urlencoded":
+		return nil, apiError{http.StatusUnsupportedMediaType, "UnsupportedMediaType", "send the header Content-Type: application/json"}
+	}
+	return headers, nil
+}
+
+// converseBody is the body of Converse and ConverseStream with the server's metadata and guardrail in place of the caller's.
+func converseBody(body []byte, metadata map[string]string, guardrail *types.GuardrailConfiguration) ([]byte, error) {
+	members, err := readObject(body)
+	if err != nil {
+		return nil, err
+	}
+	kept := []member{}
+	for _, m := range members {
+		switch {
+		case strings.EqualFold(m.key, "requestMetadata"):
+			if err := addMetadata(metadata, m.value); err != nil {
+				return nil, err
+			}
+			continue
+		case guardrail == nil:
+		case strings.EqualFold(m.key, "guardrailConfig"):
+			continue
+		case strings.EqualFold(m.key, "system"):
+			if m.value, err = guarded(m.value); err != nil {
+				return nil, err
+			}
+		case strings.EqualFold(m.key, "messages") && hasKey(json.NewDecoder(bytes.NewReader(m.value)), "guardContent"):
+			// Then the guardrail would see nothing else (Bedrock User Guide, "Include a guardrail with the Converse API").
+			return nil, badRequest("GuardContent", "messages: this API's guardrail looks at all of them; send text in place of guardContent")
+		}
+		kept = append(kept, m)
+	}
+	kept = append(kept, member{"requestMetadata", marshal(sent(metadata))})
+	if guardrail != nil {
+		kept = append(kept, member{"guardrailConfig", marshal(map[string]*string{
+			"guardrailIdentifier": guardrail.GuardrailIdentifier, "guardrailVersion": guardrail.GuardrailVersion,
+		})})
+	}
+	return writeObject(kept), nil
+}
+
+// guarded marks each text of a system prompt, which a guardrail does not look at else.
+func guarded(system json.RawMessage) (json.RawMessage, error) {
+	var blocks []json.RawMessage
+	if err := json.Unmarshal(system, &blocks); err != nil {
+		return nil, badRequest("InvalidBody", "system: want a list of blocks")
+	}
+	for i, block := range blocks {
+		members, err := readObject(block)
+		if err != nil {
+			return nil, err
+		}
+		for j, m := range members {
+			if strings.EqualFold(m.key, "text") {
+				members[j] = member{"guardContent", marshal(map[string]any{"text": map[string]any{"text": m.value}})}
+			}
+		}
+		blocks[i] = writeObject(members)
+	}
+	return marshal(blocks), nil
+}
+
+// Headers of InvokeModel and InvokeModelWithResponseStream (Bedrock API Reference).
+const (
+	metadataHeader         = "X-Amzn-Bedrock-Request-Metadata"
+	guardrailHeader        = "X-Amzn-Bedrock-Guardrailidentifier"
+	guardrailVersionHeader = "X-Amzn-Bedrock-Guardrailversion"
+	traceHeader            = "X-Amzn-Bedrock-Trace"
+)
+
+// invokeBody is the body of InvokeModel and InvokeModelWithResponseStream, with the server's metadata and guardrail among its
+// headers. With a guardrail, what would narrow its view or delay its verdict is left out of the body (Bedrock User Guide,
+// "Apply tags to user input to filter content", "Configure streaming response behavior to filter content").
+func invokeBody(body []byte, headers http.Header, metadata map[string]string, guardrail *types.GuardrailConfiguration) ([]byte, error) {
+	if given := headers.Get(metadataHeader); given != "" {
+		if err := addMetadata(metadata, json.RawMessage(given)); err != nil {
+			return nil, err
+		}
+	}
+	headers.Set(metadataHeader, string(marshal(sent(metadata))))
+	if guardrail == nil {
+		return body, nil
+	}
+	headers.Del(traceHeader)
+	headers.Set(guardrailHeader, *guardrail.GuardrailIdentifier)
+	headers.Set(guardrailVersionHeader, *guardrail.GuardrailVersion)
+	members, err := readObject(body)
+	if err != nil {
+		return nil, err
+	}
+	return writeObject(slices.DeleteFunc(members, func(m member) bool { return strings.EqualFold(m.key, "amazon-bedrock-guardrailConfig") })), nil
+}
+
+// addMetadata keeps what a caller says beside what the server says; Bedrock refuses what it does not take.
+func addMetadata(metadata map[string]string, given json.RawMessage) error {
+	var entries map[string]string
+	if err := json.Unmarshal(given, &entries); err != nil {
+		return badRequest("InvalidMetadata", "requestMetadata: want an object of texts")
+	}
+	for key, value := range entries {
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(metadata)), func(own string) bool { return strings.EqualFold(own, key) }) {
+			metadata[key] = value
+		}
+	}
+	return nil
+}
+
+// sent are the entries that say anything.
+func sent(metadata map[string]string) map[string]string {
+	maps.DeleteFunc(metadata, func(_, value string) bool { return value == "" })
+	return metadata
+}
+
+func marshal(v any) json.RawMessage {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // texts, and JSON that was parsed, always marshal
+	}
+	return b
+}
+
+// member of a JSON object. Its value stays as it was written.
+type member struct {
+	key   string
+	value json.RawMessage
+}
+
+func readObject(body []byte) (members []member, err error) {
+	wrong := badRequest("InvalidBody", "the body is no JSON object")
+	d := json.NewDecoder(bytes.NewReader(body))
+	if start, err := d.Token(); err != nil || start != json.Delim('{') {
+		return nil, wrong
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return nil, wrong
+		}
+		m := member{key: key.(string)}
+		if err := d.Decode(&m.value); err != nil {
+			return nil, wrong
+		}
+		members = append(members, m)
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, wrong
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, wrong
+	}
+	return members, nil
+}
+
+func writeObject(members []member) []byte {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, m := range members {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.Write(marshal(m.key))
+		b.WriteByte(':')
+		b.Write(m.value)
+	}
+	b.WriteByte('}')
+	return b.Bytes()
+}
+
+// hasKey is whether any object of a JSON value has a key, at any depth. The value was parsed before: it is JSON, and not
+// deeper than a stack is.
+func hasKey(d *json.Decoder, key string) bool {
+	token, err := d.Token()
+	if err != nil {
+		return false
+	}
+	found := false
+	switch token {
+	case json.Delim('{'):
+		for d.More() {
+			name, _ := d.Token()
+			text, _ := name.(string)
+			found = strings.EqualFold(text, key) || hasKey(d, key) || found
+			if found {
+				return true
+			}
+		}
+		d.Token()
+	case json.Delim('['):
+		for d.More() {
+			if hasKey(d, key) {
+				return true
+			}
+		}
+		d.Token()
+	}
+	return found
+}
+
+// countWhole finds the tokens of an answer that is no stream: InvokeModel's are in its headers, for its body is the model's.
+func (c *call) countWhole(headers http.Header, body []byte) {
+	var out struct {
+		Usage struct{ InputTokens, OutputTokens, CacheReadInputTokens, CacheWriteInputTokens int }
+	}
+	if input := headers.Get("X-Amzn-Bedrock-Input-Token-Count"); input != "" {
+		number := func(name string) int { n, _ := strconv.Atoi(headers.Get("X-Amzn-Bedrock-" + name)); return n }
+		c.tokens = tokens{number("Input-Token-Count"), number("Output-Token-Count"), number("Cache-Read-Input-Token-Count"), number("Cache-Write-Input-Token-Count")}
+	} else if json.Unmarshal(body, &out) == nil {
+		c.tokens = tokens{out.Usage.InputTokens, out.Usage.OutputTokens, out.Usage.CacheReadInputTokens, out.Usage.CacheWriteInputTokens}
+	}
+}
+
+// passedOn is an event stream on its way to the caller, byte for byte.
+type passedOn struct {
+	upstream io.ReadCloser
+	c        *call
+	frames   frames
+	rest     io.Reader // after upstream's end
+}
+
+func (s *passedOn) Read(p []byte) (int, error) {
+	if s.rest != nil {
+		return s.rest.Read(p)
+	}
+	n, err := s.upstream.Read(p)
+	if n > 0 && s.c.firstByte == 0 {
+		s.c.firstByte = time.Since(s.c.start)
+	}
+	s.frames.write(p[:n])
+	if err == nil {
+		return n, nil
+	}
+	if err == io.EOF && s.frames.whole() {
+		s.c.tokens, s.c.err = s.frames.last()
+		return n, io.EOF
+	}
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	s.c.err = err
+	if !s.frames.whole() {
+		return n, err // cuts the answer: within a frame nothing can be said
+	}
+	s.rest = bytes.NewReader(exception(classify(err)))
+	return n, nil
+}
+
+func (s *passedOn) Close() error { return s.upstream.Close() }
+
+// nativeFailure has the shape of Bedrock's own errors, so that clients raise their typed exceptions. Of Bedrock's, the text
+// is the caller's to read, but where it names roles and accounts.
+func nativeFailure(err error, c *call) response {
+	e := classify(err)
+	status, code, message := e.Status, awsName(e), e.Message
+	var answered *bedrockError
+	if errors.As(err, &answered) && bedrockErrors[answered.code].Code != "" {
+		status, code = answered.status, answered.code
+		if answered.status != http.StatusForbidden {
+			message = cmp.Or(answered.message, message)
+		}
+	}
+	body := marshal(map[string]string{"__type": code, "message": message})
+	answer := respond(status, "application/json", body)
+	answer.headers["X-Amzn-Errortype"] = code
+	if status == http.StatusTooManyRequests {
+		answer.headers["Retry-After"] = "1"
+	}
+	return answer
+}
+
+// awsName is the exception of Bedrock's that says the same (Bedrock API Reference, Converse, "Errors").
+func awsName(e apiError) string {
+	switch e.Status {
+	case http.StatusForbidden:
+		return "AccessDeniedException"
+	case http.StatusNotFound:
+		return "ResourceNotFoundException"
+	case http.StatusServiceUnavailable:
+		return "ServiceUnavailableException"
+	case http.StatusGatewayTimeout:
+		return "ModelTimeoutException"
+	case http.StatusInternalServerError, http.StatusBadGateway:
+		return "InternalServerException"
+	}
+	return "ValidationException"
+}
