@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -10,18 +11,23 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
 
 // Bedrock stands in for Amazon Bedrock Runtime: it speaks its wire protocol, refuses what Bedrock refuses, and
-// answers with what it was asked. A text that begins with "fault " and the name of one of Faults is answered with it.
+// answers with what it was asked. The last text of the user's may be a command: "fault " and the name of one of Faults is
+// answered with it, "break " and the name of one of StreamFaults with a stream that ends with it after the first word, and
+// what begins with "slowly " with a stream that pauses before every other word.
 type Bedrock struct {
 	Region, Account string
 	// Authorize names the caller of a request, or says why it may not make the call. nil admits everybody.
 	Authorize func(r *http.Request, call ModelCall) (identityArn string, err error)
 	// Deliver takes the record of every call that was answered. nil drops it.
 	Deliver func(ctx context.Context, record Record, now time.Time)
+	// Pause of a slow stream; 0 is 100 ms.
+	Pause time.Duration
 
 	profiles   *inferenceProfiles // nil knows the system-defined ones
 	guardrails *guardrails        // nil takes every guardrail for one that blocks nothing
@@ -34,6 +40,14 @@ var Faults = map[string]int{
 	"InternalServerException": 500, "ServiceUnavailableException": 503,
 }
 
+// StreamFaults are the exceptions that a stream may end with, when it is too late for a status code (Bedrock API
+// Reference, ConverseStream and InvokeModelWithResponseStream, "Response Elements").
+var StreamFaults = map[string][]string{
+	"ConverseStream": {
+		"InternalServerException", "ModelStreamErrorException", "ServiceUnavailableException", "ThrottlingException", "ValidationException",
+	},
+}
+
 type fault struct{ name, message string }
 
 func (f fault) Error() string { return f.name + ": " + f.message }
@@ -44,114 +58,162 @@ var (
 	modelID      = regexp.MustCompile(`^[a-z0-9-]+\.[a-z0-9.-]+(:[a-z0-9-]+)*$`)
 )
 
-type converseRequest struct {
-	Messages []struct {
-		Role    string           `json:"role"`
-		Content []map[string]any `json:"content"`
-	} `json:"messages"`
-	System []struct {
-		GuardContent struct {
-			Text struct {
-				Text string `json:"text"`
-			} `json:"text"`
-		} `json:"guardContent"`
-	} `json:"system"`
-	GuardrailConfig struct {
-		Identifier string `json:"guardrailIdentifier"`
-		Version    string `json:"guardrailVersion"`
-	} `json:"guardrailConfig"`
-	RequestMetadata map[string]string `json:"requestMetadata"`
-	InferenceConfig struct {
-		MaxTokens *int `json:"maxTokens"`
-	} `json:"inferenceConfig"`
+// operation is one of Bedrock Runtime's.
+type operation struct {
+	name string
+	// action is what IAM is asked for: no operation but InvokeModel and its stream has one of its own name (Bedrock API
+	// Reference, Converse and ConverseStream).
+	action string
+	read   func(body []byte) (asked, error)
+	stream bool
 }
 
-// ServeHTTP answers POST /model/{modelId}/converse.
+// operations by the last part of their path.
+var operations = map[string]operation{
+	"converse":        {"Converse", "bedrock:InvokeModel", readConverse, false},
+	"converse-stream": {"ConverseStream", "bedrock:InvokeModelWithResponseStream", readConverse, true},
+}
+
+// asked is what a request asks for, in whichever shape.
+type asked struct {
+	form               form
+	prompt             string   // the last text of the user's
+	guarded            []string // the texts that a guardrail looks at
+	guardrail, version string
+	maxTokens          *int
+	cached             bool // something in it is marked to be cached
+	metadata           map[string]string
+	recorded           json.RawMessage // the body as the record has it
+}
+
+// form is the shape of an answer, whole or in events: those before the first word, one for each word, and those after the
+// last.
+type form interface {
+	whole(a answer) any
+	head(a answer) []event
+	word(text string) event
+	tail(a answer) []event
+}
+
+type answer struct {
+	text, stop string
+	usage      usage
+	start      time.Time
+}
+
+// latency is as yet.
+func (a answer) latency() int64 { return time.Since(a.start).Milliseconds() }
+
+// usage has Converse's names (Bedrock API Reference, TokenUsage).
+type usage struct {
+	Input      int  `json:"inputTokens"`
+	Output     int  `json:"outputTokens"`
+	Total      int  `json:"totalTokens"`
+	CacheRead  *int `json:"cacheReadInputTokens,omitempty"`
+	CacheWrite *int `json:"cacheWriteInputTokens,omitempty"`
+}
+
+// newUsage takes what is cached for as long as the rest and never cached before: input tokens are without it (Bedrock
+// User Guide, "Prompt caching for faster model inference").
+func newUsage(input, output int, cached bool) usage {
+	u := usage{Input: input, Output: output, Total: input + output}
+	if cached {
+		u.CacheRead, u.CacheWrite = new(int), &input
+		u.Total += input
+	}
+	return u
+}
+
+// ServeHTTP answers POST /model/{modelId}/ and one of operations.
 func (b *Bedrock) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	requestID := newID()
 	w.Header().Set("X-Amzn-Requestid", requestID)
 	w.Header().Set("Content-Type", "application/json")
-	body, err := b.converse(r, requestID)
-	if err != nil {
+	if err := b.serve(w, r, requestID); err != nil {
 		f := fault{"InternalServerException", err.Error()}
 		errors.As(err, &f)
 		w.Header().Set("X-Amzn-Errortype", f.name)
 		w.WriteHeader(Faults[f.name])
 		json.NewEncoder(w).Encode(map[string]string{"message": f.message})
-		return
 	}
-	w.Write(body)
 }
 
-func (b *Bedrock) converse(r *http.Request, requestID string) ([]byte, error) {
+func (b *Bedrock) serve(w http.ResponseWriter, r *http.Request, requestID string) error {
 	start := time.Now()
-	escaped, operation, ok := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/model/"), "/")
-	if r.Method != http.MethodPost || !ok || operation != "converse" {
-		return nil, fault{"ResourceNotFoundException", "this stand-in answers POST /model/{modelId}/converse only"}
+	escaped, path, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/model/"), "/")
+	op, found := operations[path]
+	if r.Method != http.MethodPost || !found {
+		return fault{"ResourceNotFoundException", "there is no operation " + r.Method + " " + path + " on a model"}
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return nil, err
-	}
-	var in converseRequest
-	if err := json.Unmarshal(body, &in); err != nil {
-		return nil, fault{"ValidationException", "The request body is no JSON of this operation: " + err.Error()}
+		return err
 	}
 	model, err := url.PathUnescape(escaped)
 	if err != nil {
-		return nil, errNoModel
+		return errNoModel
 	}
-	call, err := b.resolve("bedrock:InvokeModel", model)
+	in, invalid := op.read(body) // who may not call is not told
+	call, err := b.resolve(op.action, model)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	rules, err := b.guard(&call, in)
+	rules, err := b.guard(&call, in.guardrail, in.version)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	identity := "arn:aws:iam::" + b.Account + ":root"
 	if b.Authorize != nil {
 		if identity, err = b.Authorize(r, call); err != nil {
-			return nil, fault{"AccessDeniedException", err.Error()}
+			return fault{"AccessDeniedException", err.Error()}
 		}
 	}
-	prompt, err := in.check()
-	if err != nil {
-		return nil, err
+	if err := cmp.Or(invalid, checkMetadata(in.metadata)); err != nil {
+		return err
 	}
-	if name, found := strings.CutPrefix(prompt, "fault "); found && Faults[name] != 0 {
-		return nil, fault{name, "as asked: " + prompt}
+	command, name, _ := strings.Cut(in.prompt, " ")
+	if command == "fault" && Faults[name] != 0 {
+		return fault{name, "as asked: " + in.prompt}
 	}
 
-	text, stop := "You said: "+prompt, "end_turn"
-	tokens := countTokens(text)
-	if limit := in.InferenceConfig.MaxTokens; limit != nil && tokens > *limit {
-		tokens, stop = *limit, "max_tokens" // the text stays whole: an echo that is cut would hide what was lost on the way
+	a := answer{text: "You said: " + in.prompt, stop: "end_turn", start: start}
+	tokens := countTokens(a.text)
+	if limit := in.maxTokens; limit != nil && tokens > *limit {
+		tokens, a.stop = *limit, "max_tokens" // the text stays whole: an echo that is cut would hide what was lost on the way
 	}
-	inputTokens := countTokens(prompt)
-	if message, blocked := rules.assess("INPUT", in.guarded()); blocked {
-		text, stop, inputTokens, tokens = message, "guardrail_intervened", 0, 0
+	a.usage = newUsage(countTokens(in.prompt), tokens, in.cached)
+	if message, blocked := rules.assess("INPUT", in.guarded); blocked {
+		a.text, a.stop, a.usage = message, "guardrail_intervened", usage{}
 	}
-	out := map[string]any{
-		"output":     map[string]any{"message": map[string]any{"role": "assistant", "content": []any{map[string]string{"text": text}}}},
-		"stopReason": stop,
-		"usage":      map[string]int{"inputTokens": inputTokens, "outputTokens": tokens, "totalTokens": inputTokens + tokens},
-		"metrics":    map[string]int64{"latencyMs": time.Since(start).Milliseconds()},
-	}
-	answer, err := json.Marshal(out)
-	if err != nil {
-		return nil, err
-	}
-	if b.Deliver != nil {
+	deliver := func(a answer, output any) {
+		if b.Deliver == nil {
+			return
+		}
 		b.Deliver(context.WithoutCancel(r.Context()), Record{
 			SchemaType: "ModelInvocationLog", SchemaVersion: "1.0", Timestamp: start.UTC().Format(time.RFC3339), AccountID: b.Account,
-			Identity: Identity{identity}, Region: b.Region, RequestID: requestID, Operation: "Converse", ModelID: b.recorded(call, model),
-			RequestMetadata: in.RequestMetadata, InferenceRegion: b.inferenceRegion(call),
-			Input:  Input{ContentType: "application/json", BodyJSON: withoutMetadata(body), TokenCount: inputTokens},
-			Output: Output{ContentType: "application/json", BodyJSON: answer, TokenCount: tokens},
+			Identity: Identity{identity}, Region: b.Region, RequestID: requestID, Operation: op.name, ModelID: b.recorded(call, model),
+			RequestMetadata: in.metadata, InferenceRegion: b.inferenceRegion(call),
+			Input: Input{
+				ContentType: "application/json", BodyJSON: in.recorded, TokenCount: a.usage.Input,
+				CacheReadTokenCount: a.usage.CacheRead, CacheWriteTokenCount: a.usage.CacheWrite,
+			},
+			Output: Output{ContentType: "application/json", BodyJSON: toJSON(output), TokenCount: a.usage.Output},
 		}, start)
 	}
-	return answer, nil
+	if op.stream {
+		s := stream{w: w, form: in.form}
+		if command == "slowly" {
+			s.pause = cmp.Or(b.Pause, 100*time.Millisecond)
+		}
+		if command == "break" && slices.Contains(StreamFaults[op.name], name) {
+			s.fault = fault{name, "as asked: " + in.prompt}
+		}
+		s.answer(r.Context(), a, deliver)
+		return nil
+	}
+	out := in.form.whole(a)
+	deliver(a, out)
+	return json.NewEncoder(w).Encode(out)
 }
 
 var errNoModel = fault{"ValidationException", "The provided model identifier is invalid."}
@@ -172,36 +234,16 @@ func (b *Bedrock) resolve(action, model string) (ModelCall, error) {
 }
 
 // guard puts the request's guardrail on the call.
-func (b *Bedrock) guard(call *ModelCall, in converseRequest) (guardrail, error) {
-	config := in.GuardrailConfig
-	if config.Identifier == "" && config.Version == "" {
+func (b *Bedrock) guard(call *ModelCall, identifier, version string) (guardrail, error) {
+	if identifier == "" && version == "" || b.guardrails == nil {
 		return guardrail{}, nil
 	}
-	if b.guardrails == nil {
-		return guardrail{}, nil
-	}
-	rules, ok := b.guardrails.lookup(config.Identifier, config.Version)
+	rules, ok := b.guardrails.lookup(identifier, version)
 	if !ok {
 		return guardrail{}, fault{"ValidationException", "The guardrail identifier or version provided in the request does not exist."}
 	}
 	call.guardrail, call.version = rules.Arn, rules.Version
 	return rules, nil
-}
-
-// guarded are the texts that a guardrail looks at: messages, and of the system prompt what is marked (Bedrock User
-// Guide, "Include a guardrail with the Converse API").
-func (in converseRequest) guarded() (texts []string) {
-	for _, m := range in.Messages {
-		for _, block := range m.Content {
-			if text, ok := block["text"].(string); ok {
-				texts = append(texts, text)
-			}
-		}
-	}
-	for _, s := range in.System {
-		texts = append(texts, s.GuardContent.Text.Text)
-	}
-	return texts
 }
 
 // recorded is the model as records name it: an inference profile by its ARN.
@@ -222,48 +264,16 @@ func (b *Bedrock) inferenceRegion(call ModelCall) string {
 	return b.Region
 }
 
-// check refuses what Converse refuses and finds the last text of the user's.
-func (in converseRequest) check() (prompt string, err error) {
-	if len(in.Messages) == 0 || in.Messages[0].Role != "user" {
-		return "", fault{"ValidationException", "A conversation must start with a user message. Try again with a conversation that starts with a user message."}
+func checkMetadata(metadata map[string]string) error {
+	if len(metadata) > 16 {
+		return fault{"ValidationException", "requestMetadata has more than 16 entries."}
 	}
-	for i, m := range in.Messages {
-		if m.Role != "user" && m.Role != "assistant" || i > 0 && m.Role == in.Messages[i-1].Role {
-			return "", fault{"ValidationException", "A conversation must alternate between user and assistant roles."}
-		}
-		if len(m.Content) == 0 {
-			return "", fault{"ValidationException", fmt.Sprintf("The content field in the Message object at messages.%d is empty.", i)}
-		}
-		for _, block := range m.Content {
-			text, ok := block["text"].(string)
-			if ok && strings.TrimSpace(text) == "" {
-				return "", fault{"ValidationException", fmt.Sprintf("The text field in the ContentBlock object at messages.%d is blank.", i)}
-			}
-			if m.Role == "user" {
-				prompt = text
-			}
-		}
-	}
-	if len(in.RequestMetadata) > 16 {
-		return "", fault{"ValidationException", "requestMetadata has more than 16 entries."}
-	}
-	for k, v := range in.RequestMetadata {
+	for k, v := range metadata {
 		if k == "" || !metadataText.MatchString(k) || !metadataText.MatchString(v) {
-			return "", fault{"ValidationException", "requestMetadata has a key or value that is too long or has other characters than it may."}
+			return fault{"ValidationException", "requestMetadata has a key or value that is too long or has other characters than it may."}
 		}
 	}
-	return prompt, nil
-}
-
-// withoutMetadata is the body as the record has it: metadata stands beside it.
-func withoutMetadata(body []byte) json.RawMessage {
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(body, &fields) != nil {
-		return body
-	}
-	delete(fields, "requestMetadata")
-	kept, _ := json.Marshal(fields) // raw messages that were parsed always marshal
-	return kept
+	return nil
 }
 
 // countTokens is a rough count: a model's own differs.

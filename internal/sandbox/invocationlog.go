@@ -44,6 +44,9 @@ type Input struct {
 	BodyJSON    json.RawMessage `json:"inputBodyJson,omitempty"`
 	BodyS3Path  string          `json:"inputBodyS3Path,omitempty"`
 	TokenCount  int             `json:"inputTokenCount"`
+	// Of a request that marks what to cache.
+	CacheReadTokenCount  *int `json:"cacheReadInputTokenCount,omitempty"`
+	CacheWriteTokenCount *int `json:"cacheWriteInputTokenCount,omitempty"`
 }
 
 // Output of a model.

@@ -197,21 +197,30 @@ func TestBedrockGuards(t *testing.T) {
 		}
 		return `"messages":[` + strings.Join(all, ",") + `]`
 	}
+	marked := func(text, guarded, qualifiers string) string {
+		return `"messages":[{"role":"user","content":[{"text":"` + text + `"},{"guardContent":{"text":{"text":"` + guarded + `","qualifiers":[` + qualifiers + `]}}}]}]`
+	}
 	const blocked, passed, refused = "guardrail_intervened", "end_turn", "ValidationException"
 	for name, c := range map[string]struct{ config, rest, want string }{
-		"a message":                        {with(id, "1"), said("the moon"), blocked},
-		"an earlier message":               {with(id, "1"), said("the moon", "yes", "go on"), blocked},
-		"an assistant message":             {with(id, "1"), said("what is up?", "the moon", "go on"), blocked},
-		"a marked system prompt":           {with(id, "1"), said("hello") + `,"system":[{"text":"be"},{"guardContent":{"text":{"text":"the moon"}}}]`, blocked},
-		"a system prompt that is unmarked": {with(id, "1"), said("hello") + `,"system":[{"text":"the moon"}]`, passed},
-		"another word":                     {with(id, "1"), said("the sun"), passed},
-		"no guardrail":                     {`"x":0`, said("the moon"), passed},
-		"its ARN":                          {with(arn, "1"), said("the moon"), blocked},
-		"its draft":                        {with(id, "DRAFT"), said("the moon"), blocked},
-		"no version":                       {`"guardrailConfig":{"guardrailIdentifier":"` + id + `"}`, said("the moon"), blocked},
-		"an unknown version":               {with(id, "2"), said("hello"), refused},
-		"an unknown guardrail":             {with("abcdefghijkl", "1"), said("hello"), refused},
-		"a version of none":                {`"guardrailConfig":{"guardrailVersion":"1"}`, said("hello"), refused},
+		"a message":                                 {with(id, "1"), said("the moon"), blocked},
+		"an earlier message":                        {with(id, "1"), said("the moon", "yes", "go on"), blocked},
+		"an assistant message":                      {with(id, "1"), said("what is up?", "the moon", "go on"), blocked},
+		"a marked system prompt":                    {with(id, "1"), said("hello") + `,"system":[{"text":"be"},{"guardContent":{"text":{"text":"the moon"}}}]`, blocked},
+		"a system prompt that is unmarked":          {with(id, "1"), said("hello") + `,"system":[{"text":"the moon"}]`, passed},
+		"another word":                              {with(id, "1"), said("the sun"), passed},
+		"a marked message":                          {with(id, "1"), marked("hello", "the moon", ""), blocked},
+		"beside a marked message":                   {with(id, "1"), marked("the moon", "hello", ""), passed},
+		"beside one marked to be guarded":           {with(id, "1"), marked("the moon", "hello", `"query","guard_content"`), passed},
+		"beside one marked for grounding":           {with(id, "1"), marked("the moon", "hello", `"grounding_source"`), blocked},
+		"one marked for grounding":                  {with(id, "1"), marked("hello", "the moon", `"grounding_source"`), blocked},
+		"a marked system prompt, unmarked messages": {with(id, "1"), said("the moon") + `,"system":[{"guardContent":{"text":{"text":"hello"}}}]`, blocked},
+		"no guardrail":                              {`"x":0`, said("the moon"), passed},
+		"its ARN":                                   {with(arn, "1"), said("the moon"), blocked},
+		"its draft":                                 {with(id, "DRAFT"), said("the moon"), blocked},
+		"no version":                                {`"guardrailConfig":{"guardrailIdentifier":"` + id + `"}`, said("the moon"), blocked},
+		"an unknown version":                        {with(id, "2"), said("hello"), refused},
+		"an unknown guardrail":                      {with("abcdefghijkl", "1"), said("hello"), refused},
+		"a version of none":                         {`"guardrailConfig":{"guardrailVersion":"1"}`, said("hello"), refused},
 	} {
 		status, exception, out, asked, recorded := converse(t, b, "amazon.nova-lite-v1:0", "{"+c.config+","+c.rest+"}")
 		if c.want == refused {
