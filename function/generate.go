@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -202,7 +203,7 @@ func (s *serverSentEvents) next() error {
 		return nil
 	}
 	if err != nil {
-		return err
+		return errors.Join(err, io.ErrUnexpectedEOF) // whatever it is: the stream ends too early
 	}
 	if s.c.firstByte == 0 {
 		s.c.firstByte = time.Since(s.c.start)
