@@ -44,9 +44,15 @@ var Faults = map[string]int{
 // Reference, ConverseStream and InvokeModelWithResponseStream, "Response Elements").
 var StreamFaults = map[string][]string{
 	"ConverseStream": {
-		"InternalServerException", "ModelStreamErrorException", "ServiceUnavailableException", "ThrottlingException", "ValidationException",
+		"InternalServerException", streamError, "ServiceUnavailableException", "ThrottlingException", "ValidationException",
+	},
+	"InvokeModelWithResponseStream": {
+		"InternalServerException", streamError, "ModelTimeoutException", "ServiceUnavailableException", "ThrottlingException", "ValidationException",
 	},
 }
+
+// streamError is before a stream as well, but of InvokeModelWithResponseStream alone (Bedrock API Reference).
+const streamError = "ModelStreamErrorException"
 
 type fault struct{ name, message string }
 
@@ -64,14 +70,16 @@ type operation struct {
 	// action is what IAM is asked for: no operation but InvokeModel and its stream has one of its own name (Bedrock API
 	// Reference, Converse and ConverseStream).
 	action string
-	read   func(body []byte) (asked, error)
+	read   func(header http.Header, body []byte) (asked, error)
 	stream bool
 }
 
 // operations by the last part of their path.
 var operations = map[string]operation{
-	"converse":        {"Converse", "bedrock:InvokeModel", readConverse, false},
-	"converse-stream": {"ConverseStream", "bedrock:InvokeModelWithResponseStream", readConverse, true},
+	"converse":                    {"Converse", "bedrock:InvokeModel", readConverse, false},
+	"converse-stream":             {"ConverseStream", "bedrock:InvokeModelWithResponseStream", readConverse, true},
+	"invoke":                      {"InvokeModel", "bedrock:InvokeModel", readInvoke, false},
+	"invoke-with-response-stream": {"InvokeModelWithResponseStream", "bedrock:InvokeModelWithResponseStream", readInvokeStream, true},
 }
 
 // asked is what a request asks for, in whichever shape.
@@ -96,9 +104,13 @@ type form interface {
 }
 
 type answer struct {
+	id, model  string // of the request, and as it names it
 	text, stop string
 	usage      usage
-	start      time.Time
+	// guarded tells that a guardrail looked at the request, and blocked that it stopped it.
+	guarded, blocked bool
+	start            time.Time
+	firstByte        int64 // latency of a stream's first
 }
 
 // latency is as yet.
@@ -133,7 +145,7 @@ func (b *Bedrock) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f := fault{"InternalServerException", err.Error()}
 		errors.As(err, &f)
 		w.Header().Set("X-Amzn-Errortype", f.name)
-		w.WriteHeader(Faults[f.name])
+		w.WriteHeader(cmp.Or(Faults[f.name], http.StatusFailedDependency)) // streamError's
 		json.NewEncoder(w).Encode(map[string]string{"message": f.message})
 	}
 }
@@ -153,7 +165,7 @@ func (b *Bedrock) serve(w http.ResponseWriter, r *http.Request, requestID string
 	if err != nil {
 		return errNoModel
 	}
-	in, invalid := op.read(body) // who may not call is not told
+	in, invalid := op.read(r.Header, body) // who may not call is not told
 	call, err := b.resolve(op.action, model)
 	if err != nil {
 		return err
@@ -172,18 +184,20 @@ func (b *Bedrock) serve(w http.ResponseWriter, r *http.Request, requestID string
 		return err
 	}
 	command, name, _ := strings.Cut(in.prompt, " ")
-	if command == "fault" && Faults[name] != 0 {
+	if command == "fault" && (Faults[name] != 0 || name == streamError && op.name == "InvokeModelWithResponseStream") {
 		return fault{name, "as asked: " + in.prompt}
 	}
 
-	a := answer{text: "You said: " + in.prompt, stop: "end_turn", start: start}
+	a := answer{
+		id: requestID, model: model, text: "You said: " + in.prompt, stop: "end_turn", guarded: call.guardrail != "", start: start,
+	}
 	tokens := countTokens(a.text)
 	if limit := in.maxTokens; limit != nil && tokens > *limit {
 		tokens, a.stop = *limit, "max_tokens" // the text stays whole: an echo that is cut would hide what was lost on the way
 	}
 	a.usage = newUsage(countTokens(in.prompt), tokens, in.cached)
 	if message, blocked := rules.assess("INPUT", in.guarded); blocked {
-		a.text, a.stop, a.usage = message, "guardrail_intervened", usage{}
+		a.text, a.stop, a.usage, a.blocked = message, "guardrail_intervened", usage{}, true
 	}
 	deliver := func(a answer, output any) {
 		if b.Deliver == nil {
@@ -213,6 +227,9 @@ func (b *Bedrock) serve(w http.ResponseWriter, r *http.Request, requestID string
 	}
 	out := in.form.whole(a)
 	deliver(a, out)
+	if op.name == "InvokeModel" {
+		setCounts(w.Header(), a)
+	}
 	return json.NewEncoder(w).Encode(out)
 }
 

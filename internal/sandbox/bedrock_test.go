@@ -184,10 +184,16 @@ func TestFaultsAreTyped(t *testing.T) {
 	t.Parallel()
 	s := speak(t)
 	for operation, call := range map[string]func(text string) error{
-		"Converse":       func(text string) error { _, err := s.converse(t.Context(), text); return err },
-		"ConverseStream": func(text string) error { _, err := s.converseStream(t.Context(), text); return err },
+		"Converse":                      func(text string) error { _, err := s.converse(t.Context(), text); return err },
+		"ConverseStream":                func(text string) error { _, err := s.converseStream(t.Context(), text); return err },
+		"InvokeModel":                   func(text string) error { _, err := s.InvokeModel(t.Context(), invoking(text)); return err },
+		"InvokeModelWithResponseStream": func(text string) error { _, err := s.invokeStream(t.Context(), invoking(text)); return err },
 	} {
-		for _, name := range slices.Sorted(maps.Keys(Faults)) {
+		names := slices.Sorted(maps.Keys(Faults))
+		if operation == "InvokeModelWithResponseStream" {
+			names = append(names, "ModelStreamErrorException")
+		}
+		for _, name := range names {
 			var exception smithy.APIError
 			if err := call("fault " + name); !errors.As(err, &exception) || exception.ErrorCode() != name || exception.ErrorMessage() != "as asked: fault "+name {
 				t.Errorf("%s %s: %v", operation, name, err)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 )
@@ -38,7 +39,7 @@ var (
 	systemBlocks = []string{"text", "guardContent", "cachePoint"}
 )
 
-func readConverse(body []byte) (asked, error) {
+func readConverse(_ http.Header, body []byte) (asked, error) {
 	var in converseRequest
 	if err := json.Unmarshal(body, &in); err != nil {
 		return asked{}, noJSON(err)

@@ -11,11 +11,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream/eventstreamapi"
 )
 
-// event is one of a stream's.
+// event is one of a stream's. A chunk's payload is JSON of the model's own.
 type event struct {
 	name    string
 	payload any
 }
+
+const chunk = "chunk"
 
 // stream answers in events, each a message of its own as soon as it is there (Smithy, "Amazon Event Stream
 // specification").
@@ -29,12 +31,17 @@ type stream struct {
 // answer delivers the record before the last events: who has read them finds it. What Bedrock records of a stream that
 // broke, or whose reader left, AWS does not say: here it is what was sent.
 func (s stream) answer(ctx context.Context, a answer, deliver func(a answer, output any)) {
+	sent := s.form.head(a)
 	s.w.Header().Set("Content-Type", "application/vnd.amazon.eventstream")
+	if sent[0].name == chunk {
+		s.w.Header().Set("X-Amzn-Bedrock-Content-Type", "application/json")
+	}
 	words := strings.SplitAfter(a.text, " ")
 	if s.fault.name != "" {
 		words = words[:1]
 	}
-	err := s.send(s.form.head(a)...)
+	err := s.send(sent...)
+	a.firstByte = a.latency()
 	said := ""
 	for i, word := range words {
 		if i > 0 {
@@ -43,20 +50,34 @@ func (s stream) answer(ctx context.Context, a answer, deliver func(a answer, out
 		if ctx.Err() != nil || err != nil {
 			break
 		}
-		said += word
-		err = s.send(s.form.word(word))
+		e := s.form.word(word)
+		said, sent, err = said+word, append(sent, e), s.send(e)
 	}
 	if left := ctx.Err() != nil || err != nil; left || s.fault.name != "" {
 		a.text, a.stop = said, ""
 		a.usage = newUsage(a.usage.Input, countTokens(said), a.usage.CacheWrite != nil)
-		deliver(a, s.form.whole(a))
+		deliver(a, s.recorded(a, sent))
 		if !left {
 			s.fail()
 		}
 		return
 	}
-	deliver(a, s.form.whole(a))
-	s.send(s.form.tail(a)...)
+	tail := s.form.tail(a)
+	deliver(a, s.recorded(a, append(sent, tail...)))
+	s.send(tail...)
+}
+
+// recorded is Converse's answer of a Converse stream, but of an invoked one the list of chunks (as records of real ones
+// have it: Bedrock User Guide, "Model invocation logging", does not say).
+func (s stream) recorded(a answer, sent []event) any {
+	if sent[0].name != chunk {
+		return s.form.whole(a)
+	}
+	var chunks []any
+	for _, e := range sent {
+		chunks = append(chunks, e.payload)
+	}
+	return chunks
 }
 
 func wait(ctx context.Context, pause time.Duration) {
@@ -68,7 +89,11 @@ func wait(ctx context.Context, pause time.Duration) {
 
 func (s stream) send(events ...event) error {
 	for _, e := range events {
-		if err := s.message(e.payload, eventstreamapi.EventMessageType, eventstreamapi.EventTypeHeader, e.name); err != nil {
+		payload := e.payload
+		if e.name == chunk {
+			payload = map[string][]byte{"bytes": toJSON(payload)}
+		}
+		if err := s.message(payload, eventstreamapi.EventMessageType, eventstreamapi.EventTypeHeader, e.name); err != nil {
 			return err
 		}
 	}
