@@ -166,7 +166,7 @@ func (h handler) generateStream(ctx context.Context, r request, g generation, c 
 	if err != nil {
 		return response{}, err
 	}
-	s := &serverSentEvents{upstream: answered.Body, c: c}
+	s := &serverSentEvents{events: restjson1.New(schemas.AmazonBedrockFrontendService), upstream: answered.Body, c: c}
 	if err := s.next(); err != nil {
 		answered.Body.Close()
 		return response{}, err
@@ -177,6 +177,7 @@ func (h handler) generateStream(ctx context.Context, r request, g generation, c 
 // serverSentEvents are "delta" with a text, at the end "done" with what POST /generate answers beside its text, or "error"
 // (HTML Standard, "Server-sent events").
 type serverSentEvents struct {
+	events   *restjson1.Protocol // of this stream alone: it keeps what it reads
 	upstream io.ReadCloser
 	c        *call
 	buffer   bytes.Buffer
@@ -196,7 +197,7 @@ func (s *serverSentEvents) Read(p []byte) (int, error) {
 
 // next writes what Bedrock's next event says to the caller, which may be nothing.
 func (s *serverSentEvents) next() error {
-	event, err := protocol.DeserializeEventMessage(schemas.ConverseStreamOutput, bedrockruntime.TypeRegistry, s.upstream)
+	event, err := s.events.DeserializeEventMessage(schemas.ConverseStreamOutput, bedrockruntime.TypeRegistry, s.upstream)
 	if err == io.EOF && s.stop != "" {
 		s.ended = true
 		s.write("done", s.c.summary(s.stop))

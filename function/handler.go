@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
@@ -98,7 +99,7 @@ func (h handler) handle(ctx context.Context, r request) (any, error) {
 		whole, _ = io.ReadAll(answer.body)
 	}
 	buffered := events.APIGatewayProxyResponse{StatusCode: answer.status, Headers: answer.headers, Body: string(whole)}
-	if answer.headers["Content-Type"] == eventStream { // binary, which a JSON text cannot hold
+	if !utf8.Valid(whole) { // a JSON text cannot hold it
 		buffered.Body, buffered.IsBase64Encoded = base64.StdEncoding.EncodeToString(whole), true
 	}
 	return buffered, nil

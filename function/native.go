@@ -18,8 +18,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
 )
 
-const eventStream = "application/vnd.amazon.eventstream"
-
 // nativeOperation is Bedrock Runtime's own that a route stands for, by the last part of its path.
 func nativeOperation(resource string) (operation string, found bool) {
 	return strings.CutPrefix(resource, "/model/{modelId}/")

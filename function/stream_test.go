@@ -19,6 +19,8 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/sandbox"
 )
 
+const eventStream = "application/vnd.amazon.eventstream"
+
 // event of a stream of server-sent events.
 type event struct{ name, data string }
 
