@@ -206,6 +206,9 @@ func TestFaultsAreTyped(t *testing.T) {
 	if len(s.records) != 0 {
 		t.Error("a call that failed was recorded")
 	}
+	if out, err := s.converse(t.Context(), "fault ModelStreamErrorException"); err != nil || out.StopReason != "end_turn" {
+		t.Errorf("%v %v: Converse has no such exception", out, err)
+	}
 }
 
 // Lost: a stand-in that goes on for a caller who left, or says nothing of what that caller has already read.
@@ -262,6 +265,10 @@ func TestConverseTakesEveryBlock(t *testing.T) {
 	}
 	if status, _, _, _, _ := converse(t, &Bedrock{}, someModel, `{"messages":[{"role":"user","content":[{"text":"a"}]}],"system":[{"image":{}}]}`); status != 400 {
 		t.Errorf("a picture as system prompt: %d", status)
+	}
+	const earlier = `{"messages":[{"role":"user","content":[{"text":"fault ThrottlingException"}]},{"role":"assistant","content":[{"text":"a"}]},{"role":"user","content":[{"image":{}}]}]}`
+	if status, _, _, _, _ := converse(t, &Bedrock{}, someModel, earlier); status != 200 {
+		t.Errorf("an earlier message's fault: %d", status)
 	}
 	_, _, out, _, _ := converse(t, &Bedrock{}, someModel, `{"messages":[{"role":"user","content":[{"text":"a"},{"guardContent":{"text":{"text":"b"}}},{"image":{}}]}]}`)
 	if got := out.Output.Message.Content[0].Text; got != "You said: b" {
