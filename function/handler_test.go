@@ -192,7 +192,7 @@ func TestEvent(t *testing.T) {
 func TestForeignPagesAreRefused(t *testing.T) {
 	t.Parallel()
 	for site, want := range map[string]int{"": 200, "none": 200, "same-origin": 200, "cross-site": 403, "same-site": 403} {
-		for _, r := range []request{post(`{"prompt":"Hello"}`), path("Hello")} {
+		for _, r := range []request{post(`{"prompt":"Hello"}`), path("Hello"), native("converse", hello), native("invoke-with-response-stream", `{"prompt":"x"}`)} {
 			f := newFixture(t)
 			r.Headers = maps.Clone(r.Headers)
 			if r.Headers == nil {

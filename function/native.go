@@ -81,13 +81,19 @@ func nativeHeaders(from map[string]string) (http.Header, error) {
 			headers.Set(name, value)
 		}
 	}
-	// What is left is what a browser would send from a foreign page without asking first (CORS).
+	// These a browser sends from a foreign page without asking first (CORS), with the page's Origin. SDKs send none at all with
+	// InvokeModel.
 	mediaType, _, _ := strings.Cut(headers.Get("Content-Type"), ";")
 	switch strings.ToLower(strings.TrimSpace(mediaType)) {
-	case "", "text/plain", "multipart/form-data", "application/x-www-form-urlencoded":
-		return nil, apiError{http.StatusUnsupportedMediaType, "UnsupportedMediaType", "send the header Content-Type: application/json"}
+	case "":
+		if header(from, "Origin") == "" {
+			return headers, nil
+		}
+	case "text/plain", "multipart/form-data", "application/x-www-form-urlencoded":
+	default:
+		return headers, nil
 	}
-	return headers, nil
+	return nil, apiError{http.StatusUnsupportedMediaType, "UnsupportedMediaType", "send the header Content-Type: application/json"}
 }
 
 // converseBody is the body of Converse and ConverseStream with the server's metadata and guardrail in place of the caller's.

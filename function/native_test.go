@@ -493,3 +493,27 @@ func FuzzFrames(f *testing.F) {
 		}
 	})
 }
+
+// Lost: a colleague's money, spent by a page that an old browser shows; or the calls of SDKs, which send no content type.
+func TestContentTypesOfNativeCalls(t *testing.T) {
+	t.Parallel()
+	for contentType, want := range map[string][2]int{ // without Origin, and with one
+		"": {200, 415}, "application/json": {200, 200}, "Application/JSON; charset=utf-8": {200, 200},
+		"text/plain;charset=UTF-8": {415, 415}, " Text/Plain": {415, 415}, "multipart/form-data; boundary=x": {415, 415}, "application/x-www-form-urlencoded": {415, 415},
+	} {
+		for i, origin := range []string{"", "https://example.com"} {
+			f := newFixture(t)
+			r := native("invoke", `{"prompt":"x"}`)
+			r.Headers = map[string]string{}
+			if contentType != "" {
+				r.Headers["content-type"] = contentType
+			}
+			if origin != "" {
+				r.Headers["origin"] = origin
+			}
+			if response, _ := f.call(t, r); response.StatusCode != want[i] {
+				t.Errorf("%q from %q: %v, want %d", contentType, origin, response, want[i])
+			}
+		}
+	}
+}

@@ -460,7 +460,7 @@ func TestEveryDefinedStatusIsAnswered(t *testing.T) {
 				case 413:
 					r = ask(strings.Repeat("x", maxTextBytes+1))
 				case 415:
-					r.Headers = nil
+					r.Headers = map[string]string{"Origin": "https://example.com"}
 				case 500:
 					f.bedrock.http = doFunc(func(*http.Request) (*http.Response, error) { panic(canary) })
 				case 502:
