@@ -48,6 +48,12 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("no web page reaches the emulated AWS", s.refusesWebPages)
 	t.Run("bad requests are refused and not recorded", s.refusesBadRequests)
 	t.Run("every call has its record", s.recordsCalls)
+	t.Run("clients that know Bedrock only work", s.clientsWork)
+	t.Run("every fault has its status and its type", s.faultsAreTyped)
+	t.Run("the first byte comes long before the last", s.streams)
+	t.Run("a client that leaves harms nobody", s.clientLeaves)
+	t.Run("a thousand calls of fifty callers have a thousand records", s.thousandCalls)
+	t.Run("the API serves its definition", s.servesItsDefinition)
 	t.Run("prompts are in the invocation log only", s.keepsPromptsToItself)
 	t.Run("a preview shows no change", func(t *testing.T) { s.pulumi(t, "local", "preview", "--expect-no-changes") })
 	t.Run("a changed setting updates in place", s.updatesInPlace)
@@ -369,19 +375,25 @@ func (s *running) refusesBadRequests(t *testing.T) {
 }
 
 // objects lists the keys of a bucket.
-func (s *running) objects(t *testing.T, bucket string) []string {
+func (s *running) objects(t *testing.T, bucket string) (keys []string) {
 	t.Helper()
-	answer, err := s.aws.do(context.Background(), "s3", http.MethodGet, "/"+bucket+"?list-type=2", nil, nil)
-	if err != nil {
-		t.Fatal(err)
+	for next := ""; ; {
+		answer, err := s.aws.do(context.Background(), "s3", http.MethodGet, "/"+bucket+"?list-type=2"+next, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var list struct {
+			Keys []string `xml:"Contents>Key"`
+			Next string   `xml:"NextContinuationToken"`
+		}
+		if err := xml.Unmarshal(answer, &list); err != nil {
+			t.Fatal(err)
+		}
+		if keys = append(keys, list.Keys...); list.Next == "" {
+			return keys
+		}
+		next = "&continuation-token=" + url.QueryEscape(list.Next)
 	}
-	var list struct {
-		Keys []string `xml:"Contents>Key"`
-	}
-	if err := xml.Unmarshal(answer, &list); err != nil {
-		t.Fatal(err)
-	}
-	return list.Keys
 }
 
 func (s *running) gunzip(t *testing.T, bucket, key string) []byte {

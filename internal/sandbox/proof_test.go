@@ -501,66 +501,70 @@ func (s *running) modelRows(t *testing.T, p *proof, d, other deployedStack) {
 		return c
 	}
 	fm := func(region, id string) string { return "arn:aws:bedrock:" + region + "::foundation-model/" + id }
-	var profiles []ModelCall
-	for _, id := range d.modelIDs {
-		c := s.resolve(t, id)
-		call(true, "calls "+id, guarded(c), inside, door)
-		call(false, "calls "+id+" through no endpoint", guarded(c), through("", ""), "")
-		call(false, "calls "+id+" through the other stack's endpoint", guarded(c), through(other.endpoints["bedrock-runtime"], other.vpcID), other.name+" bedrock-runtime endpoint")
-		for _, r := range guarded(c).requests(through(other.endpoints["bedrock-runtime"], other.vpcID), s.Region) {
-			if r.Resource == c.model { // without this there is no call
-				p.identity(false, d.name+" function role: "+r.Action+" of "+r.Resource+" for "+id+" past its endpoint", role, r)
-			}
-		}
-		administrator := map[string][]string{"aws:PrincipalArn": {"arn:aws:iam::" + account + ":role/Administrator"}, "aws:SourceVpce": inside["aws:SourceVpce"]}
-		for _, r := range guarded(c).requests(administrator, s.Region) {
-			p.resource(false, door+": an administrator's "+r.Action+" of "+r.Resource+" for "+id, door, r)
-		}
-		for _, route := range c.routes {
-			for _, way := range []struct{ name, profile string }{
-				{"past the profile", ""}, {"through another profile", "arn:aws:bedrock:" + s.Region + ":" + account + ":inference-profile/other." + id},
-			} {
-				r := ModelCall{action: c.action, model: route, guardrail: d.guardrail, version: d.guardVersion}.requests(inside, s.Region)
-				last := r[len(r)-1]
-				if last.Resource != route {
-					t.Fatalf("want the model last, got %v", last)
-				}
-				if way.profile != "" {
-					last.Context["bedrock:InferenceProfileArn"] = []string{way.profile}
-				}
-				both(false, route+" "+way.name, last)
-			}
-		}
-		if len(c.routes) > 0 {
-			profiles = append(profiles, c)
-		}
-		if d.guardrail != "" {
-			call(false, "calls "+id+" without the guardrail", c, inside, door)
-			old, foreign := guarded(c), guarded(c)
-			old.version, foreign.guardrail = "9", strings.Replace(d.guardrail, "guardrail/", "guardrail/other", 1)
-			call(false, "calls "+id+" with another version of the guardrail", old, inside, door)
-			call(false, "calls "+id+" with another guardrail", foreign, inside, door)
-			for _, r := range c.requests(inside, s.Region) {
-				if !strings.Contains(r.Resource, "profile/") {
-					p.identity(false, d.name+" function role: "+r.Resource+" for "+id+" without the guardrail", role, r)
+	for _, action := range []string{"bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"} {
+		var profiles []ModelCall
+		for _, id := range d.modelIDs {
+			c := s.resolve(t, id)
+			c.action = action
+			id += " by " + action
+			call(true, "calls "+id, guarded(c), inside, door)
+			call(false, "calls "+id+" through no endpoint", guarded(c), through("", ""), "")
+			call(false, "calls "+id+" through the other stack's endpoint", guarded(c), through(other.endpoints["bedrock-runtime"], other.vpcID), other.name+" bedrock-runtime endpoint")
+			for _, r := range guarded(c).requests(through(other.endpoints["bedrock-runtime"], other.vpcID), s.Region) {
+				if r.Resource == c.model { // without this there is no call
+					p.identity(false, d.name+" function role: "+r.Action+" of "+r.Resource+" for "+id+" past its endpoint", role, r)
 				}
 			}
-			p.identity(false, d.name+" function role: applies another guardrail for "+id, role, foreign.requests(inside, s.Region)[0])
-			p.resource(false, door+": applies another guardrail for "+id, door, foreign.requests(inside, s.Region)[0])
+			administrator := map[string][]string{"aws:PrincipalArn": {"arn:aws:iam::" + account + ":role/Administrator"}, "aws:SourceVpce": inside["aws:SourceVpce"]}
+			for _, r := range guarded(c).requests(administrator, s.Region) {
+				p.resource(false, door+": an administrator's "+r.Action+" of "+r.Resource+" for "+id, door, r)
+			}
+			for _, route := range c.routes {
+				for _, way := range []struct{ name, profile string }{
+					{"past the profile", ""}, {"through another profile", "arn:aws:bedrock:" + s.Region + ":" + account + ":inference-profile/other.profile"},
+				} {
+					r := ModelCall{action: c.action, model: route, guardrail: d.guardrail, version: d.guardVersion}.requests(inside, s.Region)
+					last := r[len(r)-1]
+					if last.Resource != route {
+						t.Fatalf("want the model last, got %v", last)
+					}
+					if way.profile != "" {
+						last.Context["bedrock:InferenceProfileArn"] = []string{way.profile}
+					}
+					both(false, action+" of "+route+" "+way.name, last)
+				}
+			}
+			if len(c.routes) > 0 {
+				profiles = append(profiles, c)
+			}
+			if d.guardrail != "" {
+				call(false, "calls "+id+" without the guardrail", c, inside, door)
+				old, foreign := guarded(c), guarded(c)
+				old.version, foreign.guardrail = "9", strings.Replace(d.guardrail, "guardrail/", "guardrail/other", 1)
+				call(false, "calls "+id+" with another version of the guardrail", old, inside, door)
+				call(false, "calls "+id+" with another guardrail", foreign, inside, door)
+				for _, r := range c.requests(inside, s.Region) {
+					if !strings.Contains(r.Resource, "profile/") {
+						p.identity(false, d.name+" function role: "+r.Resource+" for "+id+" without the guardrail", role, r)
+					}
+				}
+				p.identity(false, d.name+" function role: applies another guardrail for "+id, role, foreign.requests(inside, s.Region)[0])
+				p.resource(false, door+": applies another guardrail for "+id, door, foreign.requests(inside, s.Region)[0])
+			}
 		}
-	}
-	for _, off := range []string{
-		fm(s.Region, "amazon.nova-premier-v1:0"), fm("us-east-1", "anthropic.claude-haiku-4-5-20251001-v1:0"),
-		"arn:aws:bedrock:" + s.Region + ":" + account + ":inference-profile/us.anthropic.claude-haiku-4-5-20251001-v1:0",
-		"arn:aws:bedrock:" + s.Region + ":" + account + ":inference-profile/eu.anthropic.claude-haiku-4-5-20251001-v1:0",
-		"arn:aws:bedrock:" + s.Region + ":" + account + ":inference-profile/au.anthropic.claude-haiku-4-5-20251001-v1:0",
-		"arn:aws:bedrock:" + s.Region + ":" + account + ":provisioned-model/zzzzzzzzzzzz",
-	} {
-		r := guarded(ModelCall{action: "bedrock:InvokeModel", model: off}).requests(inside, s.Region)
-		both(false, off+", off the list", r[len(r)-1])
-		for _, profile := range profiles { // no model slips in behind a profile that is on the list
-			r := guarded(ModelCall{action: "bedrock:InvokeModel", model: profile.model, routes: []string{off}}).requests(inside, s.Region)
-			both(false, off+", behind "+profile.model, r[len(r)-1])
+		for _, off := range []string{
+			fm(s.Region, "amazon.nova-premier-v1:0"), fm("us-east-1", "anthropic.claude-haiku-4-5-20251001-v1:0"),
+			"arn:aws:bedrock:" + s.Region + ":" + account + ":inference-profile/us.anthropic.claude-haiku-4-5-20251001-v1:0",
+			"arn:aws:bedrock:" + s.Region + ":" + account + ":inference-profile/eu.anthropic.claude-haiku-4-5-20251001-v1:0",
+			"arn:aws:bedrock:" + s.Region + ":" + account + ":inference-profile/au.anthropic.claude-haiku-4-5-20251001-v1:0",
+			"arn:aws:bedrock:" + s.Region + ":" + account + ":provisioned-model/zzzzzzzzzzzz",
+		} {
+			r := guarded(ModelCall{action: action, model: off}).requests(inside, s.Region)
+			both(false, action+" of "+off+", off the list", r[len(r)-1])
+			for _, profile := range profiles { // no model slips in behind a profile that is on the list
+				r := guarded(ModelCall{action: action, model: profile.model, routes: []string{off}}).requests(inside, s.Region)
+				both(false, action+" of "+off+", behind "+profile.model, r[len(r)-1])
+			}
 		}
 	}
 	control := d.name + " bedrock endpoint"

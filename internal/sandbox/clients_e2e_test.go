@@ -1,0 +1,297 @@
+//go:build e2e
+
+package sandbox
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
+)
+
+const localModel = "anthropic.claude-haiku-4-5-20251001-v1:0"
+
+// recordsOf are those of calls whose input holds a mark.
+func (s *running) recordsOf(t *testing.T, mark string) (found []Record) {
+	t.Helper()
+	for _, line := range s.events(t, s.StackOutputs["logGroupName"]) {
+		var r Record
+		if json.Unmarshal([]byte(line), &r) == nil && bytes.Contains(r.Input.BodyJSON, []byte(mark)) {
+			found = append(found, r)
+		}
+	}
+	return found
+}
+
+// boto is what a Python program does that has never heard of this project.
+const boto = `
+import json, boto3
+client = boto3.client("bedrock-runtime")
+messages = lambda text: [{"role": "user", "content": [{"text": text}]}]
+text = "".join(e["contentBlockDelta"]["delta"]["text"] for e in client.converse_stream(modelId=MODEL, messages=messages(PROMPT))["stream"] if "contentBlockDelta" in e)
+assert text == "You said: " + PROMPT, text
+body = json.dumps({"anthropic_version": "bedrock-2023-05-31", "max_tokens": 99, "messages": [{"role": "user", "content": PROMPT}]})
+chunks = [json.loads(e["chunk"]["bytes"]) for e in client.invoke_model_with_response_stream(modelId=MODEL, body=body)["body"]]
+text = "".join(c["delta"]["text"] for c in chunks if c["type"] == "content_block_delta")
+assert text == "You said: " + PROMPT, text
+assert chunks[-1]["amazon-bedrock-invocationMetrics"]["outputTokenCount"] > 0
+answer = json.loads(client.invoke_model(modelId=MODEL, body=body)["body"].read())
+assert answer["content"][0]["text"] == "You said: " + PROMPT, answer
+for name in ["ValidationException", "AccessDeniedException", "ResourceNotFoundException", "ModelTimeoutException", "ModelErrorException"]:
+    try:
+        client.converse(modelId=MODEL, messages=messages("fault " + name))
+        raise AssertionError(name)
+    except getattr(client.exceptions, name) as e:
+        assert e.response["Error"]["Message"]
+try:
+    for e in client.converse_stream(modelId=MODEL, messages=messages("break ModelStreamErrorException"))["stream"]:
+        pass
+    raise AssertionError("no error in the stream")
+except Exception as e:
+    assert "modelStreamErrorException" in str(e), e
+print("all right")
+`
+
+// clientsWork: programs that know Bedrock only, by its endpoint's URL. Their SDK must not sign for Bedrock: API Gateway takes
+// a signature for another service than itself for a wrong one.
+func (s *running) clientsWork(t *testing.T) {
+	env := append([]string{"AWS_ENDPOINT_URL_BEDROCK_RUNTIME=" + s.InvokeURL, "AWS_BEARER_TOKEN_BEDROCK=none"}, s.env...)
+	out := command(t, s.root, env, "aws", "bedrock-runtime", "converse", "--model-id", localModel, "--messages", `[{"role":"user","content":[{"text":"by the CLI `+canary+`"}]}]`)
+	if !strings.Contains(out, "You said: by the CLI") {
+		t.Errorf("aws bedrock-runtime converse: %s", out)
+	}
+	script := fmt.Sprintf("MODEL, PROMPT = %q, %q\n%s", localModel, "by boto3 "+canary, boto)
+	if out := command(t, s.root, env, "python3", "-c", script); !strings.Contains(out, "all right") {
+		t.Errorf("boto3: %s", out)
+	}
+	for by, want := range map[string]string{"by the CLI": "Converse", "by boto3": "ConverseStream InvokeModelWithResponseStream InvokeModel"} {
+		operations := map[string]bool{}
+		for _, r := range s.recordsOf(t, by) {
+			operations[r.Operation] = true
+			if r.RequestMetadata["apiExtendedRequestId"] == "" || r.RequestMetadata["sourceVpce"] != s.StackOutputs["executeApiEndpointId"] {
+				t.Errorf("%s: metadata %v", by, r.RequestMetadata)
+			}
+		}
+		for _, operation := range strings.Fields(want) {
+			if !operations[operation] {
+				t.Errorf("%s: no record of %s", by, operation)
+			}
+		}
+	}
+	// Signed for Bedrock, as an SDK does that finds credentials and no bearer token.
+	if _, err := s.bedrock("").Converse(t.Context(), said("Hello")); err == nil || !strings.Contains(err.Error(), "execute-api") {
+		t.Errorf("signed for another service: %v", err)
+	}
+}
+
+// bedrock is the Go SDK's own client, which signs for a service; "" is Bedrock.
+func (s *running) bedrock(signingName string) *bedrockruntime.Client {
+	options := []func(*bedrockruntime.Options){}
+	if signingName != "" {
+		options = append(options, bedrockruntime.WithSigV4SigningName(signingName))
+	}
+	return bedrockruntime.New(bedrockruntime.Options{
+		Region: s.Region, BaseEndpoint: &s.InvokeURL, Retryer: aws.NopRetryer{},
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: RootKey, SecretAccessKey: RootKey}, nil
+		}),
+	}, options...)
+}
+
+func said(prompt string) *bedrockruntime.ConverseInput {
+	return &bedrockruntime.ConverseInput{
+		ModelId: aws.String(localModel), Messages: []types.Message{{Role: "user", Content: []types.ContentBlock{&types.ContentBlockMemberText{Value: prompt}}}},
+	}
+}
+
+func streamed(prompt string) *bedrockruntime.ConverseStreamInput {
+	in := said(prompt)
+	return &bedrockruntime.ConverseStreamInput{ModelId: in.ModelId, Messages: in.Messages}
+}
+
+// faultsAreTyped: each fault of Bedrock's has its status, and its own type in the SDK.
+func (s *running) faultsAreTyped(t *testing.T) {
+	client := s.bedrock("execute-api")
+	for name, status := range Faults {
+		_, err := client.Converse(t.Context(), said("fault "+name))
+		var typed interface{ ErrorCode() string }
+		var answered interface{ HTTPStatusCode() int }
+		if !errors.As(err, &typed) || typed.ErrorCode() != name || !errors.As(err, &answered) || answered.HTTPStatusCode() != status || !strings.HasPrefix(fmt.Sprintf("%T", typed), "*types.") {
+			t.Errorf("%s: %T %v, want status %d", name, typed, err, status)
+		}
+	}
+	for _, name := range StreamFaults["ConverseStream"] {
+		out, err := client.ConverseStream(t.Context(), streamed("break "+name))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		for range out.GetStream().Events() {
+		}
+		var typed interface{ ErrorCode() string }
+		if err := out.GetStream().Err(); !errors.As(err, &typed) || typed.ErrorCode() != name {
+			t.Errorf("%s in the middle of a stream: %v", name, err)
+		}
+		out.GetStream().Close()
+	}
+	if out, err := client.Converse(t.Context(), said("by the Go SDK")); err != nil || out.StopReason != "end_turn" {
+		t.Errorf("%v, %v", out, err)
+	}
+	want := map[string]int{"ValidationException": 400, "AccessDeniedException": 403, "ResourceNotFoundException": 404, "ModelTimeoutException": 408, "ModelErrorException": 424, "ThrottlingException": 429, "InternalServerException": 502, "ServiceUnavailableException": 503}
+	for name, status := range want {
+		for _, stream := range []string{"false", "true"} {
+			got, header, body := s.call(t, http.MethodPost, "/generate", "", "application/json", `{"prompt":"fault `+name+`","stream":`+stream+`}`)
+			if got != status || (header.Get("Retry-After") == "1") != (status == 429) {
+				t.Errorf("/generate, stream %s, %s: status %d, want %d: %s", stream, name, got, status, body)
+			}
+		}
+	}
+}
+
+// streams: the first word of an answer is there long before the last.
+func (s *running) streams(t *testing.T) {
+	words := strings.Repeat("word ", 10) // with "You said: slowly", 13 pieces, 100 ms apart
+	start := time.Now()
+	response, err := http.Post(s.InvokeURL+"/generate", "application/json", strings.NewReader(`{"prompt":"slowly `+words+canary+`","stream":true}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var first time.Duration
+	var names []string
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		if name, found := strings.CutPrefix(lines.Text(), "event: "); found {
+			if names = append(names, name); first == 0 {
+				first = time.Since(start)
+			}
+		}
+	}
+	last := time.Since(start)
+	if n := len(names); response.Header.Get("Content-Type") != "text/event-stream" || n < 10 || names[0] != "delta" || names[n-1] != "done" || last-first < time.Second {
+		t.Errorf("%s: first after %v, last after %v: %v", response.Header, first, last, names)
+	}
+
+	start, first = time.Now(), 0
+	out, err := s.bedrock("execute-api").ConverseStream(t.Context(), streamed("slowly "+words+canary))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for event := range out.GetStream().Events() {
+		if _, ok := event.(*types.ConverseStreamOutputMemberContentBlockDelta); ok && first == 0 {
+			first = time.Since(start)
+		}
+	}
+	if last := time.Since(start); out.GetStream().Err() != nil || last-first < time.Second {
+		t.Errorf("converse-stream: first after %v, last after %v, %v", first, last, out.GetStream().Err())
+	}
+}
+
+// clientLeaves: what it asked for goes on, as on AWS, and is recorded; others are served.
+func (s *running) clientLeaves(t *testing.T) {
+	const mark = "until its client leaves"
+	response, err := http.Post(s.InvokeURL+"/generate", "application/json", strings.NewReader(`{"prompt":"slowly one two three `+mark+`","stream":true}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(response.Body, make([]byte, 20)); err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if status, _, body := s.call(t, http.MethodPost, "/generate/Hello", "", "", ""); status != 200 {
+		t.Errorf("another call: status %d: %s", status, body)
+	}
+	var found []Record
+	for end := time.Now().Add(30 * time.Second); len(found) == 0 && time.Now().Before(end); found = s.recordsOf(t, mark) {
+	}
+	if len(found) != 1 || !bytes.Contains(found[0].Output.BodyJSON, []byte("leaves")) {
+		t.Errorf("records %+v, want one of the whole answer", found)
+	}
+}
+
+// thousandCalls: nothing is lost and nothing recorded twice where many call at once.
+func (s *running) thousandCalls(t *testing.T) {
+	const callers, each = 50, 20
+	var wait sync.WaitGroup
+	for caller := range callers {
+		wait.Go(func() {
+			client := s.bedrock("execute-api")
+			for i := range each {
+				prompt := fmt.Sprintf("thousand %d-%d.", caller, i)
+				var err error
+				switch i % 4 {
+				case 0:
+					_, err = client.Converse(t.Context(), said(prompt))
+				case 1:
+					var out *bedrockruntime.ConverseStreamOutput
+					if out, err = client.ConverseStream(t.Context(), streamed(prompt)); err == nil {
+						for range out.GetStream().Events() {
+						}
+						err = out.GetStream().Err()
+					}
+				default:
+					var response *http.Response
+					body := fmt.Sprintf(`{"prompt":%q,"stream":%v}`, prompt, i%4 == 3)
+					if response, err = http.Post(s.InvokeURL+"/generate", "application/json", strings.NewReader(body)); err == nil {
+						var answer []byte
+						answer, err = io.ReadAll(response.Body)
+						response.Body.Close()
+						if err == nil && (response.StatusCode != 200 || bytes.Contains(answer, []byte("event: error"))) {
+							err = fmt.Errorf("status %d: %s", response.StatusCode, answer)
+						}
+					}
+				}
+				if err != nil {
+					t.Errorf("%s: %v", prompt, err)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	prompts, ids := map[string]int{}, map[string]bool{}
+	for _, key := range s.objects(t, s.StackOutputs["logBucketName"]) {
+		if strings.Contains(key, "/data/") || strings.HasSuffix(key, permissionCheck) {
+			continue
+		}
+		var r Record
+		if err := json.Unmarshal(s.gunzip(t, s.StackOutputs["logBucketName"], key), &r); err != nil {
+			t.Fatal(err)
+		}
+		if at := bytes.Index(r.Input.BodyJSON, []byte("thousand ")); at >= 0 {
+			prompt, _, _ := bytes.Cut(r.Input.BodyJSON[at:], []byte("."))
+			prompts[string(prompt)]++
+			ids[r.RequestMetadata["apiExtendedRequestId"]] = true
+		}
+	}
+	for prompt, n := range prompts {
+		if n != 1 {
+			t.Errorf("%s has %d records", prompt, n)
+		}
+	}
+	if len(prompts) != callers*each || len(ids) != callers*each {
+		t.Errorf("%d prompts and %d request ids in the records, want %d", len(prompts), len(ids), callers*each)
+	}
+}
+
+// definition: whoever reads it finds every route, and what API Gateway serves is made of it.
+func (s *running) servesItsDefinition(t *testing.T) {
+	want, err := os.ReadFile("../../openapi/openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, header, body := s.call(t, http.MethodGet, "/openapi.json", "", "", ""); status != 200 || body != string(want) || header.Get("Content-Type") != "application/json" {
+		t.Errorf("status %d, %v: %.200s", status, header, body)
+	}
+}
