@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -293,5 +294,62 @@ func (s *running) servesItsDefinition(t *testing.T) {
 	}
 	if status, header, body := s.call(t, http.MethodGet, "/openapi.json", "", "", ""); status != 200 || body != string(want) || header.Get("Content-Type") != "application/json" {
 		t.Errorf("status %d, %v: %.200s", status, header, body)
+	}
+}
+
+// sdksSign: SDKs that sign for API Gateway are known by name, through a buffered integration, and meet the guardrail whatever
+// they say of guardrails themselves.
+func (s *running) sdksSign(t *testing.T, who aws.Credentials, outputs map[string]string) {
+	t.Helper()
+	content, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, snippet, _ := strings.Cut(string(content), "```python\n")
+	snippet, _, _ = strings.Cut(snippet, "```")
+	door, _, _ := strings.Cut(strings.TrimPrefix(s.InvokeURL, "http://"), "/")
+	endpoint := "http://" + outputs["apiId"] + "-" + outputs["executeApiEndpointId"] + ".execute-api." + s.Region + ".amazonaws.com/api"
+	out := command(t, s.root, []string{
+		"AWS_ENDPOINT_URL_BEDROCK_RUNTIME=" + endpoint, "HTTP_PROXY=http://" + door, "AWS_ACCESS_KEY_ID=" + who.AccessKeyID, "AWS_SECRET_ACCESS_KEY=" + who.SecretAccessKey,
+		"AWS_DEFAULT_REGION=" + s.Region, "AWS_SESSION_TOKEN=",
+	}, "python3", "-c", "import boto3\n"+snippet+`print(client.converse(modelId="amazon.nova-micro-v1:0", messages=[{"role":"user","content":[{"text":"signed by boto3"}]}]))`)
+	if !strings.Contains(out, "You said: signed by boto3") {
+		t.Errorf("the README's boto3 client: %s", out)
+	}
+
+	options := s.bedrock("").Options()
+	options.BaseEndpoint = &endpoint
+	options.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return who, nil })
+	options.HTTPClient = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, door)
+	}}}
+	client := bedrockruntime.New(options, bedrockruntime.WithSigV4SigningName("execute-api"))
+	stream := streamed("signed by the Go SDK")
+	stream.ModelId = aws.String("amazon.nova-micro-v1:0")
+	if out, err := client.ConverseStream(t.Context(), stream); err != nil {
+		t.Error(err)
+	} else {
+		text := ""
+		for event := range out.GetStream().Events() {
+			if delta, ok := event.(*types.ConverseStreamOutputMemberContentBlockDelta); ok {
+				text += delta.Value.Delta.(*types.ContentBlockDeltaMemberText).Value
+			}
+		}
+		if err := out.GetStream().Err(); err != nil || text != "You said: signed by the Go SDK" {
+			t.Errorf("a buffered stream: %q, %v", text, err)
+		}
+	}
+	blocked := said("say xyzzy")
+	blocked.ModelId = stream.ModelId
+	blocked.GuardrailConfig = &types.GuardrailConfiguration{GuardrailIdentifier: aws.String("mine"), GuardrailVersion: aws.String("DRAFT")}
+	if out, err := client.Converse(t.Context(), blocked); err != nil || out.StopReason != types.StopReasonGuardrailIntervened {
+		t.Errorf("another guardrail of the caller's: %v, %v", out, err)
+	}
+	blocked.Messages[0].Content = append(blocked.Messages[0].Content, &types.ContentBlockMemberGuardContent{
+		Value: &types.GuardrailConverseContentBlockMemberText{Value: types.GuardrailConverseTextBlock{Text: aws.String("harmless")}},
+	})
+	var refused *types.ValidationException
+	if _, err := client.Converse(t.Context(), blocked); !errors.As(err, &refused) {
+		t.Errorf("a mark that would hide the rest from the guardrail: %v", err)
 	}
 }

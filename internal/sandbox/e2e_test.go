@@ -689,6 +689,7 @@ func (s *running) secondStack(t *testing.T) {
   private-bedrock:subnetIds: [%s, %s]
   private-bedrock:executeApiEndpointId: %s
   private-bedrock:authorization: AWS_IAM
+  private-bedrock:responseStreaming: false
   private-bedrock:callerArns: [%q, %q]
   private-bedrock:allowGlobalInference: true
   private-bedrock:modelIds: ["%s"]
@@ -764,6 +765,7 @@ func (s *running) secondStack(t *testing.T) {
 		}
 	}
 	s.readmeSigned(t, app, host)
+	s.sdksSign(t, app, outputs)
 	s.recordsWhoSigned(t, outputs)
 	t.Run("every rule is proved on the deployed policies", func(t *testing.T) { s.proves(t, outputs) })
 
@@ -816,6 +818,9 @@ func (s *running) recordsWhoSigned(t *testing.T, outputs map[string]string) {
 			continue
 		}
 		callers++
+		if strings.Contains(string(r.Input.BodyJSON), "mine") {
+			t.Errorf("a caller's own guardrail: %s", r.Input.BodyJSON)
+		}
 		regions[r.InferenceRegion] = true
 		if r.RequestMetadata["caller"] != appUser || r.RequestMetadata["sourceVpce"] != outputs["executeApiEndpointId"] {
 			t.Errorf("metadata %v, want caller %s", r.RequestMetadata, appUser)
@@ -824,8 +829,8 @@ func (s *running) recordsWhoSigned(t *testing.T, outputs map[string]string) {
 			t.Errorf("a call without the guardrail: %s", r.Input.BodyJSON)
 		}
 	}
-	if callers != 9 || !regions[s.Region] {
-		t.Errorf("%d records of the second stack's calls, in %v; want 9", callers, regions)
+	if callers != 12 || !regions[s.Region] {
+		t.Errorf("%d records of the second stack's calls, in %v; want 12", callers, regions)
 	}
 	log := strings.Join(s.events(t, outputs["accessLogGroupName"]), "\n")
 	if !strings.Contains(log, appUser) {
@@ -949,7 +954,7 @@ func readme(t *testing.T, beginnings ...string) (commands []string) {
 		for _, line := range strings.Split(strings.TrimSpace(block[1]), "\n") {
 			if strings.HasPrefix(line, "make ") { // CI runs them
 				command(t, "../..", nil, "make", "-n", strings.TrimPrefix(line, "make "))
-			} else if !slices.ContainsFunc([]string{"curl ", ". .local/env", "aws ", "pulumi "}, func(b string) bool { return strings.HasPrefix(line, b) }) {
+			} else if !slices.ContainsFunc([]string{"curl ", ". .local/env", "export ", "aws ", "pulumi "}, func(b string) bool { return strings.HasPrefix(line, b) }) {
 				t.Errorf("no test runs the README's %q", line)
 			}
 			if slices.ContainsFunc(beginnings, func(b string) bool { return strings.HasPrefix(line, b) }) {
@@ -961,7 +966,7 @@ func readme(t *testing.T, beginnings ...string) (commands []string) {
 }
 
 func (s *running) readmeLocal(t *testing.T) {
-	lines := readme(t, "curl ", ". .local/env", "aws ")
+	lines := readme(t, "curl ", ". .local/env", "export ", "aws ")
 	script := strings.ReplaceAll(strings.Join(lines, "\n"), "http://127.0.0.1:8480/api", s.InvokeURL)
 	out := command(t, s.root, nil, "bash", "-euc", script)
 	for _, want := range []string{"You said: Hello", `"stopReason":"end_turn"`, ".json.gz", "ModelInvocationLog"} {
