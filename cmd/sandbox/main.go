@@ -277,6 +277,7 @@ func hints(o outputs) string {
 	}
 	return fmt.Sprintf(`Ask a model, as a client inside the VPC:
   curl %[7]s-X POST %[1]s/generate/Hello
+  curl %[7]s-N -X POST %[1]s/generate -H 'Content-Type: application/json' -d '{"prompt":"slowly count to ten","stream":true}'
 
 Through another VPC's endpoint you are refused:
   curl %[7]s-X POST -H 'Host: %[2]v-vpce-0000000000000dead.execute-api.%[3]s.amazonaws.com' %[1]s/generate/Hello
