@@ -312,18 +312,21 @@ func (d *frontDoor) invoke(r *http.Request, v *visit, function string, parameter
 	if err != nil {
 		return none, err
 	}
-	out, err := d.functions.invoke(r.Context(), function, encoded)
+	payload, err := d.functions.invoke(r.Context(), function, encoded)
+	var failed functionError
 	switch {
 	case errors.Is(err, errTimedOut):
 		return none, errLate
+	case errors.Is(err, errEventTooBig):
+		return none, errTooLong
+	case errors.As(err, &failed):
+		d.report(fmt.Errorf("function %s failed: %w", function, err))
+		return none, errBadAnswer
 	case err != nil:
 		return none, err
-	case out.functionError != "":
-		d.report(fmt.Errorf("function %s failed: %s", function, out.payload))
-		return none, errBadAnswer
 	}
 	var answer events.APIGatewayProxyResponse
-	if json.Unmarshal(out.payload, &answer) != nil || answer.StatusCode == 0 {
+	if json.Unmarshal(payload, &answer) != nil || answer.StatusCode == 0 {
 		return none, errBadAnswer
 	}
 	return answer, nil

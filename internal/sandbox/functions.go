@@ -23,11 +23,26 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // maxInstances is how many copies of one function run at once; further calls wait.
 const maxInstances = 10
+
+// Lambda quotas: an event and a buffered response have at most 6 MB (6,291,556 bytes in Lambda's own messages), a
+// streamed response 200 MB.
+const (
+	maxBuffered = 6<<20 + 100
+	maxStreamed = 200 << 20
+)
+
+// alarm rings once, after a time; stop ends it. Tests ring themselves.
+type alarm func(after time.Duration, ring func()) (stop func() bool)
+
+func clock(after time.Duration, ring func()) (stop func() bool) {
+	return time.AfterFunc(after, ring).Stop
+}
 
 // functionConfig is what moto knows of a function (Lambda API Reference, GetFunctionConfiguration).
 type functionConfig struct {
@@ -57,6 +72,7 @@ type functions struct {
 	listener net.Listener
 	report   func(error)
 	folder   string
+	alarm    alarm
 
 	logs sync.WaitGroup // of functions that still print
 
@@ -80,13 +96,30 @@ type invocation struct {
 	event   []byte
 	config  functionConfig
 	expires time.Time
-	result  chan result
+
+	answered atomic.Bool
+	answer   chan answer // one, from whoever sets answered
+	input    *io.PipeReader
+	output   *io.PipeWriter
+	ended    chan ending // one, when the function has no more to say
 }
 
-type result struct {
-	payload       []byte
-	functionError string // "Unhandled", or empty
+// answer is a response that begins, or why there is none.
+type answer struct {
+	body io.ReadCloser
+	err  error
 }
+
+// ending is how a response ended; a copy that is spent serves no other call.
+type ending struct {
+	err   error
+	spent bool
+}
+
+// functionError is a function's own failure, as it tells it.
+type functionError string
+
+func (e functionError) Error() string { return string(e) }
 
 type instance struct {
 	id     string
@@ -103,7 +136,7 @@ func newFunctions(moto client, account, folder string, report func(error)) (*fun
 		return nil, err
 	}
 	f := &functions{
-		moto: moto, account: account, listener: listener, report: report, folder: folder,
+		moto: moto, account: account, listener: listener, report: report, folder: folder, alarm: clock,
 		zips: map[string][]byte{}, pools: map[string]*pool{}, instances: map[string]*instance{}, callers: map[string]caller{},
 	}
 	go http.Serve(listener, http.HandlerFunc(f.runtimeAPI))
@@ -138,37 +171,102 @@ func (f *functions) close() {
 	f.logs.Wait()
 }
 
-var errTimedOut = errors.New("the function timed out")
+var (
+	errTimedOut    = errors.New("the function timed out")
+	errEnded       = functionError("the function ended while it worked")
+	errTooLarge    = functionError("Function.ResponseSizeTooLarge: the response is larger than Lambda's quota")
+	errEventTooBig = errors.New("RequestTooLargeException: the event is larger than Lambda's quota")
+)
 
-// invoke calls a function, starting a copy of it where none is idle.
-func (f *functions) invoke(ctx context.Context, name string, event []byte) (result, error) {
+// invoke calls a function as Lambda's Invoke does: its response is whole, also that of a function that streams.
+func (f *functions) invoke(ctx context.Context, name string, event []byte) ([]byte, error) {
+	body, err := f.invokeWithResponseStream(ctx, name, event)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	defer context.AfterFunc(ctx, func() { body.Close() })()
+	payload, err := io.ReadAll(io.LimitReader(body, maxBuffered+1))
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err == nil && len(payload) > maxBuffered {
+		err = errTooLarge
+	}
+	return payload, err
+}
+
+// invokeWithResponseStream calls a function, starting a copy of it where none is idle. A response that breaks off ends
+// with an error. Whoever closes it leaves; the function works on to its end (Lambda Developer Guide, "Response streaming
+// for Lambda functions").
+func (f *functions) invokeWithResponseStream(ctx context.Context, name string, event []byte) (io.ReadCloser, error) {
+	if len(event) > maxBuffered {
+		return nil, errEventTooBig
+	}
 	var config functionConfig
 	if err := f.aws.get(ctx, "lambda", "/2015-03-31/functions/"+name+"/configuration", &config); err != nil {
-		return result{}, err
+		return nil, err
 	}
 	p := f.pool(config)
 	i, err := f.acquire(ctx, p, config)
 	if err != nil {
-		return result{}, err
+		return nil, err
 	}
 	timeout := time.Duration(config.Timeout) * time.Second
-	call := &invocation{id: newID(), event: event, config: config, expires: time.Now().Add(timeout), result: make(chan result, 1)}
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
-	next := i.next
+	call := &invocation{id: newID(), event: event, config: config, expires: time.Now().Add(timeout), answer: make(chan answer, 1), ended: make(chan ending, 1)}
+	call.input, call.output = io.Pipe()
+	go f.see(p, i, call)
+	select {
+	case a := <-call.answer:
+		return a.body, a.err
+	case <-ctx.Done():
+		call.input.Close()
+		return nil, context.Cause(ctx)
+	}
+}
+
+// see sees a call through, its caller there or not.
+func (f *functions) see(p *pool, i *instance, call *invocation) {
+	late := make(chan struct{})
+	stop := f.alarm(time.Until(call.expires), func() { close(late) })
+	defer stop()
+	end := call.wait(i, late)
+	if end.spent {
+		f.drop(p, i)
+	} else {
+		f.release(call.config.Name, p, i)
+	}
+	if call.answered.CompareAndSwap(false, true) {
+		call.answer <- answer{err: end.err}
+	} else if end.err != nil {
+		f.report(fmt.Errorf("function %s, in the middle of its response: %w", call.config.Name, end.err))
+	}
+	// Last: whoever sees the end finds the copy idle.
+	call.output.CloseWithError(end.err)
+}
+
+// wait gives a call to its copy and tells how that ended.
+func (call *invocation) wait(i *instance, late <-chan struct{}) ending {
+	next, exited := i.next, i.exited
 	for {
 		select {
 		case next <- call:
 			next = nil // taken
-		case r := <-call.result:
-			f.release(config.Name, p, i)
-			return r, nil
-		case <-i.exited:
-			f.drop(p, i)
-			return result{functionError: "Unhandled", payload: []byte(`{"errorMessage":"the function ended while it worked"}`)}, nil
-		case <-timer.C:
-			f.drop(p, i) // as Lambda does
-			return result{}, errTimedOut
+		case end := <-call.ended:
+			return end
+		case <-late:
+			return ending{errTimedOut, true} // Lambda ends a copy that is late
+		case <-exited:
+			exited = nil
+			if call.answered.Load() {
+				continue // until what it said last has arrived
+			}
+			select {
+			case end := <-call.ended:
+				return ending{end.err, true}
+			default:
+				return ending{errEnded, true}
+			}
 		}
 	}
 }
@@ -366,11 +464,6 @@ func (f *functions) runtimeAPI(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no such instance", http.StatusForbidden)
 		return
 	}
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
 	switch parts := strings.Split(call, "/"); {
 	case call == "invocation/next":
 		select {
@@ -394,16 +487,49 @@ func (f *functions) runtimeAPI(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, `{"errorType":"InvalidRequestID"}`, http.StatusBadRequest)
 			return
 		}
-		answer := result{payload: body}
-		if parts[2] == "error" {
-			answer.functionError = "Unhandled"
-		}
-		w.WriteHeader(http.StatusAccepted)
-		open.result <- answer
+		status, end := open.receive(r, parts[2] == "error")
+		open.ended <- end
+		w.WriteHeader(status)
 	case call == "init/error":
-		f.report(fmt.Errorf("the function did not start: %s", body))
+		message, _ := io.ReadAll(io.LimitReader(r.Body, maxBuffered))
+		f.report(fmt.Errorf("the function did not start: %s", message))
 		w.WriteHeader(http.StatusAccepted)
 	default:
 		http.NotFound(w, r)
 	}
+}
+
+// receive hands a response on while it arrives (Lambda Developer Guide, "Building a custom runtime for AWS Lambda").
+// aws-lambda-go marks a streamed one by its content type alone.
+func (call *invocation) receive(r *http.Request, failed bool) (status int, end ending) {
+	body, limit := io.Reader(r.Body), int64(maxStreamed)
+	streamed := r.Header.Get("Content-Type") == "application/vnd.awslambda.http-integration-response" ||
+		strings.EqualFold(r.Header.Get("Lambda-Runtime-Function-Response-Mode"), "streaming")
+	if failed || !streamed {
+		whole, err := io.ReadAll(io.LimitReader(r.Body, maxBuffered+1))
+		switch {
+		case err != nil:
+			return http.StatusBadRequest, ending{errEnded, true}
+		case len(whole) > maxBuffered:
+			return http.StatusRequestEntityTooLarge, ending{errTooLarge, true}
+		case failed:
+			return http.StatusAccepted, ending{err: functionError(whole)}
+		}
+		body, streamed = bytes.NewReader(whole), false
+	}
+	if call.answered.CompareAndSwap(false, true) {
+		call.answer <- answer{body: call.input}
+	}
+	_, stopped := io.CopyN(call.output, body, limit)
+	rest, err := io.Copy(io.Discard, body) // what the caller did not stay for
+	switch kind := r.Trailer.Get("Lambda-Runtime-Function-Error-Type"); {
+	case err != nil:
+		return http.StatusBadRequest, ending{errEnded, true}
+	case streamed && kind != "":
+		message, _ := base64.StdEncoding.DecodeString(r.Trailer.Get("Lambda-Runtime-Function-Error-Body"))
+		return http.StatusAccepted, ending{err: functionError(kind + ": " + string(message))}
+	case stopped == nil && rest > 0:
+		return http.StatusRequestEntityTooLarge, ending{errTooLarge, true}
+	}
+	return http.StatusAccepted, ending{}
 }

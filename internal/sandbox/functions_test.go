@@ -1,0 +1,350 @@
+package sandbox
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+)
+
+// TestMain is also the function that the tests deploy: it asks the test what to say.
+func TestMain(m *testing.M) {
+	if backend := os.Getenv("TEST_BACKEND"); backend != "" {
+		lambda.Start(func(_ context.Context, event json.RawMessage) (io.Reader, error) { return relay(backend, event) })
+	}
+	os.Exit(m.Run())
+}
+
+func relay(backend string, event []byte) (io.Reader, error) {
+	response, err := http.Post(backend+"?pid="+strconv.Itoa(os.Getpid()), "application/json", bytes.NewReader(event))
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode != http.StatusOK {
+		return nil, errors.New("told to fail")
+	}
+	return &relayed{response.Body, response.Header.Get("Content-Type")}, nil
+}
+
+type relayed struct {
+	io.Reader
+	contentType string
+}
+
+func (r *relayed) ContentType() string { return r.contentType }
+
+// MarshalJSON fails: aws-lambda-go prefers JSON to a reader.
+func (r *relayed) MarshalJSON() ([]byte, error) { return nil, errors.New("not JSON") }
+
+const streaming = "application/vnd.awslambda.http-integration-response"
+
+// lab is functions, and a front door, with the rest of AWS played by the test.
+type lab struct {
+	*functions
+	moto *httptest.Server
+	asks chan *ask // of the function
+
+	mu      sync.Mutex
+	changed *sync.Cond
+	alarms  map[*time.Duration]func()
+	reports []string
+	logged  []string // messages, as PutLogEvents had them
+}
+
+// ask is a call that the function has and answers as the test says.
+type ask struct {
+	event []byte
+	pid   int
+	parts chan func(http.ResponseWriter) // nil is the end
+	gone  chan struct{}
+}
+
+func newLab(t *testing.T) *lab {
+	t.Helper()
+	l := &lab{asks: make(chan *ask), alarms: map[*time.Duration]func(){}}
+	l.changed = sync.NewCond(&l.mu)
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		event, _ := io.ReadAll(r.Body)
+		pid, _ := strconv.Atoi(r.FormValue("pid"))
+		a := &ask{event: event, pid: pid, parts: make(chan func(http.ResponseWriter)), gone: make(chan struct{})}
+		defer close(a.gone)
+		l.asks <- a
+		for {
+			select {
+			case part := <-a.parts:
+				if part == nil {
+					return
+				}
+				part(w)
+			case <-r.Context().Done(): // the function's process is gone
+				return
+			}
+		}
+	}))
+	t.Cleanup(backend.Close)
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	zipped := scripted(t, "#!/bin/sh\nexec '"+program+"'\n")
+	role := "arn:aws:iam::" + accountID + ":role/r"
+	l.moto = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Amz-Target") == "Logs_20140328.PutLogEvents" {
+			var in struct{ LogEvents []struct{ Message string } }
+			json.NewDecoder(r.Body).Decode(&in)
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.logged = append(l.logged, in.LogEvents[0].Message)
+			return
+		}
+		switch action := r.FormValue("Action"); {
+		case strings.HasSuffix(r.URL.Path, "/configuration"):
+			fmt.Fprintf(w, `{"FunctionName":"f","FunctionArn":"arn:f","Role":%q,"CodeSha256":%q,"Timeout":30,"Environment":{"Variables":{"TEST_BACKEND":%q}},"LoggingConfig":{"LogGroup":"g"}}`, role, zipped.sum, backend.URL)
+		case strings.HasSuffix(r.URL.Path, "/policy"):
+			json.NewEncoder(w).Encode(map[string]string{"Policy": `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"apigateway.amazonaws.com"},"Action":"lambda:InvokeFunction","Resource":"*"}]}`})
+		case strings.Contains(r.URL.Path, "/stages/"):
+			io.WriteString(w, `{"deploymentId":"d","accessLogSettings":{"destinationArn":"arn:aws:logs:r:a:log-group:access","format":"$context.status $context.responseLength $context.integration.responseTransferMode"}}`)
+		case action == "GetRole":
+			io.WriteString(w, `<r><GetRoleResult><Role><Arn>`+role+`</Arn><AssumeRolePolicyDocument>{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}</AssumeRolePolicyDocument></Role></GetRoleResult></r>`)
+		default:
+			io.WriteString(w, "<r></r>")
+		}
+	}))
+	t.Cleanup(l.moto.Close)
+	moto := client{url: l.moto.URL, region: "ap-northeast-1"}
+	if l.functions, err = newFunctions(moto, accountID, filepath.Join(t.TempDir(), "functions"), l.hear); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.close)
+	l.functions.aws, l.functions.alarm = moto, l.set
+	l.keep(zipped.content)
+	return l
+}
+
+const accountID = "123456789012"
+
+type deployedZip struct {
+	content []byte
+	sum     string
+}
+
+func scripted(t *testing.T, script string) deployedZip {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	header := &zip.FileHeader{Name: "bootstrap"}
+	header.SetMode(0o755)
+	file, err := w.CreateHeader(header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(file, script)
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(b.Bytes())
+	return deployedZip{b.Bytes(), base64.StdEncoding.EncodeToString(sum[:])}
+}
+
+func (l *lab) hear(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.reports = append(l.reports, err.Error())
+	l.changed.Broadcast()
+}
+
+// awaitReport waits for the report that contains a text.
+func (l *lab) awaitReport(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for !strings.Contains(strings.Join(l.reports, "\n"), text) {
+		l.changed.Wait()
+	}
+}
+
+// set is the lab's clock: it stands still.
+func (l *lab) set(after time.Duration, ring func()) (stop func() bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := &after
+	l.alarms[key] = ring
+	l.changed.Broadcast()
+	return func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.alarms, key)
+		return true
+	}
+}
+
+// ring waits for an alarm of about this length and rings it.
+func (l *lab) ring(after time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for {
+		for key, ring := range l.alarms {
+			if key.Round(10*time.Second) == after {
+				delete(l.alarms, key)
+				go ring()
+				return
+			}
+		}
+		l.changed.Wait()
+	}
+}
+
+// do does a part of the answer; when it returns, it is on its way.
+func (a *ask) do(part func(http.ResponseWriter)) *ask {
+	done := make(chan struct{})
+	select {
+	case a.parts <- func(w http.ResponseWriter) { part(w); w.(http.Flusher).Flush(); close(done) }:
+		select {
+		case <-done:
+		case <-a.gone:
+		}
+	case <-a.gone:
+	}
+	return a
+}
+
+func (a *ask) begin(contentType string) *ask {
+	return a.do(func(w http.ResponseWriter) { w.Header().Set("Content-Type", contentType) })
+}
+
+func (a *ask) say(text string) *ask {
+	return a.do(func(w http.ResponseWriter) { io.WriteString(w, text) })
+}
+
+// fail makes the function fail before it answered, abort in the middle.
+func (a *ask) fail()  { a.do(func(w http.ResponseWriter) { w.WriteHeader(http.StatusTeapot) }).end() }
+func (a *ask) abort() { a.do(func(http.ResponseWriter) { panic(http.ErrAbortHandler) }) }
+
+func (a *ask) end() {
+	select {
+	case a.parts <- nil:
+	case <-a.gone:
+	}
+}
+
+// stream calls the function and has it say its first word.
+func (l *lab) stream(t *testing.T) (io.ReadCloser, *ask) {
+	t.Helper()
+	type opened struct {
+		body io.ReadCloser
+		err  error
+	}
+	made := make(chan opened)
+	go func() {
+		body, err := l.invokeWithResponseStream(t.Context(), "f", []byte(`{}`))
+		made <- opened{body, err}
+	}()
+	a := (<-l.asks).begin(streaming).say("first")
+	o := <-made
+	if o.err != nil {
+		t.Fatal(o.err)
+	}
+	first := make([]byte, 5)
+	if _, err := io.ReadFull(o.body, first); err != nil || string(first) != "first" {
+		t.Fatalf("%q, %v", first, err)
+	}
+	return o.body, a
+}
+
+// Lost: a model's words would come all at once in the sandbox, and a stream that broke off would look whole.
+func TestFunctionStreams(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		then func(*lab, *ask)
+		want string // of the error
+	}{
+		"to its end":                  {func(_ *lab, a *ask) { a.end() }, ""},
+		"fails in mid-stream":         {func(_ *lab, a *ask) { a.abort() }, "unexpected EOF"},
+		"dies in mid-stream":          {func(_ *lab, a *ask) { syscall.Kill(a.pid, syscall.SIGKILL) }, string(errEnded)},
+		"its time ends in mid-stream": {func(l *lab, _ *ask) { l.ring(30 * time.Second) }, errTimedOut.Error()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			body, a := l.stream(t)
+			go c.then(l, a.say(" last"))
+			rest, err := io.ReadAll(body)
+			if string(rest) != " last" && c.want == "" || (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("%q, %v, want %q", rest, err, c.want)
+			}
+			if c.want != "" {
+				l.awaitReport(c.want)
+			}
+			// The next call finds a copy that works: the same one, unless that is dead.
+			body, again := l.stream(t)
+			go again.end()
+			if rest, err := io.ReadAll(body); len(rest) > 0 || err != nil {
+				t.Errorf("%q, %v", rest, err)
+			}
+			if reused := again.pid == a.pid; reused != (c.want == "" || c.want == "unexpected EOF") {
+				t.Errorf("reused: %v", reused)
+			}
+		})
+	}
+}
+
+// Lost: what a function does after its client left, such as counting the tokens, would be cut off here and not on AWS.
+func TestFunctionGoesOnWhenItsCallerLeaves(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	body, a := l.stream(t)
+	body.Close()
+	a.say(strings.Repeat("x", 1<<20)).abort() // the failure comes after all that it said
+	l.awaitReport("unexpected EOF")
+	body, again := l.stream(t)
+	defer body.Close()
+	if again.pid != a.pid {
+		t.Error("the copy was not used again")
+	}
+	again.end()
+}
+
+// Lost: an answer that Lambda refuses to carry would arrive here.
+func TestFunctionLimits(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	if _, err := l.invoke(t.Context(), "f", make([]byte, maxBuffered+1)); !errors.Is(err, errEventTooBig) {
+		t.Errorf("event: %v", err)
+	}
+	for _, contentType := range []string{"application/json", streaming} {
+		for _, size := range []int{maxBuffered, maxBuffered + 1} {
+			go func() { (<-l.asks).begin(contentType).say(strings.Repeat("x", size)).end() }()
+			payload, err := l.invoke(t.Context(), "f", []byte(`{}`))
+			if fits := size <= maxBuffered; fits != (err == nil) || fits && len(payload) != size || !fits && !errors.Is(err, errTooLarge) {
+				t.Errorf("%s of %d bytes: %d, %v", contentType, size, len(payload), err)
+			}
+		}
+	}
+}
+
+// Lost: a failing function would look like one that answers.
+func TestFunctionFails(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	go func() { (<-l.asks).fail() }()
+	var failed functionError
+	if _, err := l.invoke(t.Context(), "f", []byte(`{}`)); !errors.As(err, &failed) || !strings.Contains(err.Error(), "told to fail") {
+		t.Errorf("%v", err)
+	}
+}
