@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // deployment is what API Gateway serves until the next deployment: changes of the API's policy or routes in
@@ -16,8 +17,14 @@ type deployment struct {
 	policy    string
 	endpoints []string
 	routes    []apiResource
-	// signed are the methods, such as "POST /generate", of authorization AWS_IAM.
-	signed map[string]bool
+	// operations are those of the imported OpenAPI document, by method and path, such as "POST /generate".
+	operations map[string]operation
+}
+
+// operation is what moto drops of one.
+type operation struct {
+	signed  bool // authorization AWS_IAM
+	streams bool // response transfer mode STREAM
 }
 
 type apiResource struct {
@@ -28,7 +35,8 @@ type apiResource struct {
 
 type apiMethod struct {
 	Integration struct {
-		URI string `json:"uri"`
+		URI             string `json:"uri"`
+		TimeoutInMillis int    `json:"timeoutInMillis"`
 	} `json:"methodIntegration"`
 }
 
@@ -75,21 +83,23 @@ func (e *endpoint) keepDeployment(ctx context.Context, apiID string, answer []by
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	snapshot.signed = e.signed[apiID]
+	snapshot.operations = e.operations[apiID]
 	e.deployments[made.ID] = snapshot
 	return nil
 }
 
-// keepAuthorization remembers which methods of an imported OpenAPI document ask for a signature: moto drops it (API
-// Gateway Developer Guide, "x-amazon-apigateway-auth object"). A merge goes on with what the document leaves out.
-func (e *endpoint) keepAuthorization(r *http.Request, apiID string) error {
+// keepOperations remembers what moto drops of an imported OpenAPI document: which methods ask for a signature, and which
+// stream (API Gateway Developer Guide, "x-amazon-apigateway-auth object", "x-amazon-apigateway-integration object"). A
+// merge goes on with what the document leaves out.
+func (e *endpoint) keepOperations(r *http.Request, apiID string) error {
 	body, err := peek(r)
 	if err != nil {
 		return err
 	}
 	var document struct {
 		Paths map[string]map[string]struct {
-			Auth struct{ Type string } `json:"x-amazon-apigateway-auth"`
+			Auth        struct{ Type string } `json:"x-amazon-apigateway-auth"`
+			Integration *importedIntegration  `json:"x-amazon-apigateway-integration"`
 		}
 	}
 	if err := json.Unmarshal(body, &document); err != nil {
@@ -97,24 +107,63 @@ func (e *endpoint) keepAuthorization(r *http.Request, apiID string) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	signed := map[string]bool{} // another: the last one may be deployed
-	maps.Copy(signed, e.signed[apiID])
-	for path, operations := range document.Paths {
-		for method, operation := range operations {
+	kept := map[string]operation{} // another: the last one may be deployed
+	maps.Copy(kept, e.operations[apiID])
+	for path, methods := range document.Paths {
+		for method, imported := range methods {
 			name := strings.ToUpper(method) + " " + path
-			switch operation.Auth.Type {
-			case "AWS_IAM":
-				signed[name] = true
-			case "NONE":
-				signed[name] = false
+			one := kept[name]
+			switch imported.Auth.Type {
+			case "AWS_IAM", "NONE":
+				one.signed = imported.Auth.Type == "AWS_IAM"
 			case "":
 			default:
-				return fmt.Errorf("%s: authorization %q is not understood here", name, operation.Auth.Type)
+				return fmt.Errorf("%s: authorization %q is not understood here", name, imported.Auth.Type)
 			}
+			if imported.Integration != nil {
+				if one.streams, err = imported.Integration.streams(); err != nil {
+					return fmt.Errorf("unable to put integration on %s: %w", name, err)
+				}
+			}
+			kept[name] = one
 		}
 	}
-	e.signed[apiID] = signed
+	e.operations[apiID] = kept
 	return nil
+}
+
+type importedIntegration struct {
+	Type                 string `json:"type"`
+	ResponseTransferMode string `json:"responseTransferMode"`
+	TimeoutInMillis      int    `json:"timeoutInMillis"`
+}
+
+// API Gateway's limits of one call (API Gateway Developer Guide, "Quotas for configuring and running a REST API in API
+// Gateway", "Stream the integration response for your proxy integrations in API Gateway"), of which the first is also
+// what an integration without its own has.
+const (
+	maxBufferedTime = 29 * time.Second
+	maxStreamedTime = 15 * time.Minute
+	maxIdleTime     = 5 * time.Minute // of a private API
+)
+
+// streams tells an integration's response transfer mode, if API Gateway would accept the integration.
+func (i importedIntegration) streams() (bool, error) {
+	longest := maxBufferedTime
+	switch i.ResponseTransferMode {
+	case "", "BUFFERED":
+	case "STREAM":
+		longest = maxStreamedTime
+		if kind := strings.ToLower(i.Type); kind != "aws_proxy" && kind != "http_proxy" {
+			return false, fmt.Errorf("integration type %q cannot stream its response", i.Type)
+		}
+	default:
+		return false, fmt.Errorf("response transfer mode %q is neither BUFFERED nor STREAM", i.ResponseTransferMode)
+	}
+	if timeout := i.TimeoutInMillis; timeout != 0 && (timeout < 50 || timeout > int(longest.Milliseconds())) {
+		return false, fmt.Errorf("timeout should be between 50 ms and %d ms, it is %d ms", longest.Milliseconds(), timeout)
+	}
+	return i.ResponseTransferMode == "STREAM", nil
 }
 
 func (e *endpoint) deployed(id string) (deployment, bool) {

@@ -1,6 +1,8 @@
 package sandbox
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -30,6 +32,7 @@ type frontDoor struct {
 	deployed  func(deploymentID string) (deployment, bool)
 	apiID     string // the API behind the plain address
 	report    func(error)
+	alarm     alarm
 }
 
 // API Gateway Developer Guide, "Invoke a private API": {api}[-{vpce}].execute-api.{region}.amazonaws.com.
@@ -63,6 +66,7 @@ type visit struct {
 	resource, errType               string
 	caller                          signer // the zero signer did not sign
 	start                           time.Time
+	transferMode                    string // of an integration
 	accessLogGroup, accessLogFormat string
 }
 
@@ -75,10 +79,13 @@ func (d *frontDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v.sourceIP, _, _ = net.SplitHostPort(r.RemoteAddr)
 	w.Header().Set("X-Amzn-Requestid", v.requestID)
 	w.Header().Set("X-Amz-Apigw-Id", v.extendedID)
-	answer, err := d.answer(r, v)
+	// Whatever a call left waiting ends with it.
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	a, err := d.answer(r.WithContext(ctx), v, func() { cancel(errLate) })
 	if err != nil {
 		own := errIntegration
-		if !errors.As(err, &own) {
+		if !errors.As(err, &own) && r.Context().Err() == nil { // a client that left is no news
 			d.report(err)
 		}
 		v.errType = own.errType
@@ -87,21 +94,35 @@ func (d *frontDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			key = "Message" // as AWS spells it there
 		}
 		body, _ := json.Marshal(map[string]string{key: own.message})
-		answer = events.APIGatewayProxyResponse{StatusCode: own.status, Body: string(body), Headers: map[string]string{
-			"Content-Type": "application/json", "X-Amzn-Errortype": own.errType,
-		}}
+		a = reply{status: own.status, body: body, header: http.Header{"Content-Type": {"application/json"}, "X-Amzn-Errortype": {own.errType}}}
 	}
-	for k, v := range answer.Headers {
-		w.Header().Set(k, v)
+	maps.Copy(w.Header(), a.header)
+	if a.stream == nil {
+		// Before the answer: whoever has it finds its line in the log.
+		d.log(r, v, a.status, int64(len(a.body)))
+		w.WriteHeader(a.status)
+		w.Write(a.body)
+		return
 	}
-	// Before the answer: whoever has it finds its line in the log.
-	d.log(r, v, answer)
-	w.WriteHeader(answer.StatusCode)
-	io.WriteString(w, answer.Body)
+	w.WriteHeader(a.status)
+	http.NewResponseController(w).Flush()
+	sent, err := io.Copy(flushed{w}, a.stream)
+	d.log(r, v, a.status, sent)
+	if err != nil {
+		panic(http.ErrAbortHandler) // a client must see that this was not all
+	}
 }
 
-func (d *frontDoor) answer(r *http.Request, v *visit) (events.APIGatewayProxyResponse, error) {
-	none := events.APIGatewayProxyResponse{}
+// reply is what a client gets: a body, or a stream.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+	stream io.Reader
+}
+
+// answer finds out what a client gets; late ends the call for having taken too long.
+func (d *frontDoor) answer(r *http.Request, v *visit, late func()) (none reply, err error) {
 	ctx := r.Context()
 	host := r.Host
 	if h, _, err := net.SplitHostPort(host); err == nil {
@@ -158,9 +179,10 @@ func (d *frontDoor) answer(r *http.Request, v *visit) (events.APIGatewayProxyRes
 		return none, errTooLong
 	}
 	template, parameters, method := match(api.routes, r.Method, path[1:])
+	operation := api.operations[r.Method+" "+template]
 	// A signature that is there must be right even where none is asked for (API Gateway Developer Guide, "Use VPC endpoint
 	// policies for private APIs").
-	if asked := api.signed[r.Method+" "+template]; asked || strings.HasPrefix(r.Header.Get("Authorization"), "AWS4-") {
+	if asked := operation.signed; asked || strings.HasPrefix(r.Header.Get("Authorization"), "AWS4-") {
 		who, err := d.signers.verify(ctx, r, body, v.start)
 		if err != nil {
 			return none, err
@@ -179,12 +201,28 @@ func (d *frontDoor) answer(r *http.Request, v *visit) (events.APIGatewayProxyRes
 		return none, errNoSuchRoute
 	}
 	v.resource = template
-	uri := method.Integration.URI
-	function, err := d.integration(ctx, v, r.Method, uri)
+	v.transferMode = "BUFFERED"
+	if operation.streams {
+		v.transferMode = "STREAMED"
+	}
+	function, streams, err := d.integration(ctx, v, r.Method, method.Integration.URI)
 	if err != nil {
 		return none, err
 	}
-	return d.invoke(r, v, function, parameters, body)
+	if streams != operation.streams {
+		return none, fmt.Errorf("%s %s: API Gateway supports response transfer mode STREAM with response-streaming-invocations only, and those with no other mode", r.Method, template)
+	}
+	event, err := d.event(r, v, parameters, body)
+	if err != nil {
+		return none, err
+	}
+	timeout := cmp.Or(time.Duration(method.Integration.TimeoutInMillis)*time.Millisecond, maxBufferedTime)
+	stop := d.alarm(timeout, late)
+	context.AfterFunc(ctx, func() { stop() })
+	if streams {
+		return d.invokeWithResponseStream(ctx, function, event, late)
+	}
+	return d.invoke(ctx, function, event)
 }
 
 // admit asks the endpoint's policy, the deployed resource policy and the caller's own. A private API without a resource
@@ -242,32 +280,41 @@ func match(routes []apiResource, method string, path []string) (template string,
 	return template, parameters, found
 }
 
-// integration names the function behind a route, if the function's own policy lets this API call it.
-func (d *frontDoor) integration(ctx context.Context, v *visit, method, uri string) (name string, err error) {
-	_, arn, found := strings.Cut(uri, "/functions/")
-	arn, _, found2 := strings.Cut(arn, "/invocations")
-	if !found || !found2 {
-		return "", fmt.Errorf("integration %q is no function's", uri)
+var (
+	invocations          = regexp.MustCompile(`:lambda:path/2015-03-31/functions/(.+)/invocations$`)
+	streamingInvocations = regexp.MustCompile(`:lambda:path/2021-11-15/functions/(.+)/response-streaming-invocations$`)
+)
+
+// integration names the function behind a route and which of Lambda's two ways calls it, if the function's own policy
+// lets this API do so: both take lambda:InvokeFunction.
+func (d *frontDoor) integration(ctx context.Context, v *visit, method, uri string) (name string, streams bool, err error) {
+	found := invocations.FindStringSubmatch(uri)
+	if found == nil {
+		found, streams = streamingInvocations.FindStringSubmatch(uri), true
 	}
+	if found == nil {
+		return "", false, fmt.Errorf("integration %q is no function's", uri)
+	}
+	arn := found[1]
 	var attached struct {
 		Policy string
 	}
 	name = arn[strings.LastIndex(arn, ":")+1:]
 	if err := d.moto.get(ctx, "lambda", "/2015-03-31/functions/"+name+"/policy", &attached); err != nil {
-		return "", fmt.Errorf("API Gateway may not call %s: %w", name, err)
+		return "", false, fmt.Errorf("API Gateway may not call %s: %w", name, err)
 	}
 	policy, err := iampolicy.ParseResource(attached.Policy)
 	if err != nil {
-		return "", fmt.Errorf("policy of function %s: %w", name, err)
+		return "", false, fmt.Errorf("policy of function %s: %w", name, err)
 	}
 	source := "arn:aws:execute-api:" + d.moto.region + ":" + d.account + ":" + v.apiID + "/" + v.stage + "/" + method + v.resource
 	if decision := policy.Decide(iampolicy.Request{
 		Principal: iampolicy.Principal{Service: "apigateway.amazonaws.com"}, Action: "lambda:InvokeFunction", Resource: arn,
 		Context: map[string][]string{"aws:SourceArn": {source}, "aws:SourceAccount": {d.account}},
 	}); decision != iampolicy.Allow {
-		return "", fmt.Errorf("the policy of function %s does not let API Gateway call it for %s: %v", name, source, decision)
+		return "", false, fmt.Errorf("the policy of function %s does not let API Gateway call it for %s: %v", name, source, decision)
 	}
-	return name, nil
+	return name, streams, nil
 }
 
 // identity is events.APIGatewayRequestIdentity with what it lacks.
@@ -287,8 +334,8 @@ type proxyEvent struct {
 	RequestContext requestContext `json:"requestContext"`
 }
 
-func (d *frontDoor) invoke(r *http.Request, v *visit, function string, parameters map[string]string, body []byte) (events.APIGatewayProxyResponse, error) {
-	none := events.APIGatewayProxyResponse{}
+// event is what a proxy integration tells the function.
+func (d *frontDoor) event(r *http.Request, v *visit, parameters map[string]string, body []byte) ([]byte, error) {
 	_, pathAfterStage, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
 	event := proxyEvent{APIGatewayProxyRequest: events.APIGatewayProxyRequest{
 		Resource: v.resource, Path: "/" + pathAfterStage, HTTPMethod: r.Method, PathParameters: parameters,
@@ -308,44 +355,76 @@ func (d *frontDoor) invoke(r *http.Request, v *visit, function string, parameter
 		SourceIP: v.sourceIP, UserAgent: r.UserAgent(),
 		UserArn: v.caller.arn, AccountID: v.caller.account, AccessKey: v.caller.accessKey, User: v.caller.userID, Caller: v.caller.userID,
 	}, v.vpcID, v.endpointID}
-	encoded, err := json.Marshal(event)
+	return json.Marshal(event)
+}
+
+func (d *frontDoor) invoke(ctx context.Context, function string, event []byte) (none reply, err error) {
+	payload, err := d.functions.invoke(ctx, function, event)
 	if err != nil {
-		return none, err
+		return none, d.failure(function, err, errBadAnswer)
 	}
-	payload, err := d.functions.invoke(r.Context(), function, encoded)
-	var failed functionError
+	// Of a streamed response, the headers and the status go out without the body (API Gateway Developer Guide, "Set up a
+	// Lambda proxy integration with payload response streaming").
+	payload, _, _ = bytes.Cut(payload, delimiter)
+	var answer events.APIGatewayProxyResponse
+	if json.Unmarshal(payload, &answer) != nil || !final(answer.StatusCode) {
+		return none, errBadAnswer
+	}
+	return reply{status: answer.StatusCode, header: responseHeader(answer.Headers, answer.MultiValueHeaders, nil), body: []byte(answer.Body)}, nil
+}
+
+func (d *frontDoor) invokeWithResponseStream(ctx context.Context, function string, event []byte, late func()) (none reply, err error) {
+	stop := d.alarm(maxIdleTime, late)
+	body, err := d.functions.invokeWithResponseStream(ctx, function, event)
+	stop()
+	if err != nil {
+		return none, d.failure(function, err, errIntegration)
+	}
+	context.AfterFunc(ctx, func() { body.Close() })
+	m, rest, err := readPrelude(patient{body, d.alarm, maxIdleTime, late})
 	switch {
+	case ctx.Err() != nil:
+		return none, context.Cause(ctx)
+	case errors.Is(err, errPrelude):
+		return none, fmt.Errorf("function %s: %w", function, err)
 	case errors.Is(err, errTimedOut):
 		return none, errLate
-	case errors.Is(err, errEventTooBig):
-		return none, errTooLong
-	case errors.As(err, &failed):
-		d.report(fmt.Errorf("function %s failed: %w", function, err))
-		return none, errBadAnswer
 	case err != nil:
-		return none, err
+		return none, errIntegration // functions reports it
 	}
-	var answer events.APIGatewayProxyResponse
-	if json.Unmarshal(payload, &answer) != nil || answer.StatusCode == 0 {
-		return none, errBadAnswer
+	return reply{status: m.StatusCode, header: responseHeader(m.Headers, m.MultiValueHeaders, m.Cookies), stream: rest}, nil
+}
+
+// failure is API Gateway's answer for a function that has none.
+func (d *frontDoor) failure(function string, err error, failed refusal) error {
+	var own functionError
+	switch {
+	case errors.Is(err, errTimedOut):
+		return errLate
+	case errors.Is(err, errEventTooBig):
+		return errTooLong
+	case errors.As(err, &own):
+		d.report(fmt.Errorf("function %s failed: %w", function, err))
+		return failed
 	}
-	return answer, nil
+	return err
 }
 
 var contextVariable = regexp.MustCompile(`\$context\.[a-zA-Z.]+`)
 
 // log writes the access log as the stage's format says (API Gateway Developer Guide, "$context variables").
-func (d *frontDoor) log(r *http.Request, v *visit, answer events.APIGatewayProxyResponse) {
+func (d *frontDoor) log(r *http.Request, v *visit, status int, length int64) {
 	if v.accessLogGroup == "" {
 		return
 	}
 	latency := fmt.Sprint(time.Since(v.start).Milliseconds())
 	values := map[string]string{
 		"requestId": v.requestID, "extendedRequestId": v.extendedID, "httpMethod": r.Method, "resourcePath": v.resource,
-		"path": r.URL.EscapedPath(), "stage": v.stage, "status": fmt.Sprint(answer.StatusCode), "error.responseType": v.errType,
+		"path": r.URL.EscapedPath(), "stage": v.stage, "status": fmt.Sprint(status), "error.responseType": v.errType,
 		"requestTime": v.start.UTC().Format("02/Jan/2006:15:04:05 -0700"), "requestTimeEpoch": fmt.Sprint(v.start.UnixMilli()),
-		"responseLength": fmt.Sprint(len(answer.Body)), "responseLatency": latency, "integration.latency": latency,
+		"responseLength": fmt.Sprint(length), "responseLatency": latency, "integration.latency": latency,
 		"identity.sourceIp": v.sourceIP, "identity.vpceId": v.endpointID, "identity.vpcId": v.vpcID, "identity.userArn": v.caller.arn,
+		"integration.responseTransferMode": v.transferMode,
 	}
 	if v.resource != "" {
 		values["integration.status"] = "200"

@@ -65,7 +65,7 @@ type lab struct {
 	changed *sync.Cond
 	alarms  map[*time.Duration]func()
 	reports []string
-	logged  []string // messages, as PutLogEvents had them
+	logged  []string // group and message, as PutLogEvents had them
 }
 
 // ask is a call that the function has and answers as the test says.
@@ -107,11 +107,14 @@ func newLab(t *testing.T) *lab {
 	role := "arn:aws:iam::" + accountID + ":role/r"
 	l.moto = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("X-Amz-Target") == "Logs_20140328.PutLogEvents" {
-			var in struct{ LogEvents []struct{ Message string } }
+			var in struct {
+				LogGroupName string
+				LogEvents    []struct{ Message string }
+			}
 			json.NewDecoder(r.Body).Decode(&in)
 			l.mu.Lock()
 			defer l.mu.Unlock()
-			l.logged = append(l.logged, in.LogEvents[0].Message)
+			l.logged = append(l.logged, in.LogGroupName+": "+in.LogEvents[0].Message)
 			return
 		}
 		switch action := r.FormValue("Action"); {

@@ -107,7 +107,7 @@ func TestEndToEndPolicyNeedsDeployment(t *testing.T) {
 	put(method+"/integration", `{"type":"AWS_PROXY","httpMethod":"POST","uri":"arn:aws:apigateway:ap-northeast-1:lambda:path/2015-03-31/functions/none/invocations"}`)
 	deploy := func() { post("/restapis/"+api+"/deployments", `{"stageName":"api"}`) }
 	deploy()
-	door := httptest.NewServer(&frontDoor{moto: s.sandbox.moto, account: account, functions: s.sandbox.functions, signers: s.sandbox.endpoint.signers, deployed: s.sandbox.endpoint.deployed, apiID: api, report: func(error) {}})
+	door := httptest.NewServer(s.sandbox.frontDoor(api))
 	t.Cleanup(door.Close)
 	status := func(endpoint string) int {
 		t.Helper()

@@ -88,9 +88,14 @@ func (s *Sandbox) serve(l net.Listener, h http.Handler) {
 
 // ServeAPI serves calls to deployed private APIs; a plain address calls apiID through its own endpoint.
 func (s *Sandbox) ServeAPI(l net.Listener, apiID string) {
-	s.serve(l, &frontDoor{
-		moto: s.moto, account: s.account, functions: s.functions, signers: s.endpoint.signers, deployed: s.endpoint.deployed, apiID: apiID, report: s.options.Report,
-	})
+	s.serve(l, s.frontDoor(apiID))
+}
+
+func (s *Sandbox) frontDoor(apiID string) *frontDoor {
+	return &frontDoor{
+		moto: s.moto, account: s.account, functions: s.functions, signers: s.endpoint.signers, deployed: s.endpoint.deployed, apiID: apiID,
+		report: s.options.Report, alarm: clock,
+	}
 }
 
 // Close ends everything that Start and ServeAPI began.

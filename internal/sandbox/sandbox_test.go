@@ -334,18 +334,19 @@ func TestAdmit(t *testing.T) {
 	}
 }
 
-// An operation that is taken for one that nobody has to sign lets everybody in.
-func TestKeepAuthorization(t *testing.T) {
+// Lost: an operation that is taken for one that nobody has to sign lets everybody in; one that is taken for buffered
+// answers 500.
+func TestKeepOperations(t *testing.T) {
 	t.Parallel()
 	moto := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "{}") }))
 	t.Cleanup(moto.Close)
-	e := &endpoint{aws: client{url: moto.URL}, signed: map[string]map[string]bool{}, deployments: map[string]deployment{}}
+	e := &endpoint{aws: client{url: moto.URL}, operations: map[string]map[string]operation{}, deployments: map[string]deployment{}}
 	const iam, none = `{"x-amazon-apigateway-auth":{"type":"AWS_IAM"}}`, `{"x-amazon-apigateway-auth":{"type":"NONE"}}`
 	document := func(paths string) string { return `{"paths":{` + paths + `}}` }
 	keep := func(body, want string) {
 		t.Helper()
 		r := httptest.NewRequest(http.MethodPut, "/restapis/a?mode=merge", strings.NewReader(body))
-		err := e.keepAuthorization(r, "a")
+		err := e.keepOperations(r, "a")
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", body, err, want)
 		}
@@ -358,20 +359,45 @@ func TestKeepAuthorization(t *testing.T) {
 		if err := e.keepDeployment(t.Context(), "a", []byte(`{"id":"`+id+`"}`)); err != nil {
 			t.Fatal(err)
 		}
-		if d, _ := e.deployed(id); fmt.Sprint(d.signed) != want {
-			t.Errorf("signed %v, want %s", d.signed, want)
+		if d, _ := e.deployed(id); fmt.Sprint(d.operations) != want {
+			t.Errorf("%v, want %s", d.operations, want)
 		}
 	}
 	keep(document(`"/a":{"get":`+iam+`,"post":`+none+`},"/b":{"get":`+iam+`}`), "")
-	deployed("1", "map[GET /a:true GET /b:true POST /a:false]")
+	deployed("1", "map[GET /a:{true false} GET /b:{true false} POST /a:{false false}]")
 	keep(document(`"/a":{"get":{},"post":`+iam+`},"/b":{"get":`+none+`},"/c":{"get":{}}`), "") // GET /a is as it was
-	deployed("2", "map[GET /a:true GET /b:false POST /a:true]")
-	if first, _ := e.deployed("1"); first.signed["POST /a"] || !first.signed["GET /b"] {
-		t.Errorf("a later import changed what is deployed: %v", first.signed)
+	deployed("2", "map[GET /a:{true false} GET /b:{false false} GET /c:{false false} POST /a:{true false}]")
+	if first, _ := e.deployed("1"); first.operations["POST /a"].signed || !first.operations["GET /b"].signed {
+		t.Errorf("a later import changed what is deployed: %v", first.operations)
 	}
 	keep(document(`"/a":{"get":`+none+`,"post":{"x-amazon-apigateway-auth":{"type":"CUSTOM"}}}`), `POST /a: authorization "CUSTOM" is not understood`)
 	keep(`Hello`, "invalid")
-	deployed("3", "map[GET /a:true GET /b:false POST /a:true]")
+	deployed("3", "map[GET /a:{true false} GET /b:{false false} GET /c:{false false} POST /a:{true false}]")
+
+	integration := func(text string) string {
+		return document(`"/c":{"get":{"x-amazon-apigateway-integration":{"type":"aws_proxy",` + text + `}}}`)
+	}
+	for text, want := range map[string]string{
+		`"responseTransferMode":"stream"`:                           `GET /c: response transfer mode "stream" is neither`,
+		`"timeoutInMillis":29001`:                                   "timeout should be between 50 ms and 29000 ms, it is 29001 ms",
+		`"timeoutInMillis":49`:                                      "it is 49 ms",
+		`"responseTransferMode":"BUFFERED","timeoutInMillis":90000`: "it is 90000 ms",
+		`"responseTransferMode":"STREAM","timeoutInMillis":900001`:  "timeout should be between 50 ms and 900000 ms",
+		`"responseTransferMode":"STREAM","type":"aws"`:              `integration type "aws" cannot stream`,
+		`"responseTransferMode":"BUFFERED","timeoutInMillis":29000`: "",
+		`"responseTransferMode":"STREAM","timeoutInMillis":900000`:  "",
+		`"responseTransferMode":"STREAM","type":"http_proxy"`:       "",
+	} {
+		keep(integration(text), want)
+	}
+	for id, streams := range map[string]bool{"4": true, "5": false, "6": true} {
+		mode := map[bool]string{true: "STREAM", false: "BUFFERED"}[streams]
+		keep(integration(`"responseTransferMode":"`+mode+`"`), "")
+		keep(document(`"/c":{"get":{}}`), "") // names no integration: it stays
+		deployed(id, "map[GET /a:{true false} GET /b:{false false} GET /c:{false "+fmt.Sprint(streams)+"} POST /a:{true false}]")
+	}
+	keep(integration(`"uri":"x"`), "")
+	deployed("7", "map[GET /a:{true false} GET /b:{false false} GET /c:{false false} POST /a:{true false}]")
 }
 
 // Each policy, key and fact that AWS goes by when the function calls a model: without one the sandbox lets through, or

@@ -1,0 +1,332 @@
+package sandbox
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+)
+
+// door serves an API with one method, POST /ask.
+func (l *lab) door(t *testing.T, streams bool, uri string) string {
+	t.Helper()
+	api := routes("/ask")
+	method := api[0].Methods["POST"]
+	method.Integration.URI, method.Integration.TimeoutInMillis = uri, 90000
+	api[0].Methods["POST"] = method
+	d := deployment{
+		policy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"execute-api:Invoke","Resource":"execute-api:/*"}]}`,
+		routes: api, operations: map[string]operation{"POST /ask": {streams: streams}},
+	}
+	server := httptest.NewServer(&frontDoor{
+		moto: l.functions.moto, account: accountID, functions: l.functions, signers: newSigners(l.functions.moto, accountID),
+		deployed: func(string) (deployment, bool) { return d, true }, apiID: "a", report: l.hear, alarm: l.set,
+	})
+	t.Cleanup(server.Close)
+	return server.URL + "/api/ask"
+}
+
+const (
+	uriStart          = "arn:aws:apigateway:ap-northeast-1:lambda:path/"
+	bufferedURI       = uriStart + "2015-03-31/functions/arn:aws:lambda:ap-northeast-1:123456789012:function:f/invocations"
+	streamedURI       = uriStart + "2021-11-15/functions/arn:aws:lambda:ap-northeast-1:123456789012:function:f/response-streaming-invocations"
+	integrationTime   = 90 * time.Second
+	functionTime      = 30 * time.Second
+	internalServerErr = `{"message":"Internal server error"}`
+)
+
+var nuls = string(make([]byte, 8))
+
+func prelude(t *testing.T, r events.APIGatewayProxyStreamingResponse) string {
+	t.Helper()
+	text, err := io.ReadAll(&r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// post calls a door, and gives its answer once it begins.
+func post(t *testing.T, ctx context.Context, url, contentType string, body []byte) <-chan *http.Response {
+	t.Helper()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", contentType)
+	answered := make(chan *http.Response, 1)
+	go func() {
+		defer close(answered)
+		if response, err := http.DefaultTransport.RoundTrip(r); err == nil {
+			answered <- response
+		}
+	}()
+	return answered
+}
+
+// open has the function begin a good stream, of which the client has "first".
+func (l *lab) open(t *testing.T, ctx context.Context, url string) (*http.Response, *ask) {
+	t.Helper()
+	answered := post(t, ctx, url, "application/json", nil)
+	a := (<-l.asks).begin(streaming).say(prelude(t, events.APIGatewayProxyStreamingResponse{StatusCode: 201, Headers: map[string]string{"X-A": "b"}, Cookies: []string{"c=d", "e=f"}}))
+	response := <-answered // before a word of the body is said
+	if response == nil {
+		t.Fatal("no answer")
+	}
+	t.Cleanup(func() { response.Body.Close() })
+	a.say("first")
+	first := make([]byte, 5)
+	if _, err := io.ReadFull(response.Body, first); err != nil || string(first) != "first" {
+		t.Fatalf("%q, %v", first, err)
+	}
+	return response, a
+}
+
+func (l *lab) accessLog() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(slices.DeleteFunc(slices.Clone(l.logged), func(line string) bool { return !strings.HasPrefix(line, "access: ") }), "\n")
+}
+
+// Lost: a client would wait for the whole answer, or take half of one for all of it; an auditor would not find the call.
+func TestFrontDoorStreams(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		then   func(*lab, *ask)
+		broken bool
+	}{
+		"to its end":                   {func(_ *lab, a *ask) { a.say(" last").end() }, false},
+		"the function fails":           {func(_ *lab, a *ask) { a.abort() }, true},
+		"the function dies":            {func(_ *lab, a *ask) { syscall.Kill(a.pid, syscall.SIGKILL) }, true},
+		"the function's time ends":     {func(l *lab, _ *ask) { l.ring(functionTime) }, true},
+		"the integration's time ends":  {func(l *lab, _ *ask) { l.ring(integrationTime) }, true},
+		"nothing is said for too long": {func(l *lab, _ *ask) { l.ring(maxIdleTime) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			response, a := l.open(t, t.Context(), l.door(t, true, streamedURI))
+			if response.StatusCode != 201 || response.Header.Get("X-A") != "b" || response.ContentLength != -1 ||
+				!slices.Equal(response.Header["Set-Cookie"], []string{"c=d", "e=f"}) || response.Header.Get("Content-Type") != "application/json" {
+				t.Errorf("%d %v", response.StatusCode, response.Header)
+			}
+			if log := l.accessLog(); log != "" {
+				t.Errorf("logged before the end: %s", log)
+			}
+			go c.then(l, a)
+			rest, err := io.ReadAll(response.Body)
+			if (err != nil) != c.broken || !c.broken && string(rest) != " last" {
+				t.Errorf("%q, %v", rest, err)
+			}
+			if want := fmt.Sprintf("access: 201 %d STREAMED", len("first")+len(rest)); l.accessLog() != want {
+				t.Errorf("logged %q, want %q", l.accessLog(), want)
+			}
+		})
+	}
+}
+
+// Lost: what AWS answers with an error would work here.
+func TestFrontDoorRefusesStream(t *testing.T) {
+	t.Parallel()
+	say := func(text string) func(*lab, *ask) {
+		return func(_ *lab, a *ask) { a.begin(streaming).say(text).end() }
+	}
+	for name, c := range map[string]struct {
+		then    func(*lab, *ask)
+		status  int
+		message string
+		report  string
+	}{
+		"no metadata":              {say(`{"statusCode":200,"body":"Hello"}`), 500, "", "no delimiter"},
+		"a buffered answer":        {func(_ *lab, a *ask) { a.begin("application/json").say(`{"statusCode":200}`).end() }, 500, "", "no delimiter"},
+		"nothing":                  {say(""), 500, "", "no delimiter"},
+		"metadata too long":        {say(`{"headers":{"a":"` + strings.Repeat("b", maxPrelude) + `"}}` + nuls + "Hello"), 500, "", "no delimiter"},
+		"an unknown key":           {say(`{"body":"Hello"}` + nuls), 500, "", `unknown field "body"`},
+		"no JSON":                  {say("Hello" + nuls), 500, "", "invalid character"},
+		"a status of its own":      {say(`{"statusCode":99}` + nuls), 500, "", "status 99"},
+		"a failure":                {func(_ *lab, a *ask) { a.fail() }, 500, "", "told to fail"},
+		"a failure in mid-prelude": {func(_ *lab, a *ask) { a.begin(streaming).say("{").abort() }, 500, "", "unexpected EOF"},
+		"a death":                  {func(_ *lab, a *ask) { syscall.Kill(a.pid, syscall.SIGKILL) }, 500, "", "ended while it worked"},
+		"the function's time":      {func(l *lab, _ *ask) { l.ring(functionTime) }, 504, "Endpoint request timed out", ""},
+		"the integration's time":   {func(l *lab, _ *ask) { l.ring(integrationTime) }, 504, "Endpoint request timed out", ""},
+		"nothing said at all":      {func(l *lab, _ *ask) { l.ring(maxIdleTime) }, 504, "Endpoint request timed out", ""},
+		"half the metadata":        {func(l *lab, a *ask) { a.begin(streaming).say("{"); l.ring(maxIdleTime) }, 504, "Endpoint request timed out", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			answered := post(t, t.Context(), l.door(t, true, streamedURI), "application/json", nil)
+			c.then(l, <-l.asks)
+			response := <-answered
+			if response == nil {
+				t.Fatal("no answer")
+			}
+			defer response.Body.Close()
+			body, err := io.ReadAll(response.Body)
+			if want := `{"message":"` + cmp.Or(c.message, "Internal server error") + `"}`; response.StatusCode != c.status || string(body) != want || err != nil {
+				t.Errorf("%d %s, %v, want %d %s", response.StatusCode, body, err, c.status, want)
+			}
+			if c.report != "" {
+				l.awaitReport(c.report)
+			}
+			if want := fmt.Sprintf("access: %d %d STREAMED", c.status, len(body)); l.accessLog() != want {
+				t.Errorf("logged %q, want %q", l.accessLog(), want)
+			}
+		})
+	}
+}
+
+// Lost: a function would be cut off where its client hangs up, and never be used again.
+func TestFrontDoorClientLeaves(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	url := l.door(t, true, streamedURI)
+	ctx, leave := context.WithCancel(t.Context())
+	_, a := l.open(t, ctx, url)
+	leave()
+	a.say(strings.Repeat("x", 1<<20)).abort() // the failure comes after all that it said
+	l.awaitReport("unexpected EOF")
+	response, again := l.open(t, t.Context(), url)
+	if again.pid != a.pid {
+		t.Error("the copy was not used again")
+	}
+	again.end()
+	io.Copy(io.Discard, response.Body)
+}
+
+// Lost: an integration that AWS refuses to run would work here.
+func TestFrontDoorTransferModes(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	for name, c := range map[string]struct {
+		streams     bool
+		uri, report string
+	}{
+		"STREAM and Invoke":                     {true, bufferedURI, "response transfer mode"},
+		"BUFFERED and InvokeWithResponseStream": {false, streamedURI, "response transfer mode"},
+		"another version":                       {true, strings.Replace(streamedURI, "2021-11-15", "2015-03-31", 1), "is no function's"},
+	} {
+		response := <-post(t, t.Context(), l.door(t, c.streams, c.uri), "application/json", nil)
+		body, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if response.StatusCode != 500 || string(body) != internalServerErr || err != nil {
+			t.Errorf("%s: %d %s, %v", name, response.StatusCode, body, err)
+		}
+		l.awaitReport(c.report)
+	}
+	// A function that streams, invoked as one that does not: headers and status without the body.
+	answered := post(t, t.Context(), l.door(t, false, bufferedURI), "application/json", nil)
+	go func() {
+		(<-l.asks).begin(streaming).say(`{"statusCode":201,"headers":{"x-a":"b"}}` + nuls + "Hello").end()
+	}()
+	response := <-answered
+	defer response.Body.Close()
+	if body, err := io.ReadAll(response.Body); response.StatusCode != 201 || response.Header.Get("X-A") != "b" || len(body) > 0 || err != nil {
+		t.Errorf("%d %v %s, %v", response.StatusCode, response.Header, body, err)
+	}
+}
+
+// Lost: a buffered call that AWS ends after its time, or whose event Lambda refuses, would be answered here.
+func TestFrontDoorBuffered(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	url := l.door(t, false, bufferedURI)
+	for name, c := range map[string]struct {
+		body   []byte
+		then   func(*ask)
+		status int
+	}{
+		"its time":       {nil, func(*ask) { l.ring(integrationTime) }, 504},
+		"a long event":   {[]byte(strings.Repeat("x", maxBuffered)), nil, 413},
+		"a long request": {[]byte(strings.Repeat("x", maxPayload+1)), nil, 413},
+		"a long answer":  {nil, func(a *ask) { a.begin("application/json").say(strings.Repeat("x", maxBuffered+1)).end() }, 502},
+		"no answer":      {nil, func(a *ask) { a.begin("application/json").say(`{"statusCode":100}`).end() }, 502},
+		"an answer":      {nil, func(a *ask) { a.begin("application/json").say(`{"statusCode":200}`).end() }, 200},
+	} {
+		answered := post(t, t.Context(), url, "application/json", c.body)
+		if c.then != nil {
+			go func() { c.then(<-l.asks) }()
+		}
+		response := <-answered
+		if response == nil {
+			t.Fatal(name, "no answer")
+		}
+		response.Body.Close()
+		if response.StatusCode != c.status {
+			t.Errorf("%s: %d, want %d", name, response.StatusCode, c.status)
+		}
+	}
+}
+
+// Lost: a client would see, or miss, headers that it does not, or does, on AWS.
+func TestResponseHeader(t *testing.T) {
+	t.Parallel()
+	got := responseHeader(
+		map[string]string{
+			"a": "1", "B": "1", "content-length": "5", "Date": "x", "Server": "x", "connection": "close", "transfer-encoding": "chunked",
+			"X-Amzn-RequestId": "x", "Upgrade": "x", "WWW-Authenticate": "x", "content-type": "text/plain",
+		},
+		map[string][]string{"A": {"1", "2"}, "Set-Cookie": {"c=1"}}, []string{"d=2"})
+	want := http.Header{
+		"A": {"1", "2"}, "B": {"1"}, "Content-Type": {"text/plain"}, "Set-Cookie": {"c=1", "d=2"}, "X-Amzn-Remapped-Content-Length": {"5"},
+		"X-Amzn-Remapped-Date": {"x"}, "X-Amzn-Remapped-Server": {"x"}, "X-Amzn-Remapped-Connection": {"close"},
+		"X-Amzn-Remapped-X-Amzn-Requestid": {"x"}, "X-Amzn-Remapped-Www-Authenticate": {"x"},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if got := responseHeader(nil, nil, nil); !reflect.DeepEqual(got, http.Header{"Content-Type": {"application/json"}}) {
+		t.Errorf("of nothing: %v", got)
+	}
+}
+
+// Lost: bytes of an answer would be taken for its metadata, or the other way round, by how they happened to arrive.
+func FuzzReadPrelude(f *testing.F) {
+	for _, seed := range []string{"{}" + nuls + "Hello", `{"statusCode":201,"headers":{"a":"b"}}` + nuls + nuls, "{}" + nuls[1:], "{}{}" + nuls, nuls, "",
+		"{" + strings.Repeat(" ", maxPrelude-10) + "}" + nuls + "x", "{" + strings.Repeat(" ", maxPrelude-9) + "}" + nuls + "x"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		read := func(r io.Reader) (metadata, []byte, error) {
+			m, rest, err := readPrelude(r)
+			if err != nil {
+				return m, nil, err
+			}
+			body, err := io.ReadAll(rest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return m, body, nil
+		}
+		m, body, err := read(bytes.NewReader(text))
+		pieces := iotest.OneByteReader
+		if len(text) > 1<<10 {
+			pieces = iotest.HalfReader // a byte at a time takes too long
+		}
+		slow, slowBody, slowErr := read(pieces(bytes.NewReader(text)))
+		if (err == nil) != (slowErr == nil) || err == nil && !reflect.DeepEqual(m, slow) || !bytes.Equal(body, slowBody) {
+			t.Fatalf("at once %v %q %v, in pieces %v %q %v", m, body, err, slow, slowBody, slowErr)
+		}
+		head, rest, found := bytes.Cut(text, delimiter)
+		switch within := found && len(head)+len(delimiter) <= maxPrelude; {
+		case err != nil && !errors.Is(err, errPrelude):
+			t.Errorf("%v", err)
+		case err == nil && (!within || !json.Valid(head) || !bytes.Equal(rest, body) || !final(m.StatusCode)):
+			t.Errorf("%q has %v, %q", text, m, body)
+		}
+	})
+}
