@@ -34,6 +34,8 @@ type endpoint struct {
 	logging      map[string]any                  // LoggingConfig by function name: moto drops it
 	operations   map[string]map[string]operation // by API id: see deployment
 	vpcEndpoints map[string][]string             // by API id, where they were changed: moto drops changes
+
+	binaryMediaTypes map[string][]string // by API id, where they were imported or changed
 }
 
 func newEndpoint(moto, aws client, bedrock *Bedrock, functions *functions, log invocationLog) (*endpoint, error) {
@@ -44,7 +46,7 @@ func newEndpoint(moto, aws client, bedrock *Bedrock, functions *functions, log i
 	e := &endpoint{
 		moto: moto, aws: aws, bedrock: bedrock, functions: functions, invocationLog: log, signers: newSigners(moto, log.account),
 		inferenceProfiles: newInferenceProfiles(moto.region, log.account), guardrails: newGuardrails(moto.region, log.account),
-		deployments: map[string]deployment{}, logging: map[string]any{}, operations: map[string]map[string]operation{}, vpcEndpoints: map[string][]string{},
+		deployments: map[string]deployment{}, logging: map[string]any{}, operations: map[string]map[string]operation{}, vpcEndpoints: map[string][]string{}, binaryMediaTypes: map[string][]string{},
 	}
 	e.proxy = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -99,7 +101,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodPut && restAPIs.MatchString(path):
 		err = e.keepOperations(r, restAPIs.FindStringSubmatch(path)[1])
 	case r.Method == http.MethodPatch && restAPIs.MatchString(path):
-		err = e.keepVpcEndpoints(r, restAPIs.FindStringSubmatch(path)[1])
+		err = e.keepPatch(r, restAPIs.FindStringSubmatch(path)[1])
 	case r.Method == http.MethodPatch && path == "/account":
 		err = completePatch(r)
 	}

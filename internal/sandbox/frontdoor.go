@@ -13,7 +13,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -68,6 +70,7 @@ type visit struct {
 	start                           time.Time
 	transferMode                    string // of an integration
 	accessLogGroup, accessLogFormat string
+	binaryMediaTypes                []string
 }
 
 func (d *frontDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -154,6 +157,7 @@ func (d *frontDoor) answer(r *http.Request, v *visit, late func()) (none reply, 
 	if !known {
 		return none, fmt.Errorf("deployment %s was not made through this sandbox", stage.DeploymentID)
 	}
+	v.binaryMediaTypes = api.binaryMediaTypes
 	if v.endpointID == "" && len(api.endpoints) > 0 {
 		v.endpointID = api.endpoints[0] // private DNS leads to the endpoint of the caller's own VPC
 	}
@@ -222,7 +226,7 @@ func (d *frontDoor) answer(r *http.Request, v *visit, late func()) (none reply, 
 	if streams {
 		return d.invokeWithResponseStream(ctx, function, event, late)
 	}
-	return d.invoke(ctx, function, event)
+	return d.invoke(ctx, r, v, function, event)
 }
 
 // admit asks the endpoint's policy, the deployed resource policy and the caller's own. A private API without a resource
@@ -340,9 +344,12 @@ func (d *frontDoor) event(r *http.Request, v *visit, parameters map[string]strin
 	event := proxyEvent{APIGatewayProxyRequest: events.APIGatewayProxyRequest{
 		Resource: v.resource, Path: "/" + pathAfterStage, HTTPMethod: r.Method, PathParameters: parameters,
 		Headers: map[string]string{"Host": r.Host}, MultiValueHeaders: r.Header,
-		// Without binary media types a body is text, whatever it was (API Gateway Developer Guide, "Binary media types").
+		// Text, whatever it was, unless its media type is a binary one.
 		Body: strings.ToValidUTF8(string(body), string(utf8.RuneError)),
 	}}
+	if len(body) > 0 && isBinary(v.binaryMediaTypes, r.Header.Get("Content-Type")) {
+		event.Body, event.IsBase64Encoded = base64.StdEncoding.EncodeToString(body), true
+	}
 	for k := range r.Header {
 		event.Headers[k] = r.Header.Get(k)
 	}
@@ -358,7 +365,18 @@ func (d *frontDoor) event(r *http.Request, v *visit, parameters map[string]strin
 	return json.Marshal(event)
 }
 
-func (d *frontDoor) invoke(ctx context.Context, function string, event []byte) (none reply, err error) {
+// isBinary tells whether an API takes the first media type of a Content-Type or Accept header for binary (API Gateway
+// Developer Guide, "Binary media types for REST APIs in API Gateway").
+func isBinary(types []string, header string) bool {
+	first, _, _ := strings.Cut(header, ",")
+	first, _, _ = strings.Cut(first, ";")
+	return slices.ContainsFunc(types, func(one string) bool {
+		matches, _ := path.Match(one, strings.ToLower(strings.TrimSpace(first)))
+		return matches || one == "*/*" // also what names none
+	})
+}
+
+func (d *frontDoor) invoke(ctx context.Context, r *http.Request, v *visit, function string, event []byte) (none reply, err error) {
 	payload, err := d.functions.invoke(ctx, function, event)
 	if err != nil {
 		return none, d.failure(function, err, errBadAnswer)
@@ -370,7 +388,13 @@ func (d *frontDoor) invoke(ctx context.Context, function string, event []byte) (
 	if json.Unmarshal(payload, &answer) != nil || !final(answer.StatusCode) {
 		return none, errBadAnswer
 	}
-	return reply{status: answer.StatusCode, header: responseHeader(answer.Headers, answer.MultiValueHeaders, nil), body: []byte(answer.Body)}, nil
+	body := []byte(answer.Body)
+	if answer.IsBase64Encoded && isBinary(v.binaryMediaTypes, r.Header.Get("Accept")) {
+		if body, err = base64.StdEncoding.DecodeString(answer.Body); err != nil {
+			return none, fmt.Errorf("function %s says that its answer is base64: %w", function, err)
+		}
+	}
+	return reply{status: answer.StatusCode, header: responseHeader(answer.Headers, answer.MultiValueHeaders, nil), body: body}, nil
 }
 
 func (d *frontDoor) invokeWithResponseStream(ctx context.Context, function string, event []byte, late func()) (none reply, err error) {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -142,6 +143,44 @@ func TestEndToEndPolicyNeedsDeployment(t *testing.T) {
 	expect("changed", map[string]int{"vpce-1": 200, "vpce-2": 403})
 	deploy()
 	expect("deployed again", map[string]int{"vpce-1": 403, "vpce-2": 200})
+}
+
+// Lost: what a stack says of streaming, time and binary bodies would not be what the front door does.
+func TestEndToEndDeploymentKeepsWhatWasImported(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t)
+	call := func(method, path, body string) (id string) {
+		t.Helper()
+		answer, err := s.aws.do(t.Context(), "apigateway", method, path, map[string]string{"Content-Type": "application/json"}, []byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var made struct{ ID string }
+		if err := json.Unmarshal(answer, &made); err != nil {
+			t.Fatal(err)
+		}
+		return made.ID
+	}
+	api := "/restapis/" + call(http.MethodPost, "/restapis", `{"name":"x"}`)
+	expect := func(types ...string) {
+		t.Helper()
+		d, known := s.sandbox.endpoint.deployed(call(http.MethodPost, api+"/deployments", `{"stageName":"api"}`))
+		_, _, method := match(d.routes, http.MethodPost, []string{"ask"})
+		if !known || !d.operations["POST /ask"].streams || method.Integration.URI != streamedURI || method.Integration.TimeoutInMillis != 90000 {
+			t.Errorf("deployed %+v, %+v", d.operations, method)
+		}
+		if !slices.Equal(d.binaryMediaTypes, types) {
+			t.Errorf("binary are %q, want %q", d.binaryMediaTypes, types)
+		}
+	}
+	document := `{"openapi":"3.0.1","info":{"title":"x","version":"1"},"paths":{"/ask":{"post":{"responses":{},"x-amazon-apigateway-integration":{
+		"type":"aws_proxy","httpMethod":"POST","responseTransferMode":"STREAM","timeoutInMillis":90000,"uri":"` + streamedURI + `"}}}}`
+	call(http.MethodPut, api+"?mode=overwrite", document+"}")
+	expect()
+	call(http.MethodPut, api+"?mode=overwrite", document+`,"x-amazon-apigateway-binary-media-types":["*/*"]}`)
+	expect("*/*")
+	call(http.MethodPatch, api, `{"patchOperations":[{"op":"remove","path":"/binaryMediaTypes/*~1*"},{"op":"add","path":"/binaryMediaTypes/image~1png"}]}`)
+	expect("image/png")
 }
 
 const account = "123456789012"

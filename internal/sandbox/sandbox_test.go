@@ -73,9 +73,9 @@ func TestAPIHost(t *testing.T) {
 // The AWS provider stops at an answer that is not as AWS's.
 func TestMendAPI(t *testing.T) {
 	t.Parallel()
-	e := &endpoint{vpcEndpoints: map[string][]string{"a": {"vpce-2"}}}
+	e := &endpoint{vpcEndpoints: map[string][]string{"a": {"vpce-2"}}, binaryMediaTypes: map[string][]string{"a": {"*/*"}}}
 	got, err := e.mendAPI([]byte(`{"id":"a","policy":"{\"x\":1}","endpointConfiguration":{"vpcEndpointIds":["vpce-1"]}}`))
-	if want := `{"endpointConfiguration":{"vpcEndpointIds":["vpce-2"]},"id":"a","policy":"{\\\"x\\\":1}"}`; err != nil || string(got) != want {
+	if want := `{"binaryMediaTypes":["*/*"],"endpointConfiguration":{"vpcEndpointIds":["vpce-2"]},"id":"a","policy":"{\\\"x\\\":1}"}`; err != nil || string(got) != want {
 		t.Errorf("got %s, %v, want %s", got, err, want)
 	}
 	if got, err := e.mendAPI(nil); err != nil || len(got) != 0 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,7 +23,7 @@ import (
 )
 
 // door serves an API with one method, POST /ask.
-func (l *lab) door(t *testing.T, streams bool, uri string) string {
+func (l *lab) door(t *testing.T, streams bool, uri string, binary ...string) string {
 	t.Helper()
 	api := routes("/ask")
 	method := api[0].Methods["POST"]
@@ -30,7 +31,7 @@ func (l *lab) door(t *testing.T, streams bool, uri string) string {
 	api[0].Methods["POST"] = method
 	d := deployment{
 		policy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"execute-api:Invoke","Resource":"execute-api:/*"}]}`,
-		routes: api, operations: map[string]operation{"POST /ask": {streams: streams}},
+		routes: api, operations: map[string]operation{"POST /ask": {streams: streams}}, binaryMediaTypes: binary,
 	}
 	server := httptest.NewServer(&frontDoor{
 		moto: l.functions.moto, account: accountID, functions: l.functions, signers: newSigners(l.functions.moto, accountID),
@@ -268,6 +269,50 @@ func TestFrontDoorBuffered(t *testing.T) {
 		response.Body.Close()
 		if response.StatusCode != c.status {
 			t.Errorf("%s: %d, want %d", name, response.StatusCode, c.status)
+		}
+	}
+}
+
+// Lost: an image would reach the function, or come back from it, as what it is not.
+func TestFrontDoorBinary(t *testing.T) {
+	t.Parallel()
+	const image = "\x89PNG\xff"
+	encoded := base64.StdEncoding.EncodeToString([]byte(image))
+	l := newLab(t)
+	for name, c := range map[string]struct {
+		binary              []string
+		contentType, answer string
+		event               string // what the function gets, encoded if that differs from the image as text
+		want                string
+	}{
+		"all types":        {[]string{"*/*"}, "image/png", encoded, encoded, image},
+		"all, none named":  {[]string{"*/*"}, "", encoded, encoded, image},
+		"this type":        {[]string{"image/*"}, "image/png; a=b", encoded, encoded, encoded}, // Accept names none
+		"another type":     {[]string{"audio/*"}, "image/png", encoded, "\ufffdPNG\ufffd", encoded},
+		"no type":          {nil, "image/png", encoded, "\ufffdPNG\ufffd", encoded},
+		"a broken answer":  {[]string{"*/*"}, "image/png", "Hello!", encoded, internalServerErr},
+		"as a stream goes": {nil, "image/png", "", "\ufffdPNG\ufffd", image},
+	} {
+		streams := c.answer == ""
+		uri := map[bool]string{true: streamedURI, false: bufferedURI}[streams]
+		answered := post(t, t.Context(), l.door(t, streams, uri, c.binary...), c.contentType, []byte(image))
+		a := <-l.asks
+		var event events.APIGatewayProxyRequest
+		if err := json.Unmarshal(a.event, &event); err != nil || event.Body != c.event || event.IsBase64Encoded != (c.event == encoded) {
+			t.Errorf("%s: the function gets %q, %v, %v", name, event.Body, event.IsBase64Encoded, err)
+		}
+		go func() {
+			if streams {
+				a.begin(streaming).say("{}" + nuls + image).end()
+			} else {
+				a.begin("application/json").say(`{"statusCode":200,"isBase64Encoded":true,"body":"` + c.answer + `"}`).end()
+			}
+		}()
+		response := <-answered
+		body, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if string(body) != c.want || err != nil {
+			t.Errorf("%s: the client gets %q, %v", name, body, err)
 		}
 	}
 }
