@@ -18,13 +18,13 @@ type deployment struct {
 	endpoints []string
 	routes    []apiResource
 	// operations are those of the imported OpenAPI document, by method and path, such as "POST /generate".
-	operations map[string]operation
+	operations map[string]apiOperation
 	// binaryMediaTypes are what is not text, such as "*/*".
 	binaryMediaTypes []string
 }
 
-// operation is what moto drops of one.
-type operation struct {
+// apiOperation is what moto drops of one.
+type apiOperation struct {
 	signed  bool // authorization AWS_IAM
 	streams bool // response transfer mode STREAM
 }
@@ -113,7 +113,7 @@ func (e *endpoint) keepOperations(r *http.Request, apiID string) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	kept := map[string]operation{} // another: the last one may be deployed
+	kept := map[string]apiOperation{} // another: the last one may be deployed
 	maps.Copy(kept, e.operations[apiID])
 	for path, methods := range document.Paths {
 		for method, imported := range methods {

@@ -32,7 +32,7 @@ type endpoint struct {
 	mu           sync.Mutex
 	deployments  map[string]deployment
 	logging      map[string]any                  // LoggingConfig by function name: moto drops it
-	operations   map[string]map[string]operation // by API id: see deployment
+	operations   map[string]map[string]apiOperation // by API id: see deployment
 	vpcEndpoints map[string][]string             // by API id, where they were changed: moto drops changes
 
 	binaryMediaTypes map[string][]string // by API id, where they were imported or changed
@@ -46,7 +46,7 @@ func newEndpoint(moto, aws client, bedrock *Bedrock, functions *functions, log i
 	e := &endpoint{
 		moto: moto, aws: aws, bedrock: bedrock, functions: functions, invocationLog: log, signers: newSigners(moto, log.account),
 		inferenceProfiles: newInferenceProfiles(moto.region, log.account), guardrails: newGuardrails(moto.region, log.account),
-		deployments: map[string]deployment{}, logging: map[string]any{}, operations: map[string]map[string]operation{}, vpcEndpoints: map[string][]string{}, binaryMediaTypes: map[string][]string{},
+		deployments: map[string]deployment{}, logging: map[string]any{}, operations: map[string]map[string]apiOperation{}, vpcEndpoints: map[string][]string{}, binaryMediaTypes: map[string][]string{},
 	}
 	e.proxy = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {

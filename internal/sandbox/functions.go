@@ -98,14 +98,14 @@ type invocation struct {
 	expires time.Time
 
 	answered atomic.Bool
-	answer   chan answer // one, from whoever sets answered
+	answer   chan beginning // one, from whoever sets answered
 	input    *io.PipeReader
 	output   *io.PipeWriter
 	ended    chan ending // one, when the function has no more to say
 }
 
-// answer is a response that begins, or why there is none.
-type answer struct {
+// beginning is a response that begins, or why there is none.
+type beginning struct {
 	body io.ReadCloser
 	err  error
 }
@@ -213,7 +213,7 @@ func (f *functions) invokeWithResponseStream(ctx context.Context, name string, e
 		return nil, err
 	}
 	timeout := time.Duration(config.Timeout) * time.Second
-	call := &invocation{id: newID(), event: event, config: config, expires: time.Now().Add(timeout), answer: make(chan answer, 1), ended: make(chan ending, 1)}
+	call := &invocation{id: newID(), event: event, config: config, expires: time.Now().Add(timeout), answer: make(chan beginning, 1), ended: make(chan ending, 1)}
 	call.input, call.output = io.Pipe()
 	go f.see(p, i, call)
 	select {
@@ -237,7 +237,7 @@ func (f *functions) see(p *pool, i *instance, call *invocation) {
 		f.release(call.config.Name, p, i)
 	}
 	if call.answered.CompareAndSwap(false, true) {
-		call.answer <- answer{err: end.err}
+		call.answer <- beginning{err: end.err}
 	} else if end.err != nil {
 		f.report(fmt.Errorf("function %s, in the middle of its response: %w", call.config.Name, end.err))
 	}
@@ -518,7 +518,7 @@ func (call *invocation) receive(r *http.Request, failed bool) (status int, end e
 		body, streamed = bytes.NewReader(whole), false
 	}
 	if call.answered.CompareAndSwap(false, true) {
-		call.answer <- answer{body: call.input}
+		call.answer <- beginning{body: call.input}
 	}
 	_, stopped := io.CopyN(call.output, body, limit)
 	rest, err := io.Copy(io.Discard, body) // what the caller did not stay for

@@ -340,7 +340,7 @@ func TestKeepOperations(t *testing.T) {
 	t.Parallel()
 	moto := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "{}") }))
 	t.Cleanup(moto.Close)
-	e := &endpoint{aws: client{url: moto.URL}, operations: map[string]map[string]operation{}, deployments: map[string]deployment{}}
+	e := &endpoint{aws: client{url: moto.URL}, operations: map[string]map[string]apiOperation{}, deployments: map[string]deployment{}}
 	const iam, none = `{"x-amazon-apigateway-auth":{"type":"AWS_IAM"}}`, `{"x-amazon-apigateway-auth":{"type":"NONE"}}`
 	document := func(paths string) string { return `{"paths":{` + paths + `}}` }
 	keep := func(body, want string) {

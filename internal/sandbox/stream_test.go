@@ -31,7 +31,7 @@ func (l *lab) door(t *testing.T, streams bool, uri string, binary ...string) str
 	api[0].Methods["POST"] = method
 	d := deployment{
 		policy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"execute-api:Invoke","Resource":"execute-api:/*"}]}`,
-		routes: api, operations: map[string]operation{"POST /ask": {streams: streams}}, binaryMediaTypes: binary,
+		routes: api, operations: map[string]apiOperation{"POST /ask": {streams: streams}}, binaryMediaTypes: binary,
 	}
 	server := httptest.NewServer(&frontDoor{
 		moto: l.functions.moto, account: accountID, functions: l.functions, signers: newSigners(l.functions.moto, accountID),
