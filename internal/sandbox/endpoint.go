@@ -31,9 +31,9 @@ type endpoint struct {
 
 	mu           sync.Mutex
 	deployments  map[string]deployment
-	logging      map[string]any                  // LoggingConfig by function name: moto drops it
+	logging      map[string]any                     // LoggingConfig by function name: moto drops it
 	operations   map[string]map[string]apiOperation // by API id: see deployment
-	vpcEndpoints map[string][]string             // by API id, where they were changed: moto drops changes
+	vpcEndpoints map[string][]string                // by API id, where they were changed: moto drops changes
 
 	binaryMediaTypes map[string][]string // by API id, where they were imported or changed
 }

@@ -6,8 +6,8 @@ import (
 )
 
 // What becomes of a function's headers (API Gateway Developer Guide, "Amazon API Gateway important notes", the table of a
-// Lambda integration's responses, and what HTTP forbids to pass on). API Gateway says Content-Length and X-Amzn-Requestid
-// itself; AWS's answers show the function's remapped, though the table does not list them.
+// Lambda integration's responses, and what HTTP forbids to pass on). That table passes Content-Length on and does not list
+// X-Amzn-Requestid; here API Gateway says both itself, and the function's are remapped.
 var (
 	droppedHeaders = []string{
 		"Expect", "Host", "Keep-Alive", "Proxy-Authenticate", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Via",
