@@ -154,13 +154,14 @@ func TestGoodInputIsTaken(t *testing.T) {
 // Lost: an answer, or the record of one, for some request that nobody thought of.
 func FuzzHandle(f *testing.F) {
 	routes := []request{{HTTPMethod: "POST", Resource: "/generate"}, {HTTPMethod: "POST", Resource: "/generate/{prompt}"},
-		{HTTPMethod: "GET", Resource: "/models"}, {HTTPMethod: "GET", Resource: "/health"}, {}}
+		{HTTPMethod: "GET", Resource: "/models"}, {HTTPMethod: "GET", Resource: "/health"}, {HTTPMethod: "GET", Resource: "/openapi.json"}, {}}
 	f.Add(uint8(0), "", "application/json", `{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}],"maxTokens":1,"stop":["x"]}`, false)
 	f.Add(uint8(0), "", "application/json", "eyJwcm9tcHQiOiJ4In0=", true)
 	f.Add(uint8(0), "", "application/json", `{"prompt":"fault ThrottlingException","temperature":2e0,"topP":null}`, false)
 	f.Add(uint8(1), "%E5%AF%8C+a%2Fb", "", "", false)
 	f.Add(uint8(1), "%zz", "\xff", "\xff", true)
-	f.Add(uint8(4), "GET", "/models", `{"`+strings.Repeat("富", 40)+`":1}`, false)
+	f.Add(uint8(0), "", "application/json", `{"prompt":"break ThrottlingException","stream":true}`, false)
+	f.Add(uint8(5), "GET", "/models", `{"`+strings.Repeat("富", 40)+`":1}`, false)
 	fixture := newFixture(f)
 	f.Fuzz(func(t *testing.T, route uint8, path, contentType, body string, isBase64 bool) {
 		r := routes[int(route)%len(routes)]
