@@ -1,0 +1,264 @@
+// Command bench measures what the project promises of its speed and size, each figure against its reference in the
+// same run.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const usage = `Measures start, calls, streams, memory, size and deployment, each against a reference in the same run, and writes
+bench/RESULTS.md. Takes some minutes; a goal that is missed is printed as missed and is no failure.
+Run it in the project's folder, on a machine that does nothing else.
+
+usage: go run ./bench [flags]
+
+`
+
+const resultsFile = "bench/RESULTS.md"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := error(nil)
+	if len(os.Args) == 2 && os.Args[1] == standInArgument {
+		err = serveStandIn()
+	} else {
+		err = run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	}
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() { fmt.Fprint(stderr, usage); flags.PrintDefaults() }
+	only := flags.String("only", "", "measure the figures whose name matches this `regexp`, and write no file")
+	asJSON := flags.Bool("json", false, "print JSON, one figure a line")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	wanted, err := regexp.Compile(*only)
+	if err != nil {
+		return fmt.Errorf("only: %w", err)
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("got %q, want flags only; see --help", flags.Arg(0))
+	}
+	folder, err := os.MkdirTemp("", "bedrock-bench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(folder)
+	b, err := newBench(ctx, folder)
+	if err != nil {
+		return err
+	}
+	defer b.standIn.stop()
+
+	began := time.Now()
+	var results []result
+	var errs []error
+	for _, f := range figures {
+		if !wanted.MatchString(f.name + " " + f.reference) {
+			continue
+		}
+		fmt.Fprintf(stderr, "[%4.0fs] %s, against: %s\n", time.Since(began).Seconds(), f.name, f.reference)
+		s, err := f.measure(ctx, b)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		r := newResult(f, s, err)
+		if r.Verdict == notMeasured {
+			errs = append(errs, fmt.Errorf("%s: %w", f.name, err))
+		}
+		results = append(results, r)
+	}
+	fmt.Fprintf(stderr, "[%4.0fs] done\n", time.Since(began).Seconds())
+	if *asJSON {
+		for _, r := range results {
+			if err := json.NewEncoder(stdout).Encode(r); err != nil {
+				return err
+			}
+		}
+	} else {
+		fmt.Fprint(stdout, table(results))
+	}
+	if *only == "" {
+		errs = append(errs, os.WriteFile(resultsFile, page(results, time.Now()), 0o644))
+	}
+	return errors.Join(errs...)
+}
+
+// result is one figure measured: medians, and of how many measurements.
+type result struct {
+	Figure         string   `json:"figure"`
+	Reference      string   `json:"reference"`
+	ReferenceValue *float64 `json:"referenceValue"` // nil: not measured
+	Measured       *float64 `json:"measured"`
+	Ratio          *float64 `json:"ratio"`
+	Unit           string   `json:"unit"`
+	N              int      `json:"n"`
+	Goal           string   `json:"goal"`
+	Verdict        string   `json:"verdict"`
+}
+
+const notMeasured = "NOT MEASURED"
+
+func newResult(f figure, s samples, err error) result {
+	r := result{Figure: f.name, Reference: f.reference, Unit: f.unit, Goal: f.goal, N: len(s.measured)}
+	absent := errAbsent("")
+	switch {
+	case errors.As(err, &absent):
+		r.Verdict = absent.Error()
+		return r
+	case err != nil:
+		r.Verdict = notMeasured
+		return r
+	}
+	reference, measured := median(s.reference), median(s.measured)
+	r.Measured = &measured
+	if len(s.reference) > 0 {
+		ratio := measured / reference
+		r.ReferenceValue, r.Ratio = &reference, &ratio
+	}
+	switch {
+	case f.met == nil:
+		r.Verdict = "–"
+	case f.met(reference, measured):
+		r.Verdict = "met"
+	default:
+		r.Verdict = "MISSED"
+	}
+	return r
+}
+
+func median(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	values = slices.Sorted(slices.Values(values))
+	return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
+}
+
+// table is Markdown, aligned for a terminal.
+func table(results []result) string {
+	rows := [][]string{{"figure", "reference", "measured", "ratio", "goal", "verdict", "n"}}
+	for _, r := range results {
+		reference, n := r.Reference, fmt.Sprint(r.N)
+		if r.ReferenceValue != nil {
+			reference += ": " + value(r.ReferenceValue, r.Unit)
+		}
+		if r.Measured == nil {
+			n = "–"
+		}
+		rows = append(rows, []string{r.Figure, orDash(reference), value(r.Measured, r.Unit), value(r.Ratio, "×"), orDash(r.Goal), r.Verdict, n})
+	}
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], len([]rune(cell)))
+		}
+	}
+	var b strings.Builder
+	for i, row := range rows {
+		for j, cell := range row {
+			b.WriteString("| " + cell + strings.Repeat(" ", widths[j]-len([]rune(cell))+1))
+		}
+		b.WriteString("|\n")
+		if i == 0 {
+			for _, width := range widths {
+				b.WriteString("|" + strings.Repeat("-", width+2))
+			}
+			b.WriteString("|\n")
+		}
+	}
+	return b.String()
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "–"
+	}
+	return s
+}
+
+func value(v *float64, unit string) string {
+	switch {
+	case v == nil:
+		return "–"
+	case *v < 0.1:
+		return fmt.Sprintf("%.3f %s", *v, unit)
+	}
+	return fmt.Sprintf("%.*f %s", min(2, max(0, 3-len(fmt.Sprint(int(*v))))), *v, unit)
+}
+
+// page is bench/RESULTS.md. The README copies what is between the markers.
+func page(results []result, now time.Time) []byte {
+	return fmt.Appendf(nil, `# Measured
+By `+"`make bench`"+`, %s, on %s.
+
+<!-- table -->
+%s<!-- /table -->
+%s`, now.Format(time.DateOnly), machine(), table(results), notes)
+}
+
+const notes = `
+Each figure and its reference were measured in one run, in turn: reference, ours, reference, ours, …; the values are
+medians, n is how many of each. The function is the executable of the deployed zip, built for this machine and run as
+Lambda runs it, behind a Lambda Runtime API of the benchmark's own on loopback.
+
+- **Start**: from the execution of the process to its first request for an event.
+- **Calls**: from the event's being handed out to the answer's last byte, or the first byte of a stream's body; the SDK's
+  from the call to its return, or to the first event. Bedrock is a stand-in in a process of its own that answers at once,
+  so all that is left is what the function adds; a model takes seconds. Of a call through the function, the two requests
+  of the Runtime API and this process's side of them are part. Many callers have a copy of the function each, as in
+  Lambda, or a client of the SDK each in one process.
+- **Memory**: resident set of the process, as Linux counts it.
+- **Compilation**: ` + "`go build`" + ` of the Pulumi program, links included; the empty cache once, the full one n times.
+- **Preview, plan**: each against an emulated AWS of its own on this machine, where the stack was deployed before. The
+  Pulumi program declares more resources than the seed does, and builds the function each time.
+`
+
+// machine names what the figures depend on.
+func machine() string {
+	read := func(file, name string) string {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return "unknown"
+		}
+		if name == "" {
+			return string(bytes.TrimSpace(content))
+		}
+		return field(content, name)
+	}
+	var kib float64
+	fmt.Sscan(read("/proc/meminfo", "MemTotal"), &kib)
+	return fmt.Sprintf("%s, %d cores, %.0f GiB of memory, Linux %s, %s", read("/proc/cpuinfo", "model name"), runtime.NumCPU(), kib/(1<<20),
+		read("/proc/sys/kernel/osrelease", ""), runtime.Version())
+}
+
+// field finds "name: value" in a file of /proc, without a unit of kB.
+func field(content []byte, name string) string {
+	match := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + `\s*:\s*(.*?)( kB)?$`).FindSubmatch(content)
+	if match == nil {
+		return "unknown"
+	}
+	return string(match[1])
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// process is one running copy of a function behind a Lambda Runtime API of its own (Lambda Developer Guide, "Using the
+// Lambda runtime API").
+type process struct {
+	cmd     *exec.Cmd
+	server  *http.Server
+	startup time.Duration // until it first asked for an event
+	asked   chan struct{} // it asks for an event
+	calls   chan *call
+	open    atomic.Pointer[call]
+	exited  chan struct{}
+	stderr  bytes.Buffer
+}
+
+// call is one event on its way through a function.
+type call struct {
+	event  []byte
+	handed time.Time
+	answer chan answer
+}
+
+// answer is when the function's answer came, counted from when it got the event. What Lambda wraps an answer in is not
+// counted as its first byte.
+type answer struct {
+	first, whole time.Duration
+	size         int64 // of a stream, without what wraps it
+	err          error
+}
+
+// start runs a function with the environment that Lambda sets (Lambda Developer Guide, "Defined runtime environment
+// variables") and waits until it asks for its first event.
+func start(ctx context.Context, endpoint string, variables []string, command ...string) (*process, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	p := &process{cmd: exec.Command(command[0], command[1:]...), asked: make(chan struct{}, 1), calls: make(chan *call), exited: make(chan struct{})}
+	p.server = &http.Server{Handler: p}
+	go p.server.Serve(listener)
+	p.cmd.Env = append([]string{
+		"AWS_LAMBDA_RUNTIME_API=" + listener.Addr().String(), "AWS_ENDPOINT_URL=" + endpoint,
+		"AWS_REGION=" + region, "AWS_DEFAULT_REGION=" + region,
+		"AWS_ACCESS_KEY_ID=ASIABENCH", "AWS_SECRET_ACCESS_KEY=bench", "AWS_SESSION_TOKEN=bench",
+		"AWS_LAMBDA_FUNCTION_NAME=bench", "AWS_LAMBDA_FUNCTION_VERSION=$LATEST", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=256",
+		"AWS_LAMBDA_LOG_GROUP_NAME=bench", "AWS_LAMBDA_LOG_STREAM_NAME=bench", "AWS_LAMBDA_LOG_FORMAT=JSON", "AWS_LAMBDA_LOG_LEVEL=INFO",
+		"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand", "LAMBDA_TASK_ROOT=" + os.TempDir(), "_HANDLER=bootstrap",
+		"LANG=en_US.UTF-8", "TZ=:UTC", "PATH=/usr/local/bin:/usr/bin:/bin", "MODEL_IDS=" + model,
+	}, variables...)
+	p.cmd.Stderr = &p.stderr
+	began := time.Now()
+	if err := p.cmd.Start(); err != nil {
+		p.server.Close()
+		return nil, err
+	}
+	go func() { p.cmd.Wait(); close(p.exited) }()
+	select {
+	case <-p.asked:
+		p.startup = time.Since(began)
+		return p, nil
+	case <-p.exited:
+		p.server.Close()
+		return nil, fmt.Errorf("%s did not start: %s", command[0], p.stderr.String())
+	case <-ctx.Done():
+		p.stop()
+		return nil, ctx.Err()
+	}
+}
+
+func (p *process) stop() {
+	p.cmd.Process.Kill()
+	<-p.exited
+	p.server.Close()
+}
+
+// call waits, when the answer is whole, until the function asks for its next event: what it still does must not
+// disturb what is measured next.
+func (p *process) call(ctx context.Context, event []byte) (answer, error) {
+	c := &call{event: event, answer: make(chan answer, 1)}
+	next := p.calls
+	var got answer
+	asked := (chan struct{})(nil)
+	for {
+		select {
+		case next <- c:
+			next = nil
+		case got = <-c.answer:
+			if got.err != nil {
+				return got, got.err
+			}
+			asked = p.asked
+		case <-asked:
+			return got, nil
+		case <-p.exited:
+			return got, fmt.Errorf("the function ended while it worked: %s", p.stderr.String())
+		case <-ctx.Done():
+			return got, ctx.Err()
+		}
+	}
+}
+
+func (p *process) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case strings.HasSuffix(r.URL.Path, "/invocation/next"):
+		p.asked <- struct{}{}
+		select {
+		case c := <-p.calls:
+			w.Header().Set("Lambda-Runtime-Aws-Request-Id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd")
+			w.Header().Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(time.Now().Add(time.Minute).UnixMilli(), 10))
+			w.Header().Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:"+region+":"+account+":function:bench")
+			w.Header().Set("Content-Type", "application/json")
+			c.handed = time.Now()
+			p.open.Store(c)
+			w.Write(c.event)
+		case <-r.Context().Done():
+		}
+	case strings.HasSuffix(r.URL.Path, "/response"):
+		c := p.open.Load()
+		a := receive(r, c.handed)
+		w.WriteHeader(http.StatusAccepted)
+		c.answer <- a
+	default: // an error
+		body, _ := io.ReadAll(r.Body)
+		w.WriteHeader(http.StatusAccepted)
+		if c := p.open.Load(); c != nil {
+			c.answer <- answer{err: fmt.Errorf("the function failed: %s", body)}
+		}
+	}
+}
+
+// receive reads API Gateway's two kinds of answer: JSON that holds all of it, or metadata in JSON, eight zero bytes and
+// the body as it comes (API Gateway Developer Guide, "Set up a Lambda proxy integration with payload response streaming").
+func receive(r *http.Request, handed time.Time) (a answer) {
+	body := bufio.NewReaderSize(r.Body, 64<<10)
+	var head []byte
+	if r.Header.Get("Content-Type") == "application/vnd.awslambda.http-integration-response" {
+		if head, a.err = body.ReadBytes(0); a.err != nil {
+			return a
+		}
+		head = head[:len(head)-1]
+		if _, a.err = body.Discard(7); a.err != nil {
+			return a
+		}
+		if _, a.err = body.Peek(1); a.err != nil {
+			return a
+		}
+		a.first = time.Since(handed)
+		a.size, a.err = io.Copy(io.Discard, body)
+	} else {
+		head, a.err = io.ReadAll(body)
+	}
+	a.whole = time.Since(handed)
+	if a.err != nil {
+		return a
+	}
+	var metadata struct {
+		StatusCode int `json:"statusCode"`
+	}
+	if a.err = json.Unmarshal(head, &metadata); a.err == nil && metadata.StatusCode != http.StatusOK {
+		a.err = fmt.Errorf("the function answered %s", head)
+	}
+	if r.Trailer.Get("Lambda-Runtime-Function-Error-Type") != "" {
+		a.err = errors.New("the function failed in mid-stream")
+	}
+	return a
+}
+
+// resident is the memory of the process that is in RAM, in MiB.
+func (p *process) resident() (float64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	kib, err := strconv.ParseFloat(field(status, "VmRSS"), 64)
+	return kib / 1024, err
+}

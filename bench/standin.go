@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
+	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream/eventstreamapi"
+
+	"github.com/private-bedrock/private-bedrock/internal/sandbox"
+)
+
+// standIn is Bedrock's two stand-ins, in a process of their own that costs whoever calls them the same.
+type standIn struct {
+	Bedrock string // answers at once with what it was asked
+	Flood   string // answers with a stream of floodSize
+
+	cmd   *exec.Cmd
+	stdin io.Closer
+}
+
+// standInArgument makes this program the stand-ins and nothing else.
+const standInArgument = "stand-in"
+
+func startStandIn() (*standIn, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	s := &standIn{cmd: exec.Command(program, standInArgument)}
+	s.cmd.Stderr = os.Stderr
+	if s.stdin, err = s.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	stdout, err := s.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	return s, json.NewDecoder(stdout).Decode(s)
+}
+
+func (s *standIn) stop() {
+	s.stdin.Close()
+	s.cmd.Wait()
+}
+
+// serveStandIn is the process. It ends with its parent, whose end of the pipe is then closed.
+func serveStandIn() error {
+	var s standIn
+	for address, handler := range map[*string]http.Handler{
+		&s.Bedrock: completions{&sandbox.Bedrock{Region: region, Account: account}}, &s.Flood: http.HandlerFunc(flood),
+	} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		*address = "http://" + listener.Addr().String()
+		go http.Serve(listener, handler)
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(s); err != nil {
+		return err
+	}
+	_, err := io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+// completions answers the seed's call, in the form of Claude's retired text completions.
+type completions struct{ http.Handler }
+
+func (c completions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !strings.HasSuffix(r.URL.Path, "/invoke") {
+		c.Handler.ServeHTTP(w, r)
+		return
+	}
+	var in struct{ Prompt string }
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(map[string]string{"completion": "You said: " + in.Prompt, "stop_reason": "stop_sequence", "stop": "\n\nHuman:"})
+}
+
+const floodSize = 100e6
+
+func flood(w http.ResponseWriter, r *http.Request) {
+	io.Copy(io.Discard, r.Body)
+	w.Header().Set("Content-Type", "application/vnd.amazon.eventstream")
+	delta := frame("contentBlockDelta", fmt.Sprintf(`{"contentBlockIndex":0,"delta":{"text":%q}}`, strings.Repeat("0123456789abcdef", 64)))
+	w.Write(frame("messageStart", `{"role":"assistant"}`))
+	for size := 0; size < floodSize; size += len(delta) {
+		if _, err := w.Write(delta); err != nil {
+			return
+		}
+	}
+	w.Write(frame("contentBlockStop", `{"contentBlockIndex":0}`))
+	w.Write(frame("messageStop", `{"stopReason":"end_turn"}`))
+	w.Write(frame("metadata", `{"usage":{"inputTokens":1,"outputTokens":1,"totalTokens":2},"metrics":{"latencyMs":1}}`))
+}
+
+func frame(event, payload string) []byte {
+	message := eventstream.Message{Payload: []byte(payload)}
+	message.Headers.Set(eventstreamapi.MessageTypeHeader, eventstream.StringValue(eventstreamapi.EventMessageType))
+	message.Headers.Set(eventstreamapi.EventTypeHeader, eventstream.StringValue(event))
+	message.Headers.Set(eventstreamapi.ContentTypeHeader, eventstream.StringValue("application/json"))
+	var b bytes.Buffer
+	if err := eventstream.NewEncoder().Encode(&b, message); err != nil {
+		panic(err) // of constants
+	}
+	return b.Bytes()
+}
