@@ -50,91 +50,94 @@ func atMost(ratio float64) func(reference, measured float64) bool {
 }
 
 const (
-	sdk       = "Go SDK's Converse, straight to the stand-in"
-	sdkStream = "Go SDK's ConverseStream, straight to the stand-in, first event"
+	straight       = "Go SDK's Converse, straight to the stand-in"
+	straightStream = "Go SDK's ConverseStream, straight to the stand-in"
+	bare           = "Go function that only calls the SDK's Converse"
+	bareStream     = "Go function that only calls the SDK's ConverseStream"
+	python         = "the seed's function, Python and boto3"
+	startup        = "start of the process to ready for the first event"
+)
+
+var (
+	sdk            = direct(converse)
+	sdkStream      = direct(converseStream)
+	bareFunction   = through(onlyConverse, whole, generateEvent)
+	bareStreaming  = through(onlyConverse, first, generateEvent, "RESPONSE_STREAMING=true")
+	generate       = through(ours, whole, generateEvent)
+	native         = through(ours, whole, converseEvent)
+	generateStream = through(ours, first, generateStreamEvent, "RESPONSE_STREAMING=true")
+	nativeStream   = through(ours, first, converseStreamEvent, "RESPONSE_STREAMING=true")
 )
 
 var figures = []figure{
-	{"start of the process to ready for the first event", "Go function that only loads the AWS configuration", "ms", "≤ 1.5 ×", atMost(1.5), startAgainstGo},
-	{"start of the process to ready for the first event", "the seed's function, Python and boto3", "ms", "≤ 1/20", atMost(1. / 20), startAgainstSeed},
-	{"/generate, whole call, 1 caller", sdk, "ms", "≤ 1.25 ×", atMost(1.25), wholeCall(generateEvent, 1)},
-	{"/generate, whole call, 32 callers", sdk, "ms", "≤ 1.25 ×", atMost(1.25), wholeCall(generateEvent, 32)},
-	{"native converse, whole call, 1 caller", sdk, "ms", "≤ 1.15 ×", atMost(1.15), wholeCall(converseEvent, 1)},
-	{"native converse, whole call, 32 callers", sdk, "ms", "≤ 1.15 ×", atMost(1.15), wholeCall(converseEvent, 32)},
-	{"native converse-stream, first byte", sdkStream, "ms", "≤ 1.2 ×", atMost(1.2), firstByte(converseStreamEvent)},
-	{"/generate as server-sent events, first byte", sdkStream, "ms", "≤ 1.2 ×", atMost(1.2), firstByte(generateStreamEvent)},
+	{startup, "Go function that only loads the AWS configuration", "ms", "≤ 1.5 ×", atMost(1.5), startAgainst(onlyStarts, 30)},
+	{startup, python, "ms", "≤ 1/20", atMost(1. / 20), startAgainst(seed, 10)},
+	{"/generate, whole call, 1 caller", bare, "ms", "≤ 1.25 ×", atMost(1.25), calls(1, bareFunction, generate)},
+	{"/generate, whole call, 1 caller", straight, "ms", "≤ 1.25 ×", atMost(1.25), calls(1, sdk, generate)},
+	{"/generate, whole call, 32 callers", bare, "ms", "≤ 1.25 ×", atMost(1.25), calls(32, bareFunction, generate)},
+	{"/generate, whole call, 32 callers", straight, "ms", "≤ 1.25 ×", atMost(1.25), calls(32, sdk, generate)},
+	{"native converse, whole call, 1 caller", bare, "ms", "≤ 1.15 ×", atMost(1.15), calls(1, bareFunction, native)},
+	{"native converse, whole call, 1 caller", straight, "ms", "≤ 1.15 ×", atMost(1.15), calls(1, sdk, native)},
+	{"native converse, whole call, 32 callers", bare, "ms", "≤ 1.15 ×", atMost(1.15), calls(32, bareFunction, native)},
+	{"native converse, whole call, 32 callers", straight, "ms", "≤ 1.15 ×", atMost(1.15), calls(32, sdk, native)},
+	{"native converse-stream, first byte", bareStream, "ms", "≤ 1.2 ×", atMost(1.2), calls(1, bareStreaming, nativeStream)},
+	{"native converse-stream, first byte", straightStream, "ms", "≤ 1.2 ×", atMost(1.2), calls(1, sdkStream, nativeStream)},
+	{"/generate as server-sent events, first byte", bareStream, "ms", "≤ 1.2 ×", atMost(1.2), calls(1, bareStreaming, generateStream)},
+	{"/generate as server-sent events, first byte", straightStream, "ms", "≤ 1.2 ×", atMost(1.2), calls(1, sdkStream, generateStream)},
 	{"resident memory after a stream of 100 MB", "after its start", "MiB", "≤ + 8 MiB", func(r, m float64) bool { return m <= r+8 }, memoryAfterStream},
-	{"resident memory after 1,000 calls", "the seed's function, Python and boto3", "MiB", "≤ 1/2", atMost(1. / 2), memoryAgainstSeed},
+	{"resident memory after 1,000 calls", python, "MiB", "≤ 1/2", atMost(1. / 2), memoryAgainstSeed},
 	{"deployed zip, arm64", "", "MB", "≤ 5 MB", func(_, m float64) bool { return m <= 5 }, zipSize},
 	{"compilation of the program, nothing changed", "the same with an empty build cache", "s", "", nil, compilation},
 }
 
 // bench is what the figures share.
 type bench struct {
-	folder  string
-	standIn *standIn
-	once    map[string]func() (string, error)
+	folder   string
+	standIn  *standIn
+	commands map[string]func() ([]string, error) // of each function by its folder, or of the seed's
+	running  sync.WaitGroup                      // functions, each until the context that it was started with is done
 }
+
+const (
+	ours         = "function"
+	onlyStarts   = "bench/reference/start"
+	onlyConverse = "bench/reference/converse"
+	seed         = "bench/seed.py"
+)
 
 func newBench(ctx context.Context, folder string) (*bench, error) {
 	s, err := startStandIn()
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{folder: folder, standIn: s, once: map[string]func() (string, error){}}
-	for name, build := range map[string]func() (string, error){
-		"function":  func() (string, error) { return b.bootstrap(ctx, "function") },
-		"reference": func() (string, error) { return b.bootstrap(ctx, "bench/reference") },
-		"python":    func() (string, error) { return python(ctx) },
-	} {
-		b.once[name] = sync.OnceValues(build)
+	b := &bench{folder: folder, standIn: s, commands: map[string]func() ([]string, error){seed: sync.OnceValues(func() ([]string, error) {
+		// The interpreter itself: what the PATH leads to may be a script that looks for it first.
+		python, err := output(ctx, "", nil, "python3", "-c", "import sys, boto3; print(sys.executable)")
+		return []string{python, seed}, err
+	})}}
+	for _, dir := range []string{ours, onlyStarts, onlyConverse} {
+		b.commands[dir] = sync.OnceValues(func() ([]string, error) {
+			bootstrap, err := b.bootstrap(ctx, dir)
+			return []string{bootstrap}, err
+		})
 	}
 	return b, nil
 }
 
-// function starts a copy of the function.
-func (b *bench) function(ctx context.Context, endpoint string, variables ...string) (*process, error) {
-	program, err := b.once["function"]()
-	if err != nil {
-		return nil, err
-	}
-	return start(ctx, endpoint, variables, program)
-}
-
-func (b *bench) seed(ctx context.Context) (*process, error) {
-	python, err := b.once["python"]()
-	if err != nil {
-		return nil, err
-	}
-	return start(ctx, b.standIn.Bedrock, nil, python, "bench/seed.py")
-}
-
-func startAgainstGo(ctx context.Context, b *bench) (samples, error) {
-	reference, err := b.once["reference"]()
-	if err != nil {
-		return samples{}, err
-	}
-	return starts(30, func() (*process, error) { return start(ctx, b.standIn.Bedrock, nil, reference) },
-		func() (*process, error) { return b.function(ctx, b.standIn.Bedrock) })
-}
-
-func startAgainstSeed(ctx context.Context, b *bench) (samples, error) {
-	return starts(10, func() (*process, error) { return b.seed(ctx) },
-		func() (*process, error) { return b.function(ctx, b.standIn.Bedrock) })
-}
-
-func starts(n int, reference, measured func() (*process, error)) (samples, error) {
-	startup := func(start func() (*process, error)) func() (float64, error) {
-		return func() (float64, error) {
-			p, err := start()
-			if err != nil {
-				return 0, err
+func startAgainst(reference string, n int) func(context.Context, *bench) (samples, error) {
+	return func(ctx context.Context, b *bench) (samples, error) {
+		startup := func(function string) func() (float64, error) {
+			return func() (float64, error) {
+				p, err := b.start(ctx, function, b.standIn.Bedrock)
+				if err != nil {
+					return 0, err
+				}
+				p.stop()
+				return ms(p.startup), nil
 			}
-			p.stop()
-			return ms(p.startup), nil
 		}
+		return inTurn(n, startup(reference), startup(ours))
 	}
-	return inTurn(n, startup(reference), startup(measured))
 }
 
 // inTurn measures reference, ours, reference, ours, …, so that what else the machine does falls on both. The first pair
@@ -156,100 +159,119 @@ func inTurn(n int, reference, measured func() (float64, error)) (s samples, err 
 	return s, nil
 }
 
-// wholeCall is from the event's being handed to the function until its answer is whole.
-func wholeCall(event func() ([]byte, error), callers int) func(context.Context, *bench) (samples, error) {
-	return func(ctx context.Context, b *bench) (samples, error) {
-		return b.calls(ctx, event, callers, func(a answer) time.Duration { return a.whole }, func(client *bedrockruntime.Client) (time.Duration, error) {
-			began := time.Now()
-			_, err := client.Converse(ctx, &bedrockruntime.ConverseInput{ModelId: aws.String(model), Messages: hello(), InferenceConfig: hundredTokens()})
-			return time.Since(began), err
-		})
-	}
-}
+// callers are ways to make the same call, each for one caller.
+type callers func(context.Context, *bench, int) ([]func() (time.Duration, error), error)
 
-// firstByte is from the event's being handed to the function until the first byte of the answer's body.
-func firstByte(event func() ([]byte, error)) func(context.Context, *bench) (samples, error) {
-	return func(ctx context.Context, b *bench) (samples, error) {
-		first := func(a answer) time.Duration { return a.first }
-		return b.calls(ctx, event, 1, first, func(client *bedrockruntime.Client) (time.Duration, error) {
-			began := time.Now()
-			out, err := client.ConverseStream(ctx, &bedrockruntime.ConverseStreamInput{ModelId: aws.String(model), Messages: hello(), InferenceConfig: hundredTokens()})
-			if err != nil {
-				return 0, err
-			}
-			defer out.GetStream().Close()
-			_, ok := <-out.GetStream().Events()
-			took := time.Since(began)
-			if !ok {
-				return 0, errors.Join(errors.New("the stream is empty"), out.GetStream().Err())
-			}
-			for range out.GetStream().Events() {
-			}
-			return took, out.GetStream().Err()
-		}, "RESPONSE_STREAMING=true")
-	}
-}
-
-// calls gives each caller a copy of the function to itself, as Lambda does, or a client of the SDK in this process. This
-// process is Lambda for the function: the two requests of the Runtime API count as the function's time.
-func (b *bench) calls(ctx context.Context, event func() ([]byte, error), callers int, took func(answer) time.Duration,
-	reference func(*bedrockruntime.Client) (time.Duration, error), variables ...string) (samples, error) {
-	body, err := event()
-	if err != nil {
-		return samples{}, err
-	}
-	clients, copies := make([]*bedrockruntime.Client, callers), make([]*process, callers)
-	for i := range callers {
-		clients[i] = bedrockruntime.New(bedrockruntime.Options{
-			Region: region, BaseEndpoint: &b.standIn.Bedrock,
-			Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-				return aws.Credentials{AccessKeyID: "ASIABENCH", SecretAccessKey: "bench", SessionToken: "bench"}, nil
-			}),
-		})
-		if copies[i], err = b.function(ctx, b.standIn.Bedrock, variables...); err != nil {
-			return samples{}, err
+// through is callers of a function's copies, one each, as Lambda runs them. What counts is from the event's being handed
+// out: this process is Lambda, and the two requests of the Runtime API are the function's time.
+func through(function string, took func(answer) time.Duration, event func() ([]byte, error), variables ...string) callers {
+	return func(ctx context.Context, b *bench, n int) (each []func() (time.Duration, error), err error) {
+		body, err := event()
+		if err != nil {
+			return nil, err
 		}
-		defer copies[i].stop()
+		for range n {
+			p, err := b.start(ctx, function, b.standIn.Bedrock, variables...)
+			if err != nil {
+				return nil, err
+			}
+			each = append(each, func() (time.Duration, error) {
+				a, err := p.call(ctx, body)
+				return took(a), err
+			})
+		}
+		return each, nil
 	}
-	// One caller takes turns by call; many by rounds, in which all of them call at once.
-	rounds, each := 2000, 1
-	if callers > 1 {
-		rounds, each = 20, 20
+}
+
+func whole(a answer) time.Duration { return a.whole }
+func first(a answer) time.Duration { return a.first }
+
+// direct is callers with a client of the SDK each, in this process.
+func direct(call func(context.Context, *bedrockruntime.Client) (time.Duration, error)) callers {
+	return func(ctx context.Context, b *bench, n int) (each []func() (time.Duration, error), _ error) {
+		for range n {
+			client := bedrockruntime.New(bedrockruntime.Options{
+				Region: region, BaseEndpoint: &b.standIn.Bedrock,
+				Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+					return aws.Credentials{AccessKeyID: "ASIABENCH", SecretAccessKey: "bench", SessionToken: "bench"}, nil
+				}),
+			})
+			each = append(each, func() (time.Duration, error) { return call(ctx, client) })
+		}
+		return each, nil
 	}
-	const warmUp = 0.1
-	var s samples
-	for i := range rounds {
-		r, err := atOnce(callers, each, func(caller int) (time.Duration, error) { return reference(clients[caller]) })
+}
+
+func converse(ctx context.Context, client *bedrockruntime.Client) (time.Duration, error) {
+	began := time.Now()
+	_, err := client.Converse(ctx, &bedrockruntime.ConverseInput{ModelId: aws.String(model), Messages: hello(), InferenceConfig: hundredTokens()})
+	return time.Since(began), err
+}
+
+func converseStream(ctx context.Context, client *bedrockruntime.Client) (time.Duration, error) {
+	began := time.Now()
+	out, err := client.ConverseStream(ctx, &bedrockruntime.ConverseStreamInput{ModelId: aws.String(model), Messages: hello(), InferenceConfig: hundredTokens()})
+	if err != nil {
+		return 0, err
+	}
+	defer out.GetStream().Close()
+	_, ok := <-out.GetStream().Events()
+	took := time.Since(began)
+	if !ok {
+		return 0, errors.Join(errors.New("the stream is empty"), out.GetStream().Err())
+	}
+	for range out.GetStream().Events() {
+	}
+	return took, out.GetStream().Err()
+}
+
+// calls measures n callers at once. One takes turns with the reference by call; many by rounds, in which all of them
+// call at once.
+func calls(n int, reference, measured callers) func(context.Context, *bench) (samples, error) {
+	return func(ctx context.Context, b *bench) (s samples, err error) {
+		theirs, err := reference(ctx, b, n)
 		if err != nil {
 			return s, fmt.Errorf("reference: %w", err)
 		}
-		m, err := atOnce(callers, each, func(caller int) (time.Duration, error) {
-			a, err := copies[caller].call(ctx, body)
-			return took(a), err
-		})
+		ours, err := measured(ctx, b, n)
 		if err != nil {
 			return s, err
 		}
-		if float64(i) >= warmUp*float64(rounds) {
-			s.reference, s.measured = append(s.reference, r...), append(s.measured, m...)
+		rounds, each := 2000, 1
+		if n > 1 {
+			rounds, each = 20, 20
 		}
+		for i := range rounds {
+			r, err := atOnce(theirs, each)
+			if err != nil {
+				return s, fmt.Errorf("reference: %w", err)
+			}
+			m, err := atOnce(ours, each)
+			if err != nil {
+				return s, err
+			}
+			if i >= rounds/10 { // the first only warm up
+				s.reference, s.measured = append(s.reference, r...), append(s.measured, m...)
+			}
+		}
+		return s, nil
 	}
-	return s, nil
 }
 
 // atOnce lets all callers call at once, each one call after the other.
-func atOnce(callers, each int, call func(caller int) (time.Duration, error)) (all []float64, err error) {
+func atOnce(callers []func() (time.Duration, error), each int) ([]float64, error) {
 	var group sync.WaitGroup
-	took, errs := make([][]float64, callers), make([]error, callers)
-	for caller := range callers {
+	took, errs := make([][]float64, len(callers)), make([]error, len(callers))
+	for i, call := range callers {
 		group.Go(func() {
 			for range each {
-				d, err := call(caller)
+				d, err := call()
 				if err != nil {
-					errs[caller] = err
+					errs[i] = err
 					return
 				}
-				took[caller] = append(took[caller], ms(d))
+				took[i] = append(took[i], ms(d))
 			}
 		})
 	}
@@ -263,11 +285,10 @@ func memoryAfterStream(ctx context.Context, b *bench) (s samples, err error) {
 		return s, err
 	}
 	for range 3 {
-		p, err := b.function(ctx, b.standIn.Flood, "RESPONSE_STREAMING=true")
+		p, err := b.start(ctx, ours, b.standIn.Flood, "RESPONSE_STREAMING=true")
 		if err != nil {
 			return s, err
 		}
-		defer p.stop()
 		before, err := p.resident()
 		if err != nil {
 			return s, err
@@ -293,9 +314,9 @@ func memoryAgainstSeed(ctx context.Context, b *bench) (samples, error) {
 	if err != nil {
 		return samples{}, err
 	}
-	after := func(start func() (*process, error)) func() (float64, error) {
+	after := func(function string) func() (float64, error) {
 		return func() (float64, error) {
-			p, err := start()
+			p, err := b.start(ctx, function, b.standIn.Bedrock)
 			if err != nil {
 				return 0, err
 			}
@@ -308,8 +329,7 @@ func memoryAgainstSeed(ctx context.Context, b *bench) (samples, error) {
 			return p.resident()
 		}
 	}
-	return inTurn(3, after(func() (*process, error) { return b.seed(ctx) }),
-		after(func() (*process, error) { return b.function(ctx, b.standIn.Bedrock) }))
+	return inTurn(3, after(seed), after(ours))
 }
 
 func zipSize(ctx context.Context, b *bench) (samples, error) {
@@ -364,11 +384,6 @@ func (b *bench) bootstrap(ctx context.Context, dir string) (string, error) {
 	}
 	bootstrap := filepath.Join(folder, "bootstrap")
 	return bootstrap, os.Chmod(bootstrap, 0o755)
-}
-
-// python is the interpreter itself: what the PATH leads to may be a script that looks for it first.
-func python(ctx context.Context) (string, error) {
-	return output(ctx, "", nil, "python3", "-c", "import sys, boto3; print(sys.executable)")
 }
 
 func hello() []types.Message {

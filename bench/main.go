@@ -80,7 +80,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			continue
 		}
 		fmt.Fprintf(stderr, "[%4.0fs] %s, against: %s\n", time.Since(began).Seconds(), f.name, f.reference)
-		s, err := f.measure(ctx, b)
+		s, err := b.measure(ctx, f)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -104,6 +104,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		errs = append(errs, os.WriteFile(resultsFile, page(results, time.Now()), 0o644))
 	}
 	return errors.Join(errs...)
+}
+
+// measure ends with all that it started ended.
+func (b *bench) measure(ctx context.Context, f figure) (samples, error) {
+	defer b.running.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	return f.measure(ctx, b)
 }
 
 // result is one figure measured: medians, and of how many measurements.

@@ -22,7 +22,6 @@ import (
 // Lambda runtime API").
 type process struct {
 	cmd     *exec.Cmd
-	server  *http.Server
 	startup time.Duration // until it first asked for an event
 	asked   chan struct{} // it asks for an event
 	calls   chan *call
@@ -47,48 +46,47 @@ type answer struct {
 }
 
 // start runs a function with the environment that Lambda sets (Lambda Developer Guide, "Defined runtime environment
-// variables") and waits until it asks for its first event.
-func start(ctx context.Context, endpoint string, variables []string, command ...string) (*process, error) {
+// variables") and waits until it asks for its first event. It ends with the context.
+func (b *bench) start(ctx context.Context, function, endpoint string, variables ...string) (*process, error) {
+	command, err := b.commands[function]()
+	if err != nil {
+		return nil, err
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	p := &process{cmd: exec.Command(command[0], command[1:]...), asked: make(chan struct{}, 1), calls: make(chan *call), exited: make(chan struct{})}
-	p.server = &http.Server{Handler: p}
-	go p.server.Serve(listener)
+	p := &process{cmd: exec.CommandContext(ctx, command[0], command[1:]...), asked: make(chan struct{}, 1), calls: make(chan *call), exited: make(chan struct{})}
+	server := &http.Server{Handler: p}
+	go server.Serve(listener)
 	p.cmd.Env = append([]string{
 		"AWS_LAMBDA_RUNTIME_API=" + listener.Addr().String(), "AWS_ENDPOINT_URL=" + endpoint,
 		"AWS_REGION=" + region, "AWS_DEFAULT_REGION=" + region,
 		"AWS_ACCESS_KEY_ID=ASIABENCH", "AWS_SECRET_ACCESS_KEY=bench", "AWS_SESSION_TOKEN=bench",
 		"AWS_LAMBDA_FUNCTION_NAME=bench", "AWS_LAMBDA_FUNCTION_VERSION=$LATEST", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=256",
 		"AWS_LAMBDA_LOG_GROUP_NAME=bench", "AWS_LAMBDA_LOG_STREAM_NAME=bench", "AWS_LAMBDA_LOG_FORMAT=JSON", "AWS_LAMBDA_LOG_LEVEL=INFO",
-		"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand", "LAMBDA_TASK_ROOT=" + os.TempDir(), "_HANDLER=bootstrap",
+		"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand", "LAMBDA_TASK_ROOT=" + b.folder, "_HANDLER=bootstrap",
 		"LANG=en_US.UTF-8", "TZ=:UTC", "PATH=/usr/local/bin:/usr/bin:/bin", "MODEL_IDS=" + model,
 	}, variables...)
 	p.cmd.Stderr = &p.stderr
 	began := time.Now()
 	if err := p.cmd.Start(); err != nil {
-		p.server.Close()
+		server.Close()
 		return nil, err
 	}
-	go func() { p.cmd.Wait(); close(p.exited) }()
+	b.running.Go(func() { p.cmd.Wait(); server.Close(); close(p.exited) })
 	select {
 	case <-p.asked:
 		p.startup = time.Since(began)
 		return p, nil
 	case <-p.exited:
-		p.server.Close()
-		return nil, fmt.Errorf("%s did not start: %s", command[0], p.stderr.String())
-	case <-ctx.Done():
-		p.stop()
-		return nil, ctx.Err()
+		return nil, errors.Join(ctx.Err(), fmt.Errorf("%s did not start: %s", function, p.stderr.String()))
 	}
 }
 
 func (p *process) stop() {
 	p.cmd.Process.Kill()
 	<-p.exited
-	p.server.Close()
 }
 
 // call waits, when the answer is whole, until the function asks for its next event: what it still does must not
@@ -110,9 +108,7 @@ func (p *process) call(ctx context.Context, event []byte) (answer, error) {
 		case <-asked:
 			return got, nil
 		case <-p.exited:
-			return got, fmt.Errorf("the function ended while it worked: %s", p.stderr.String())
-		case <-ctx.Done():
-			return got, ctx.Err()
+			return got, errors.Join(ctx.Err(), fmt.Errorf("the function ended while it worked: %s", p.stderr.String()))
 		}
 	}
 }

@@ -1,4 +1,4 @@
-// Command reference is the smallest Lambda function in Go that can call AWS: it loads the SDK's configuration and
+// Command start is the smallest Lambda function in Go that can call AWS: it loads the SDK's configuration and
 // starts. Its start is what the function's is measured against.
 package main
 
