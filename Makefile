@@ -1,4 +1,4 @@
-.PHONY: help local test e2e lint fuzz
+.PHONY: help local test e2e bench lint fuzz
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -11,6 +11,9 @@ test: ## Everything to run before a commit, race detector on
 
 e2e: ## The whole system deployed, called, changed and destroyed in the sandbox; some 4 minutes
 	go test -tags e2e -count=1 -timeout 30m -run '^TestEndToEnd' -v ./internal/sandbox
+
+bench: ## Speed and size, each against its reference, into bench/RESULTS.md; some 7 minutes
+	go run ./bench
 
 lint: ## gofmt, vet, staticcheck, go.mod in order
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run: gofmt -w .'; exit 1; }

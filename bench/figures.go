@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -88,6 +87,7 @@ var figures = []figure{
 	{"resident memory after 1,000 calls", python, "MiB", "≤ 1/2", atMost(1. / 2), memoryAgainstSeed},
 	{"deployed zip, arm64", "", "MB", "≤ 5 MB", func(_, m float64) bool { return m <= 5 }, zipSize},
 	{"compilation of the program, nothing changed", "the same with an empty build cache", "s", "", nil, compilation},
+	{"pulumi preview without change, prebuilt program", "terraform plan without change of the seed", "s", "", nil, preview},
 }
 
 // bench is what the figures share.
@@ -433,10 +433,11 @@ func output(ctx context.Context, folder string, environment []string, command ..
 	cmd.Dir, cmd.Env = folder, environment
 	// Interrupted, pulumi and terraform end what they started.
 	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(os.Interrupt) }, 20*time.Second
-	var stdout, all bytes.Buffer
-	cmd.Stdout, cmd.Stderr = io.MultiWriter(&stdout, &all), &all
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("%s: %w\n%s", strings.Join(command, " "), err, all.String())
+		said := stdout.String() + stderr.String()
+		return "", fmt.Errorf("%s: %w\n%s", strings.Join(command, " "), err, said[max(0, len(said)-4000):])
 	}
 	return strings.TrimSpace(stdout.String()), nil
 }
