@@ -235,9 +235,10 @@ Lambda runs it, behind a Lambda Runtime API of the benchmark's own on loopback.
 - **Start**: from the execution of the process to its first request for an event.
 - **Calls**: from the event's being handed out to the answer's last byte, or the first byte of a stream's body; the SDK's
   from the call to its return, or to the first event. Bedrock is a stand-in in a process of its own that answers at once,
-  so all that is left is what the function adds; a model takes seconds. Of a call through the function, the two requests
-  of the Runtime API and this process's side of them are part. Many callers have a copy of the function each, as in
-  Lambda, or a client of the SDK each in one process.
+  so all that is left is what lies between; a model takes seconds. A call through any function, ours or the one that only
+  calls the SDK, has the two requests of the Runtime API in it, which cost more than the SDK's own call leaves to the goal:
+  what our function adds is seen beside that function, what a function costs at all beside the SDK's straight call. Many
+  callers have a copy of the function each, as in Lambda, or a client of the SDK each in one process.
 - **Memory**: resident set of the process, as Linux counts it.
 - **Compilation**: ` + "`go build`" + ` of the Pulumi program, links included; the empty cache once, the full one n times.
 - **Preview, plan**: each against an emulated AWS of its own on this machine, where the stack was deployed before. The

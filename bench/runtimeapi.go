@@ -30,6 +30,9 @@ type process struct {
 	stderr  bytes.Buffer
 }
 
+// timeout is the function's.
+const timeout = time.Minute
+
 // call is one event on its way through a function.
 type call struct {
 	event  []byte
@@ -92,23 +95,23 @@ func (p *process) stop() {
 // call waits, when the answer is whole, until the function asks for its next event: what it still does must not
 // disturb what is measured next.
 func (p *process) call(ctx context.Context, event []byte) (answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	c := &call{event: event, answer: make(chan answer, 1)}
-	next := p.calls
+	next, asked := p.calls, (chan struct{})(nil)
 	var got answer
-	asked := (chan struct{})(nil)
 	for {
 		select {
 		case next <- c:
 			next = nil
 		case got = <-c.answer:
-			if got.err != nil {
-				return got, got.err
-			}
 			asked = p.asked
 		case <-asked:
-			return got, nil
+			return got, got.err
 		case <-p.exited:
 			return got, errors.Join(ctx.Err(), fmt.Errorf("the function ended while it worked: %s", p.stderr.String()))
+		case <-ctx.Done():
+			return got, ctx.Err()
 		}
 	}
 }
@@ -120,7 +123,7 @@ func (p *process) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		select {
 		case c := <-p.calls:
 			w.Header().Set("Lambda-Runtime-Aws-Request-Id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd")
-			w.Header().Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(time.Now().Add(time.Minute).UnixMilli(), 10))
+			w.Header().Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(time.Now().Add(timeout).UnixMilli(), 10))
 			w.Header().Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:"+region+":"+account+":function:bench")
 			w.Header().Set("Content-Type", "application/json")
 			c.handed = time.Now()
