@@ -123,3 +123,20 @@ func TestThreatModelNamesItsTests(t *testing.T) {
 		}
 	}
 }
+
+// Figures that nobody measured, or measured once and then changed, are worse than none.
+func TestReadmeHasTheMeasuredTable(t *testing.T) {
+	t.Parallel()
+	tables := map[string]string{}
+	for _, file := range []string{"README.md", "bench/RESULTS.md"} {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, table, _ := strings.Cut(string(content), "<!-- table -->\n")
+		tables[file], _, _ = strings.Cut(table, "<!-- /table -->")
+	}
+	if tables["README.md"] == "" || tables["README.md"] != tables["bench/RESULTS.md"] {
+		t.Errorf("README.md's table is not that of bench/RESULTS.md:\n%s", tables["bench/RESULTS.md"])
+	}
+}

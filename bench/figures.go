@@ -57,15 +57,18 @@ const (
 	startup        = "start of the process to ready for the first event"
 )
 
+// streaming is the function's environment as it is deployed by default.
+const streaming = "RESPONSE_STREAMING=true"
+
 var (
 	sdk            = direct(converse)
 	sdkStream      = direct(converseStream)
 	bareFunction   = through(onlyConverse, whole, generateEvent)
-	bareStreaming  = through(onlyConverse, first, generateEvent, "RESPONSE_STREAMING=true")
-	generate       = through(ours, whole, generateEvent)
-	native         = through(ours, whole, converseEvent)
-	generateStream = through(ours, first, generateStreamEvent, "RESPONSE_STREAMING=true")
-	nativeStream   = through(ours, first, converseStreamEvent, "RESPONSE_STREAMING=true")
+	bareStreaming  = through(onlyConverse, first, generateEvent, streaming)
+	generate       = through(ours, whole, generateEvent, streaming)
+	native         = through(ours, whole, converseEvent, streaming)
+	generateStream = through(ours, first, generateStreamEvent, streaming)
+	nativeStream   = through(ours, first, converseStreamEvent, streaming)
 )
 
 var figures = []figure{
@@ -128,7 +131,7 @@ func startAgainst(reference string, n int) func(context.Context, *bench) (sample
 	return func(ctx context.Context, b *bench) (samples, error) {
 		startup := func(function string) func() (float64, error) {
 			return func() (float64, error) {
-				p, err := b.start(ctx, function, b.standIn.Bedrock)
+				p, err := b.start(ctx, function, b.standIn.Bedrock, streaming)
 				if err != nil {
 					return 0, err
 				}
@@ -298,7 +301,7 @@ func memoryAfterStream(ctx context.Context, b *bench) (s samples, err error) {
 	}
 	for range 3 {
 		got, err := again(func() (got [2]float64, err error) {
-			p, err := b.start(ctx, ours, b.standIn.Flood, "RESPONSE_STREAMING=true")
+			p, err := b.start(ctx, ours, b.standIn.Flood, streaming)
 			if err != nil {
 				return got, err
 			}
@@ -331,7 +334,7 @@ func memoryAgainstSeed(ctx context.Context, b *bench) (samples, error) {
 	}
 	after := func(function string) func() (float64, error) {
 		return func() (float64, error) {
-			p, err := b.start(ctx, function, b.standIn.Bedrock)
+			p, err := b.start(ctx, function, b.standIn.Bedrock, streaming)
 			if err != nil {
 				return 0, err
 			}
