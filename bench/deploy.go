@@ -52,11 +52,13 @@ func (b *bench) deploySeed(ctx context.Context) (plan func() (float64, error), s
 		return nil, nil, err
 	}
 	terraform := timed(ctx, folder, environment, "terraform")
-	for _, args := range []string{"init -input=false -no-color", "apply -input=false -no-color -auto-approve"} {
-		if _, err := terraform(strings.Fields(args)...); err != nil {
-			stop()
-			return nil, nil, err
-		}
+	if _, err := terraform("init", "-input=false", "-no-color"); err != nil {
+		stop()
+		return nil, nil, errAbsent("terraform has no AWS provider")
+	}
+	if _, err := terraform("apply", "-input=false", "-no-color", "-auto-approve"); err != nil {
+		stop()
+		return nil, nil, err
 	}
 	return func() (float64, error) { return terraform("plan", "-input=false", "-no-color", "-detailed-exitcode") }, stop, nil
 }

@@ -58,7 +58,7 @@ func (s *standIn) stop() {
 func serveStandIn() error {
 	var s standIn
 	for address, handler := range map[*string]http.Handler{
-		&s.Bedrock: completions{&sandbox.Bedrock{Region: region, Account: account}}, &s.Flood: http.HandlerFunc(flood),
+		&s.Bedrock: &sandbox.Bedrock{Region: region, Account: account}, &s.Flood: http.HandlerFunc(flood),
 	} {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -72,23 +72,6 @@ func serveStandIn() error {
 	}
 	_, err := io.Copy(io.Discard, os.Stdin)
 	return err
-}
-
-// completions answers the seed's call, in the form of Claude's retired text completions.
-type completions struct{ http.Handler }
-
-func (c completions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !strings.HasSuffix(r.URL.Path, "/invoke") {
-		c.Handler.ServeHTTP(w, r)
-		return
-	}
-	var in struct{ Prompt string }
-	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(map[string]string{"completion": "You said: " + in.Prompt, "stop_reason": "stop_sequence", "stop": "\n\nHuman:"})
 }
 
 const floodSize = 100e6
