@@ -38,6 +38,7 @@ type settings struct {
 	FunctionMemoryMb                                 int
 	LogRetentionDays                                 int
 	ManageInvocationLogging, ManageApiGatewayAccount bool
+	RequireInvocationLogging                         bool
 	SsmClient                                        bool
 	RetainLogs                                       bool
 }
@@ -76,7 +77,8 @@ func loadSettings(get func(name string) string, stack, region string) (settings,
 		FunctionArchitecture:   r.text("functionArchitecture"), FunctionMemoryMb: r.number("functionMemoryMb", 128, 10_240), // Lambda quotas
 		LogRetentionDays:        r.number("logRetentionDays", 1, 3653),
 		ManageInvocationLogging: r.flag("manageInvocationLogging"), ManageApiGatewayAccount: r.flag("manageApiGatewayAccount"),
-		SsmClient: r.flag("ssmClient"), RetainLogs: r.flag("retainLogs"),
+		RequireInvocationLogging: r.flag("requireInvocationLogging"),
+		SsmClient:                r.flag("ssmClient"), RetainLogs: r.flag("retainLogs"),
 	}
 	if s.Environment == "" {
 		s.Environment = stack

@@ -41,6 +41,7 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 	endpointId := func(service string) pulumi.StringOutput { return core.EndpointIds.MapIndex(pulumi.String(service)) }
 
 	logged := []pulumi.Resource{}
+	var logBucketName, logGroupName pulumi.StringInput
 	if s.ManageInvocationLogging {
 		// Not named after the stack: when a component is renamed, the old one's setting is deleted after the new one is
 		// made, and logging would be off.
@@ -51,6 +52,7 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 			return err
 		}
 		logged = append(logged, logging)
+		logBucketName, logGroupName = logging.BucketName, logging.LogGroupName
 		ctx.Export("logBucketName", logging.BucketName)
 		ctx.Export("logGroupName", logging.LogGroupName)
 	}
@@ -61,6 +63,7 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 	}
 	functionArgs := &components.BedrockFunctionArgs{
 		Code: pulumi.NewFileArchive(zip), Architecture: s.FunctionArchitecture, MemoryMb: s.FunctionMemoryMb,
+		AllowUnloggedInvocations: !s.RequireInvocationLogging, InvocationLogBucketName: logBucketName, InvocationLogGroupName: logGroupName,
 		Buffered: !s.ResponseStreaming, ModelIds: s.ModelIds, AllowGlobalInference: s.AllowGlobalInference,
 		BedrockRuntimeEndpointId: endpointId("bedrock-runtime"), SharedBedrockRuntimeEndpoint: s.BedrockRuntimeEndpointId != "",
 		BedrockEndpointId: endpointId("bedrock"), SharedBedrockEndpoint: s.BedrockEndpointId != "",

@@ -413,6 +413,8 @@ func TestPairedSettingsReachResources(t *testing.T) {
 		{map[string]string{"guardrailId": "3o06191495ze", "guardrailVersion": "2"}, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "GUARDRAIL_ID:3o06191495ze GUARDRAIL_VERSION:2"},
 		{map[string]string{"guardrailId": "3o06191495ze", "guardrailVersion": "2"}, "aws:iam/rolePolicy:RolePolicy", "bedrock-app-prod-function-policy", "policy", "arn:aws:bedrock:ap-northeast-1:123456789012:guardrail/3o06191495ze:2"},
 		{map[string]string{"guardrailBlockedWords": `["xyzzy"]`}, "aws:iam/rolePolicy:RolePolicy", "bedrock-app-prod-function-policy", "policy", "guardrail/bedrock-app-prod-guardrail-id:1"},
+		{nil, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "LOG_BUCKET_NAME:bedrock-logging LOG_GROUP_NAME:/aws/bedrock/bedrock-logging MODEL_IDS"},
+		{map[string]string{"requireInvocationLogging": "false"}, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "REQUIRE_INVOCATION_LOGGING:false"},
 		{map[string]string{"responseStreaming": "true"}, "aws:apigateway/restApi:RestApi", "bedrock-app-prod-api", "body", `"responseTransferMode":"STREAM"`},
 		{map[string]string{"responseStreaming": "true"}, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "RESPONSE_STREAMING:true"},
 		{map[string]string{"responseStreaming": "false"}, "aws:apigateway/restApi:RestApi", "bedrock-app-prod-api", "body", `"responseTransferMode":"BUFFERED"`},

@@ -49,6 +49,13 @@ type BedrockFunctionArgs struct {
 	Buffered bool
 	// AllowGlobalInference admits profiles whose requests may be processed in any region. Default: false.
 	AllowGlobalInference bool
+	// AllowUnloggedInvocations asks models also while Bedrock's invocation logging is off, leaves out a kind of data or goes
+	// elsewhere. Default: false; the function looks once a minute and refuses every call until it is on again.
+	AllowUnloggedInvocations bool
+	// InvocationLogBucketName and InvocationLogGroupName are where the log has to go, such as BedrockLogging's. Default: any
+	// destination will do.
+	InvocationLogBucketName pulumi.StringInput
+	InvocationLogGroupName  pulumi.StringInput
 	// GuardrailId and GuardrailVersion are put on every call, and IAM denies a call without them. Default: none.
 	GuardrailId      pulumi.StringInput
 	GuardrailVersion pulumi.StringInput
@@ -145,6 +152,15 @@ func NewBedrockFunction(ctx *pulumi.Context, name string, args *BedrockFunctionA
 	}
 	environment := pulumi.StringMap{
 		"MODEL_IDS": pulumi.String(strings.Join(a.ModelIds, ",")), "RESPONSE_STREAMING": pulumi.String(strconv.FormatBool(!a.Buffered)),
+	}
+	if a.AllowUnloggedInvocations {
+		environment["REQUIRE_INVOCATION_LOGGING"] = pulumi.String("false")
+	}
+	if a.InvocationLogBucketName != nil {
+		environment["LOG_BUCKET_NAME"] = a.InvocationLogBucketName
+	}
+	if a.InvocationLogGroupName != nil {
+		environment["LOG_GROUP_NAME"] = a.InvocationLogGroupName
 	}
 	timeout := streamedSeconds
 	if a.Buffered {

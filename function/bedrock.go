@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -19,10 +20,11 @@ import (
 	"github.com/aws/smithy-go/encoding/httpbinding"
 )
 
-// bedrock sends requests to Bedrock Runtime. It signs and retries as the SDK's client does, with the SDK's own parts, but
+// bedrock sends requests to Bedrock. It signs and retries as the SDK's client does, with the SDK's own parts, but
 // takes and gives bodies as they are: that client knows the fields of its day only, and takes twice the time.
 type bedrock struct {
-	endpoint    string
+	endpoint    string // Bedrock Runtime's
+	control     string // Bedrock's own, which knows the account's settings
 	region      string
 	credentials aws.Credentials
 	signer      *v4.Signer
@@ -35,8 +37,9 @@ type bedrock struct {
 // function and cost start time and size. Lambda replaces a function's copies before their credentials expire.
 func newBedrock(env func(string) string) (bedrock, error) {
 	b := bedrock{
-		endpoint: env("AWS_ENDPOINT_URL"), // set by the sandbox only: on AWS the endpoint's private DNS name is the service's own
-		region:   env("AWS_REGION"),
+		// Set by the sandbox only: on AWS the endpoints' private DNS names are the services' own.
+		endpoint: env("AWS_ENDPOINT_URL"), control: env("AWS_ENDPOINT_URL"),
+		region: env("AWS_REGION"),
 		credentials: aws.Credentials{
 			AccessKeyID: env("AWS_ACCESS_KEY_ID"), SecretAccessKey: env("AWS_SECRET_ACCESS_KEY"), SessionToken: env("AWS_SESSION_TOKEN"),
 			Source: "LambdaEnvironment",
@@ -56,6 +59,7 @@ func newBedrock(env func(string) string) (bedrock, error) {
 			return bedrock{}, err
 		}
 		b.endpoint = resolved.URI.String()
+		b.control = strings.Replace(b.endpoint, "//bedrock-runtime.", "//bedrock.", 1)
 	}
 	return b, nil
 }
@@ -71,11 +75,16 @@ func (e *bedrockError) Error() string       { return "Bedrock answered " + e.cod
 func (e *bedrockError) ErrorCode() string   { return e.code }
 func (e *bedrockError) HTTPStatusCode() int { return e.status }
 
-// send answers with Bedrock's response of status 200, whose body its caller closes. What Bedrock says may be tried again is,
-// as long as ctx lets it; an answer that has begun is never asked for twice.
-func (b bedrock) send(ctx context.Context, model, operation string, header http.Header, body []byte) (*http.Response, error) {
+// invoke answers with the model's response of status 200, whose body its caller closes.
+func (b bedrock) invoke(ctx context.Context, model, operation string, header http.Header, body []byte) (*http.Response, error) {
+	return b.send(ctx, http.MethodPost, b.endpoint+"/model/"+httpbinding.EscapePath(model, true)+"/"+operation, header, body)
+}
+
+// send tries again what Bedrock says may be tried again, as long as ctx lets it; an answer that has begun is never asked for
+// twice.
+func (b bedrock) send(ctx context.Context, method, url string, header http.Header, body []byte) (*http.Response, error) {
 	for attempt := 1; ; attempt++ {
-		response, err := b.attempt(ctx, model, operation, header, body)
+		response, err := b.attempt(ctx, method, url, header, body)
 		if err == nil || attempt >= b.retryer.MaxAttempts() || !b.retryer.IsErrorRetryable(err) {
 			return response, err
 		}
@@ -91,9 +100,8 @@ func (b bedrock) send(ctx context.Context, model, operation string, header http.
 	}
 }
 
-func (b bedrock) attempt(ctx context.Context, model, operation string, header http.Header, body []byte) (*http.Response, error) {
-	url := b.endpoint + "/model/" + httpbinding.EscapePath(model, true) + "/" + operation
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+func (b bedrock) attempt(ctx context.Context, method, url string, header http.Header, body []byte) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}

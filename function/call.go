@@ -18,6 +18,7 @@ type call struct {
 	tokens               tokens
 	status               int
 	err                  error // in the middle of a stream
+	unlogged             bool  // refused, because Bedrock would not have kept it
 }
 
 type tokens struct {
@@ -57,6 +58,7 @@ func (c *call) record(ctx context.Context, log *slog.Logger) {
 		{"CacheReadInputTokenCount", "Count", int64(c.tokens.CacheRead)},
 		{"CacheWriteInputTokenCount", "Count", int64(c.tokens.CacheWrite)},
 		{"InvocationClientErrors", "Count", int64(count(c.status >= 400 && c.status < 500 && c.status != 429))},
+		{"UnloggedInvocationsRefused", "Count", int64(count(c.unlogged))},
 		{"InvocationThrottles", "Count", int64(count(c.status == 429))},
 		{"InvocationServerErrors", "Count", int64(count(c.status >= 500 || c.err != nil))},
 	}

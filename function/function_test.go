@@ -44,7 +44,7 @@ func newFixture(t testing.TB) fixture {
 		Deliver: func(_ context.Context, r sandbox.Record, _ time.Time) { f.records <- r },
 	}
 	f.handler = handler{
-		bedrock: serve(t, f.standIn), models: []string{firstModel, secondModel}, streaming: true, log: slog.New(slog.NewJSONHandler(f.logged, nil)),
+		bedrock: serve(t, f.standIn), models: []string{firstModel, secondModel}, streaming: true, logging: &invocationLog{}, log: slog.New(slog.NewJSONHandler(f.logged, nil)),
 	}
 	return f
 }

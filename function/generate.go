@@ -98,7 +98,7 @@ func (h handler) converse(ctx context.Context, operation string, r request, g ge
 	if g.Model == "" {
 		g.Model = h.models[0]
 	}
-	if err := h.admit(g.Model, c); err != nil {
+	if err := h.admit(ctx, g.Model, c); err != nil {
 		return nil, err
 	}
 	metadata := r.metadata()
@@ -115,7 +115,7 @@ func (h handler) converse(ctx context.Context, operation string, r request, g ge
 	if err != nil {
 		return nil, err
 	}
-	return h.bedrock.send(ctx, g.Model, operation, http.Header{"Content-Type": {"application/json"}}, raw)
+	return h.bedrock.invoke(ctx, g.Model, operation, http.Header{"Content-Type": {"application/json"}}, raw)
 }
 
 func (g generation) converse(metadata map[string]string, guardrail *types.GuardrailConfiguration) *bedrockruntime.ConverseInput {

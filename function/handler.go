@@ -32,6 +32,7 @@ type handler struct {
 	guardrail *types.GuardrailConfiguration
 	// streaming is whether API Gateway's integration is one of transfer mode STREAM: each takes the other's answers for errors.
 	streaming bool
+	logging   *invocationLog
 	log       *slog.Logger
 }
 
@@ -152,8 +153,11 @@ func (h handler) answer(ctx context.Context, r request, c *call) (answer respons
 var routes = map[string]func(handler, context.Context, request, *call) (response, error){
 	"POST /generate/{prompt}": handler.generatePath,
 	"POST /generate":          handler.generateBody,
-	"GET /health": func(handler, context.Context, request, *call) (response, error) {
-		return respondJSON(map[string]string{"status": "ok"})
+	"GET /health": func(h handler, ctx context.Context, _ request, _ *call) (response, error) {
+		if err := h.logging.check(ctx, time.Now()); err != nil {
+			return response{}, err
+		}
+		return respondJSON(map[string]any{"status": "ok", "invocationLoggingRequired": h.logging.required})
 	},
 	"GET /models": func(h handler, _ context.Context, _ request, _ *call) (response, error) {
 		return respondJSON(map[string]any{"default": h.models[0], "models": h.models})
@@ -180,12 +184,15 @@ func (h handler) route(ctx context.Context, r request, c *call) (response, error
 	return serve(h, ctx, r, c)
 }
 
-func (h handler) admit(model string, c *call) error {
+// admit lets a call go to a model, if that is on the list and its prompt and answer would be kept.
+func (h handler) admit(ctx context.Context, model string, c *call) error {
 	if !slices.Contains(h.models, model) {
 		return apiError{http.StatusBadRequest, "ModelNotAdmitted", "model: not admitted by this API; GET /models lists those that are"}
 	}
 	c.model = model
-	return nil
+	err := h.logging.check(ctx, time.Now())
+	c.unlogged = err != nil
+	return err
 }
 
 // Bedrock API Reference, Converse, requestMetadata: at most 256 of these characters a value, else it refuses the call.

@@ -131,7 +131,7 @@ func TestHalfAGuardrail(t *testing.T) {
 func TestOtherRoutes(t *testing.T) {
 	t.Parallel()
 	for route, want := range map[string]string{
-		"GET /health":            `{"status":"ok"}`,
+		"GET /health":            `{"invocationLoggingRequired":false,"status":"ok"}`,
 		"GET /models":            `{"default":"` + firstModel + `","models":["` + firstModel + `","` + secondModel + `"]}`,
 		"GET /generate":          "",
 		"POST /models":           "",
@@ -323,7 +323,7 @@ func TestDeadlineIsAnswered(t *testing.T) {
 		})
 		b := once(t, environment(""))
 		b.http = silent
-		h := handler{bedrock: b, models: []string{firstModel}, log: slog.New(slog.DiscardHandler)}
+		h := handler{bedrock: b, models: []string{firstModel}, logging: &invocationLog{}, log: slog.New(slog.DiscardHandler)}
 		if response := h.roundTrip(ctx, t, path("Hello")); response.StatusCode != 504 || !strings.Contains(response.Body, "fewer tokens") {
 			t.Error(response)
 		}

@@ -3,9 +3,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -22,10 +24,12 @@ func main() {
 
 func run(env func(string) string) error {
 	h, err := newHandler(env)
-	if err == nil {
-		lambda.Start(h.handle)
+	if err != nil {
+		return err
 	}
-	return err
+	go h.logging.check(context.Background(), time.Now()) // while Lambda gets the first event ready
+	lambda.Start(h.handle)
+	return nil
 }
 
 func newHandler(env func(string) string) (handler, error) {
@@ -42,7 +46,12 @@ func newHandler(env func(string) string) (handler, error) {
 		return handler{}, err
 	}
 	b, err := newBedrock(env)
-	return handler{bedrock: b, models: models, guardrail: guardrail, streaming: streaming == "true", log: lambdacontext.NewLogger()}, err
+	h := handler{bedrock: b, models: models, guardrail: guardrail, streaming: streaming == "true", log: lambdacontext.NewLogger()}
+	h.logging = &invocationLog{
+		required: env("REQUIRE_INVOCATION_LOGGING") != "false", want: destinations{env("LOG_BUCKET_NAME"), env("LOG_GROUP_NAME")},
+		look: b.loggingConfig, failed: h.logFailure,
+	}
+	return h, err
 }
 
 // newGuardrail is nil where no guardrail is set. Half of one is an error: calls would go out unguarded.

@@ -31,7 +31,7 @@ func (h handler) native(ctx context.Context, r request, c *call) (response, erro
 	if err != nil {
 		model = "" // admitted nowhere
 	}
-	if err := h.admit(model, c); err != nil {
+	if err := h.admit(ctx, model, c); err != nil {
 		return response{}, err
 	}
 	body, err := r.body()
@@ -50,7 +50,7 @@ func (h handler) native(ctx context.Context, r request, c *call) (response, erro
 	if err != nil {
 		return response{}, err
 	}
-	answered, err := h.bedrock.send(ctx, model, operation, headers, body)
+	answered, err := h.bedrock.invoke(ctx, model, operation, headers, body)
 	if err != nil {
 		return response{}, err
 	}

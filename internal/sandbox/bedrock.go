@@ -136,17 +136,22 @@ func newUsage(input, output int, cached bool) usage {
 	return u
 }
 
+// refuse answers with a fault, which every other error is one of.
+func refuse(w http.ResponseWriter, err error) {
+	f := fault{"InternalServerException", err.Error()}
+	errors.As(err, &f)
+	w.Header().Set("X-Amzn-Errortype", f.name)
+	w.WriteHeader(cmp.Or(Faults[f.name], http.StatusFailedDependency)) // streamError's
+	json.NewEncoder(w).Encode(map[string]string{"message": f.message})
+}
+
 // ServeHTTP answers POST /model/{modelId}/ and one of operations.
 func (b *Bedrock) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	requestID := newID()
 	w.Header().Set("X-Amzn-Requestid", requestID)
 	w.Header().Set("Content-Type", "application/json")
 	if err := b.serve(w, r, requestID); err != nil {
-		f := fault{"InternalServerException", err.Error()}
-		errors.As(err, &f)
-		w.Header().Set("X-Amzn-Errortype", f.name)
-		w.WriteHeader(cmp.Or(Faults[f.name], http.StatusFailedDependency)) // streamError's
-		json.NewEncoder(w).Encode(map[string]string{"message": f.message})
+		refuse(w, err)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -360,5 +361,55 @@ func (s *running) sdksSign(t *testing.T, who aws.Credentials, outputs map[string
 	var refused *types.ValidationException
 	if _, err := client.Converse(t.Context(), blocked); !errors.As(err, &refused) {
 		t.Errorf("a mark that would hide the rest from the guardrail: %v", err)
+	}
+}
+
+// refusesUnlogged switches logging off behind the function's back, and then a part of it.
+func (s *running) refusesUnlogged(t *testing.T) {
+	const path = "/logging/modelinvocations"
+	good, err := s.aws.do(t.Context(), "bedrock", http.MethodGet, path, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(config []byte) {
+		t.Helper()
+		if _, err := s.aws.do(t.Context(), "bedrock", http.MethodPut, path, map[string]string{"Content-Type": "application/json"}, config); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// until waits for every copy of the function: each looks for itself, once a minute.
+	until := func(want int, reason string) {
+		t.Helper()
+		began := time.Now()
+		for inARow := 0; inARow < 20; {
+			status, _, body := s.call(t, http.MethodPost, "/generate/Hello", "", "", "")
+			if status != 200 && (status != 503 || !strings.Contains(body, reason)) {
+				t.Fatalf("status %d: %s", status, body)
+			}
+			if inARow++; status != want {
+				inARow = 0
+			}
+			if time.Since(began) > 90*time.Second {
+				t.Fatalf("still %d after %v, want %d", status, time.Since(began), want)
+			}
+		}
+		if status, _, _ := s.call(t, http.MethodGet, "/health", "", "", ""); status != want {
+			t.Errorf("/health: status %d, want %d", status, want)
+		}
+		t.Logf("%d after %v", want, time.Since(began))
+	}
+	before := len(s.objects(t, s.StackOutputs["logBucketName"]))
+	if _, err := s.aws.do(t.Context(), "bedrock", http.MethodDelete, path, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	until(503, "is off")
+	put(good)
+	until(200, "is off")
+	put(regexp.MustCompile(`("textDataDeliveryEnabled": ?)true`).ReplaceAll(good, []byte("${1}false")))
+	until(503, "leaves out some kinds of data")
+	put(good)
+	until(200, "leaves out")
+	if after := len(s.objects(t, s.StackOutputs["logBucketName"])); after <= before {
+		t.Errorf("%d objects, want more than %d: logging is on again", after, before)
 	}
 }

@@ -66,6 +66,7 @@ func TestEndToEnd(t *testing.T) {
 	})
 	t.Run("a second stack, in a brought VPC, with signed calls and a guardrail", s.secondStack)
 	t.Run("the README's commands for this machine work", s.readmeLocal)
+	t.Run("nothing is asked of a model while nothing is kept", s.refusesUnlogged)
 	t.Run("destroy leaves nothing", s.destroys)
 	t.Run("the README's commands for AWS work, and the log is kept", s.readmeAWS)
 	t.Run("another sandbox keeps out of the folder", func(t *testing.T) {
@@ -264,7 +265,7 @@ func (s *running) answers(t *testing.T) {
 		}
 		s.answered = append(s.answered, header.Get("X-Amzn-Requestid"))
 	}
-	for path, want := range map[string]string{"/health": `{"status":"ok"}`, "/models": "anthropic.claude-haiku-4-5-20251001-v1:0"} {
+	for path, want := range map[string]string{"/health": `"status":"ok"`, "/models": "anthropic.claude-haiku-4-5-20251001-v1:0"} {
 		if status, _, body := s.call(t, http.MethodGet, path, "", "", ""); status != 200 || !strings.Contains(body, want) {
 			t.Errorf("%s: status %d, body %s", path, status, body)
 		}

@@ -24,6 +24,8 @@ type endpoint struct {
 	invocationLog invocationLog
 	signers       *signers
 
+	// authorizeRead says why a request may not read the logging configuration.
+	authorizeRead     func(r *http.Request) error
 	inferenceProfiles *inferenceProfiles
 	guardrails        *guardrails
 
@@ -63,7 +65,7 @@ func newEndpoint(moto, aws client, bedrock *Bedrock, functions *functions, log i
 }
 
 var (
-	putLogging   = regexp.MustCompile(`^/logging/modelinvocations/?$`)
+	logging      = regexp.MustCompile(`^/logging/modelinvocations/?$`)
 	functionPath = regexp.MustCompile(`^/2015-03-31/functions/?([^/]*)(/code|/configuration)?$`)
 	deployments  = regexp.MustCompile(`^/restapis/([^/]+)/deployments/?$`)
 	restAPIs     = regexp.MustCompile(`^/restapis/?([^/]*)/?$`)
@@ -94,8 +96,13 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			refuseQuery(w, err)
 			return
 		}
-	case r.Method == http.MethodPut && putLogging.MatchString(path):
+	case r.Method == http.MethodPut && logging.MatchString(path):
 		err = e.checkLogging(r)
+	case r.Method == http.MethodGet && logging.MatchString(path):
+		if err := e.authorizeRead(r); err != nil {
+			refuse(w, fault{"AccessDeniedException", err.Error()})
+			return
+		}
 	case (r.Method == http.MethodPost || r.Method == http.MethodPut) && functionPath.MatchString(path):
 		err = e.keepFunction(r, functionPath.FindStringSubmatch(path)[1])
 	case r.Method == http.MethodPut && restAPIs.MatchString(path):

@@ -76,6 +76,7 @@ func (s *Sandbox) serveAWS(ctx context.Context) (err error) {
 		return err
 	}
 	bedrock.profiles, bedrock.guardrails = s.endpoint.inferenceProfiles, s.endpoint.guardrails
+	s.endpoint.authorizeRead = s.authorizeRead
 	s.serve(s.options.AWS, s.endpoint)
 	return nil
 }
@@ -111,9 +112,22 @@ func (s *Sandbox) Close() error {
 	return errors.Join(errs...)
 }
 
-// authorize decides whether a request to Bedrock is allowed, by the policies of the function's role and of its VPC's
-// endpoint as they are now. Any key that is not a function's is the account's root user's, who may do everything.
+// authorize decides whether a call of a model is allowed.
 func (s *Sandbox) authorize(r *http.Request, call ModelCall) (identityArn string, err error) {
+	return s.allow(r, "bedrock-runtime", func(keys map[string][]string) []iampolicy.Request { return call.requests(keys, s.moto.region) })
+}
+
+// authorizeRead decides whether the logging configuration may be read.
+func (s *Sandbox) authorizeRead(r *http.Request) error {
+	_, err := s.allow(r, "bedrock", func(keys map[string][]string) []iampolicy.Request {
+		return []iampolicy.Request{{Action: "bedrock:GetModelInvocationLoggingConfiguration", Resource: "*", Context: keys}}
+	})
+	return err
+}
+
+// allow decides whether a request to Bedrock is allowed, by the policies of the function's role and of its VPC's endpoint of
+// the service as they are now. Any key that is not a function's is the account's root user's, who may do everything.
+func (s *Sandbox) allow(r *http.Request, service string, requests func(keys map[string][]string) []iampolicy.Request) (identityArn string, err error) {
 	c, ok := s.functions.caller(credential(r)[0])
 	if !ok {
 		return "arn:aws:iam::" + s.account + ":root", nil
@@ -130,14 +144,14 @@ func (s *Sandbox) authorize(r *http.Request, call ModelCall) (identityArn string
 	}
 	var through *iampolicy.Document
 	for _, endpoint := range endpoints {
-		if endpoint.VpcID == c.vpcID && endpoint.ServiceName == "com.amazonaws."+s.moto.region+".bedrock-runtime" && strings.EqualFold(endpoint.PrivateDNS, "true") {
+		if endpoint.VpcID == c.vpcID && endpoint.ServiceName == "com.amazonaws."+s.moto.region+"."+service && strings.EqualFold(endpoint.PrivateDNS, "true") {
 			keys["aws:SourceVpce"], keys["aws:SourceVpc"] = []string{endpoint.ID}, []string{c.vpcID}
 			if through, err = endpoint.policy(); err != nil {
 				return "", err
 			}
 		}
 	}
-	if err := allowed(call.requests(keys, s.moto.region), role.permissions, through); err != nil {
+	if err := allowed(requests(keys), role.permissions, through); err != nil {
 		return "", fmt.Errorf("User: %s %w", c.sessionArn, err)
 	}
 	return c.sessionArn, nil
