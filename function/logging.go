@@ -69,16 +69,16 @@ func (c loggingConfig) check(want destinations) error {
 	if l == nil {
 		return unlogged("is off")
 	}
+	got := destinations{l.S3Config.BucketName, l.CloudWatchConfig.LogGroupName}
+	if got == (destinations{}) {
+		return unlogged("is off")
+	}
 	for _, kind := range []*bool{l.TextDataDeliveryEnabled, l.ImageDataDeliveryEnabled, l.EmbeddingDataDeliveryEnabled, l.VideoDataDeliveryEnabled} {
 		if kind != nil && !*kind {
 			return unlogged("leaves out some kinds of data")
 		}
 	}
-	got := destinations{l.S3Config.BucketName, l.CloudWatchConfig.LogGroupName}
-	switch {
-	case want == destinations{} && got == want:
-		return unlogged("has no destination")
-	case want.bucket != "" && got.bucket != want.bucket, want.logGroup != "" && got.logGroup != want.logGroup:
+	if want.bucket != "" && got.bucket != want.bucket || want.logGroup != "" && got.logGroup != want.logGroup {
 		return unlogged("goes elsewhere than this API was deployed with")
 	}
 	return nil

@@ -24,7 +24,7 @@ func TestLoggingConfigs(t *testing.T) {
 	for config, want := range map[string]struct{ deployed, any string }{ // "" is kept
 		`{}`:                               {"is off", "is off"},
 		`{"loggingConfig":null}`:           {"is off", "is off"},
-		`{"loggingConfig":{}}`:             {"goes elsewhere", "has no destination"},
+		`{"loggingConfig":{}}`:             {"is off", "is off"},
 		`{"loggingConfig":{` + here + `}}`: {"", ""},
 		`{"loggingConfig":{` + here + `,"textDataDeliveryEnabled":true,"videoDataDeliveryEnabled":true,"audioDataDeliveryEnabled":false}}`: {"", ""},
 		`{"loggingConfig":{` + here + `,"textDataDeliveryEnabled":false}}`:                                                                 {"leaves out", "leaves out"},
