@@ -1,0 +1,346 @@
+package audit
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Query says which records to read, and what of them. The zero Query reads all of them without their texts.
+type Query struct {
+	// Since is the first time, and Until the first one that is too late; zero is open.
+	Since, Until time.Time
+	// Caller, Model and Text are parts of the caller's name, address or ARN, of the model's id, and of prompt or answer.
+	// Letters' case does not matter.
+	Caller, Model, Text string
+	// RequestID is Bedrock's, or the API's extended one.
+	RequestID string
+	// Texts fills Prompt and Answer: with so many characters of each, or the whole if Limit is 0.
+	Texts bool
+	Limit int
+	// Bodies fetches large bodies, which lie in objects of their own. A Text does so as well.
+	Bodies bool
+	// Record fills Entry.Record.
+	Record bool
+}
+
+func (q Query) admits(r *record, e Entry) bool {
+	switch {
+	case !q.Since.IsZero() && e.Timestamp.Before(q.Since), !q.Until.IsZero() && !e.Timestamp.Before(q.Until):
+		return false
+	case q.RequestID != "" && q.RequestID != e.RequestID && q.RequestID != e.APIExtendedRequestID:
+		return false
+	case !contains(e.ModelID, q.Model):
+		return false
+	}
+	for _, name := range []string{e.Caller, e.IdentityARN, e.SourceIP, e.SourceVpce} {
+		if contains(name, q.Caller) {
+			return true
+		}
+	}
+	return false
+}
+
+func contains(text, part string) bool {
+	return part == "" || strings.Contains(strings.ToLower(text), strings.ToLower(part))
+}
+
+// Reader reads a log.
+type Reader struct {
+	Log Log
+	// Body opens a large body by its S3 path.
+	Body func(ctx context.Context, path string) (io.ReadCloser, error)
+	// Problem is told of everything that could not be read, by name, and that reading goes on without.
+	Problem func(error)
+	// Progress is told how many objects were read so far; nil is not.
+	Progress func(objects int)
+	// Workers read at once; 0 means 8.
+	Workers int
+}
+
+const (
+	longestLine = 32 << 20
+	largestBody = 256 << 20
+	// lateness is how much older than objects delivered before it a record may be and still come out in order: a stream
+	// takes up to 15 minutes. More memory would be needed for more.
+	lateness = 20 * time.Minute
+)
+
+// Entries gives the records in the order of their time. An error ends it.
+func (r Reader) Entries(ctx context.Context, q Query) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		var waiting []Entry
+		var flushed time.Time
+		flush := func(before time.Time) bool {
+			slices.SortStableFunc(waiting, func(a, b Entry) int { return a.Timestamp.Compare(b.Timestamp) })
+			n := len(waiting)
+			if !before.IsZero() {
+				n, _ = slices.BinarySearchFunc(waiting, before, func(e Entry, t time.Time) int { return e.Timestamp.Compare(t) })
+			}
+			for _, e := range waiting[:n] {
+				if !yield(e, nil) {
+					return false
+				}
+			}
+			waiting = slices.Delete(waiting, 0, n)
+			return true
+		}
+		err := eachLine(ctx, r.Log, r.Workers, q.Since, q.Until,
+			func(ctx context.Context, line []byte) (*Entry, error) { return r.entry(ctx, q, line) },
+			func(delivered time.Time) bool {
+				if due := delivered.Add(-lateness); due.Sub(flushed) > time.Minute { // not for every object: it sorts
+					flushed = due
+					return flush(due)
+				}
+				return true
+			},
+			func(e *Entry) bool {
+				waiting = append(waiting, *e)
+				return true
+			}, r.Problem, r.Progress)
+		switch {
+		case errors.Is(err, errStopped):
+		case flush(time.Time{}) && err != nil:
+			yield(Entry{}, err)
+		}
+	}
+}
+
+// errStopped says that whoever reads has enough.
+var errStopped = errors.New("stopped")
+
+type found[T any] struct {
+	value   *T
+	problem error
+}
+
+// reading is a piece that a worker reads.
+type reading[T any] struct {
+	piece
+	found chan found[T]
+}
+
+// eachLine decodes the lines of a log: some pieces at once, the results in the log's order. No piece is held whole.
+func eachLine[T any](
+	ctx context.Context, log Log, workers int, since, until time.Time, decode func(context.Context, []byte) (*T, error),
+	begin func(delivered time.Time) bool, each func(*T) bool, problem func(error), progress func(int),
+) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	queue := make(chan reading[T], cmp.Or(workers, 8)-1) // and the one whose results are taken
+	var fatal error
+	running.Go(func() {
+		defer close(queue)
+		for p, err := range log.pieces(ctx, since, until) {
+			if err != nil {
+				fatal = err
+				return
+			}
+			next := reading[T]{p, make(chan found[T], 64)}
+			select {
+			case queue <- next:
+			case <-ctx.Done():
+				return
+			}
+			running.Go(func() { next.read(ctx, decode) })
+		}
+	})
+	pieces := 0
+	for piece := range queue {
+		if begin != nil && !begin(piece.delivered) {
+			return errStopped
+		}
+		for f := range piece.found {
+			if f.problem != nil {
+				problem(f.problem)
+			}
+			if f.value != nil && !each(f.value) {
+				return errStopped
+			}
+		}
+		pieces++
+		if progress != nil {
+			progress(pieces)
+		}
+	}
+	return cmp.Or(fatal, context.Cause(ctx))
+}
+
+// read decodes what it can: what is before the damage of a damaged object is evidence all the same.
+func (p reading[T]) read(ctx context.Context, decode func(context.Context, []byte) (*T, error)) {
+	defer close(p.found)
+	problems := 0
+	send := func(f found[T]) bool {
+		if f.problem != nil {
+			if problems++; problems > 1 {
+				f.problem = nil // one of an object tells of it
+			} else {
+				f.problem = fmt.Errorf("%s: %w", p.name, f.problem)
+			}
+		}
+		select {
+		case p.found <- f:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	content, err := p.open(ctx)
+	if err != nil {
+		send(found[T]{nil, err})
+		return
+	}
+	defer content.Close()
+	lines := bufio.NewScanner(content)
+	lines.Buffer(make([]byte, 64<<10), longestLine)
+	for number := 1; lines.Scan(); number++ {
+		line := bytes.TrimSpace(lines.Bytes())
+		if len(line) == 0 || bytes.Equal(line, permissionLine) {
+			continue
+		}
+		value, err := decode(ctx, line)
+		if err != nil {
+			err = fmt.Errorf("line %d: %w", number, err)
+		}
+		if (value != nil || err != nil) && !send(found[T]{value, err}) {
+			return
+		}
+	}
+	if err := lines.Err(); err != nil {
+		send(found[T]{nil, err})
+	}
+	if n := problems; n > 1 {
+		problems = 0
+		send(found[T]{nil, fmt.Errorf("%d problems in all", n)})
+	}
+}
+
+// permissionLine is what Bedrock writes into a log group when it is given it.
+var permissionLine = []byte("Permissions are correctly set for Amazon Bedrock logs.")
+
+// entry is nil if the query does not admit it. The bodies are looked at last.
+func (r Reader) entry(ctx context.Context, q Query, line []byte) (*Entry, error) {
+	// A line that does not have the id is not worth parsing; / may be written as \/.
+	if q.RequestID != "" && line[0] == '{' && !strings.ContainsAny(q.RequestID, `/<>&"\`) && !bytes.Contains(line, []byte(q.RequestID)) {
+		return nil, nil
+	}
+	rec, problem := parse(line)
+	if rec == nil {
+		return nil, problem
+	}
+	e := rec.entry()
+	if !q.admits(rec, e) {
+		return nil, problem
+	}
+	var errs []error
+	if q.Bodies || q.Text != "" {
+		for _, body := range []struct {
+			json *json.RawMessage
+			path string
+		}{{&rec.Input.BodyJSON, rec.Input.BodyS3Path}, {&rec.Output.BodyJSON, rec.Output.BodyS3Path}} {
+			if body.path == "" || len(*body.json) > 0 {
+				continue
+			}
+			var err error
+			if *body.json, err = r.body(ctx, body.path); err != nil {
+				errs = append(errs, fmt.Errorf("record %s: %w", e.RequestID, err))
+			}
+		}
+	}
+	if q.Texts || q.Text != "" {
+		turns := prompt(rec.Input.BodyJSON)
+		e.Prompt, e.Answer = joined(turns), answer(rec.Output.BodyJSON)
+		if len(rec.Input.BodyJSON) == 0 && rec.Input.BodyS3Path != "" {
+			e.Prompt, turns = "["+rec.Input.BodyS3Path+"]", nil
+		}
+		if len(rec.Output.BodyJSON) == 0 && rec.Output.BodyS3Path != "" {
+			e.Answer = "[" + rec.Output.BodyS3Path + "]"
+		}
+		if q.Text != "" && !contains(e.Prompt, q.Text) && !contains(e.Answer, q.Text) {
+			return nil, errors.Join(append(errs, problem)...)
+		}
+		if q.Limit > 0 {
+			if n := len(turns) - 1; n > 0 {
+				e.Prompt = fmt.Sprintf("[after %d turns] %s", n, turns[n].text)
+			}
+			e.Prompt, e.Answer = strings.Clone(shorten(e.Prompt, q.Limit)), strings.Clone(shorten(e.Answer, q.Limit))
+		}
+	}
+	if q.Record {
+		var err error
+		if e.Record, err = whole(line, rec); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return &e, errors.Join(append(errs, problem)...)
+}
+
+// body fetches a large body, if it is JSON: else its path is all that a text can have of it.
+func (r Reader) body(ctx context.Context, path string) (json.RawMessage, error) {
+	if r.Body == nil {
+		return nil, fmt.Errorf("body %s: no bucket is given to fetch it from", path)
+	}
+	content, err := r.Body(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer content.Close()
+	b, err := io.ReadAll(io.LimitReader(content, largestBody+1))
+	if err != nil {
+		return nil, fmt.Errorf("body %s: %w", path, err)
+	}
+	if len(b) > largestBody {
+		return nil, fmt.Errorf("body %s has more than %d MiB: fetch it yourself", path, largestBody>>20)
+	}
+	if b = bytes.TrimSpace(b); !json.Valid(b) {
+		return nil, nil // an image, say
+	}
+	return b, nil
+}
+
+// whole is the line with the bodies that were fetched.
+func whole(line []byte, r *record) (json.RawMessage, error) {
+	if r.Input.BodyS3Path == "" && r.Output.BodyS3Path == "" {
+		return bytes.Clone(line), nil
+	}
+	var fields, sides map[string]json.RawMessage
+	if err := json.Unmarshal(line, &fields); err != nil {
+		return nil, err
+	}
+	for side, body := range map[string]json.RawMessage{"input": r.Input.BodyJSON, "output": r.Output.BodyJSON} {
+		if body == nil {
+			continue
+		}
+		if sides = nil; json.Unmarshal(fields[side], &sides) != nil {
+			continue
+		}
+		sides[side+"BodyJson"] = body
+		b, err := marshal(sides)
+		if err != nil {
+			return nil, err
+		}
+		fields[side] = b
+	}
+	return marshal(fields)
+}
+
+// marshal leaves <, > and & as they are.
+func marshal(v any) (json.RawMessage, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return bytes.TrimSpace(b.Bytes()), err
+}

@@ -1,0 +1,287 @@
+package audit
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+const region = "bedrock/AWSLogs/123456789012/BedrockModelInvocationLogs/ap-northeast-1/"
+
+// zip is a gzipped object of lines.
+func zip(lines ...string) string {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	w.Write([]byte(strings.Join(lines, "\n") + "\n"))
+	w.Close()
+	return b.String()
+}
+
+// line is a record of Converse.
+func line(at, id, apiID, caller, text string) string {
+	said, _ := json.Marshal(text)
+	return fmt.Sprintf(`{"schemaType":"ModelInvocationLog","schemaVersion":"1.0","timestamp":%q,"accountId":"1","identity":{"arn":"arn:aws:sts::1:assumed-role/function/f"},`+
+		`"region":"ap-northeast-1","requestId":%q,"operation":"Converse","modelId":"a.model-v1:0","requestMetadata":{"apiExtendedRequestId":%q,"caller":%q},`+
+		`"input":{"inputBodyJson":{"messages":[{"role":"user","content":[{"text":%s}]}]},"inputTokenCount":1},`+
+		`"output":{"outputBodyJson":{"output":{"message":{"role":"assistant","content":[{"text":"answer"}]}}},"outputTokenCount":2}}`, at, id, apiID, caller, said)
+}
+
+// dir is a copy of a bucket.
+func dir(t testing.TB, objects map[string]string) Archive {
+	t.Helper()
+	folder := t.TempDir()
+	for key, content := range objects {
+		name := filepath.Join(folder, filepath.FromSlash(key))
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a, err := Dir(folder, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// read gives the Bedrock request ids of the records that a query finds, and the problems on the way.
+func read(t testing.TB, a Archive, q Query) (entries []Entry, ids, problems []string) {
+	t.Helper()
+	r := Reader{Log: a, Body: a.Body, Problem: func(err error) { problems = append(problems, err.Error()) }}
+	for e, err := range r.Entries(t.Context(), q) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries, ids = append(entries, e), append(ids, e.RequestID)
+	}
+	return entries, ids, problems
+}
+
+func log() map[string]string {
+	return map[string]string{
+		"bedrock/AWSLogs/123456789012/BedrockModelInvocationLogs/amazon-bedrock-logs-permission-check":            "",
+		"bedrock-large-data/AWSLogs/123456789012/BedrockModelInvocationLogs/amazon-bedrock-logs-permission-check": "",
+		region + "2026/11/22/23/20261122T235000000Z_0000000000000001.json.gz": zip(
+			line("2026-11-22T23:49:00Z", "r1", "api1", "arn:aws:iam::1:user/ann", "first")),
+		region + "2026/11/23/00/20261123T000500000Z_0000000000000002.json.gz": zip(
+			line("2026-11-23T00:04:00Z", "r4", "api4", "arn:aws:iam::1:user/bob", "Fourth"),
+			"", line("2026-11-22T23:59:59Z", "r2", "api2", "", "a stream that ended in the next hour")),
+		region + "2026/11/23/00/20261123T001000000Z_0000000000000003.json.gz": zip(
+			line("2026-11-23T00:03:00Z", "r3", "api3", "arn:aws:iam::1:user/ann", "third"),
+			"Permissions are correctly set for Amazon Bedrock logs."),
+		region + "2026/11/23/00/data/r9_input.json.gz":                        zip(`{"prompt":"large"}`),
+		region + "2026/11/23/05/20261123T050000000Z_0000000000000004.json.gz": zip(line("2026-11-23T04:59:00Z", "r5", "api5", "", "fifth")),
+	}
+}
+
+// Lost: records, or their order, or the quick look at one hour of a log of years.
+func TestEntries(t *testing.T) {
+	t.Parallel()
+	a := dir(t, log())
+	at := func(text string) time.Time {
+		parsed, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return parsed
+	}
+	for name, c := range map[string]struct {
+		query Query
+		want  string
+	}{
+		"all, in the order of their time":       {Query{}, "r1 r2 r3 r4 r5"},
+		"delivered in the hour after":           {Query{Since: at("2026-11-22T23:55:00Z"), Until: at("2026-11-23T00:00:00Z")}, "r2"},
+		"since is in, until is out":             {Query{Since: at("2026-11-23T00:03:00Z"), Until: at("2026-11-23T00:04:00Z")}, "r3"},
+		"times of other zones":                  {Query{Since: at("2026-11-23T09:04:00+09:00")}, "r4 r5"},
+		"by caller":                             {Query{Caller: "user/ANN"}, "r1 r3"},
+		"by the ARN that called Bedrock":        {Query{Caller: "assumed-role/function"}, "r1 r2 r3 r4 r5"},
+		"by model":                              {Query{Model: "b.model"}, ""},
+		"by text, of whichever letters":         {Query{Text: "fourTH"}, "r4"},
+		"by an answer's text":                   {Query{Text: "answer", Until: at("2026-11-22T23:50:00Z")}, "r1"},
+		"by the API's request id":               {Query{RequestID: "api3"}, "r3"},
+		"by Bedrock's request id, not its part": {Query{RequestID: "r"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, ids, problems := read(t, a, c.query)
+			if got := strings.Join(ids, " "); got != c.want || problems != nil {
+				t.Errorf("got %s, want %s; problems %v", got, c.want, problems)
+			}
+		})
+	}
+}
+
+// opened counts the objects that are read.
+type opened struct {
+	store
+	read chan string
+}
+
+func (o opened) open(ctx context.Context, key string) (io.ReadCloser, error) {
+	o.read <- key
+	return o.store.open(ctx, key)
+}
+
+// Lost: hours of waiting, and the money for it, where the auditor asks for one hour.
+func TestOnlyHoursAskedForAreRead(t *testing.T) {
+	t.Parallel()
+	a := dir(t, log())
+	o := opened{a.store, make(chan string, 10)}
+	a.store = o
+	since := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+	read(t, a, Query{Since: since, Until: since.Add(time.Hour)})
+	close(o.read)
+	for key := range o.read {
+		if !strings.Contains(key, "/2026/11/23/00/2026") {
+			t.Errorf("read %s", key)
+		}
+	}
+}
+
+// Lost: the rest of the log behind one damaged object, or the knowledge that it is damaged.
+func TestDamage(t *testing.T) {
+	t.Parallel()
+	objects := log()
+	hour := region + "2026/11/23/00/"
+	whole := zip(line("2026-11-23T00:06:00Z", "kept", "", "", strings.Repeat("no two alike 1234567890", 10)), line("2026-11-23T00:06:01Z", "cut", "", "", "lost"))
+	objects[hour+"20261123T000600000Z_a.json.gz"] = whole[:len(whole)-9]
+	objects[hour+"20261123T000601000Z_b.json.gz"] = "not gzip, of some length"
+	objects[hour+"20261123T000602000Z_c.json.gz"] = ""
+	objects[hour+"20261123T000603000Z_d.json.gz"] = zip("not JSON", `{"schemaType":"Other"}`, line("2026-11-23T00:06:03Z", "r6", "", "", "between"), `{"schemaType":"ModelInvocationLog"}`, "[]", "7")
+	objects[hour+"20261123T000604000Z_e.json.gz"] = zip(strings.Replace(line("2026-11-23T00:06:04Z", "mistyped", "", "", ""), `"caller":""`, `"caller":7`, 1))
+	objects[hour+"notes.txt"] = "mine"
+	objects[region+"readme"] = "mine"
+	_, ids, problems := read(t, dir(t, objects), Query{})
+	for _, id := range strings.Fields("r1 r2 r3 r4 r5 r6 kept mistyped") {
+		if !slices.Contains(ids, id) {
+			t.Errorf("record %s is lost; read %v", id, ids)
+		}
+	}
+	all := strings.Join(problems, "\n")
+	for _, want := range []string{"_a.json.gz: ", "_b.json.gz: gzip: invalid header", "_c.json.gz: gzip: empty", "_d.json.gz: line 1: not a record", "_d.json.gz: 5 problems in all", "_e.json.gz: line 1: ", "notes.txt: not an object of Bedrock's log", "readme: not an object of Bedrock's log"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("no word of %q in\n%s", want, all)
+		}
+	}
+	if strings.Contains(all, "r1") || strings.Contains(all, "lost") {
+		t.Errorf("problems tell what the log holds:\n%s", all)
+	}
+}
+
+// Lost: prompts and answers of more than 100 KB, which are objects of their own; and the auditor's rights to whoever
+// forges a record that points elsewhere.
+func TestLargeBodies(t *testing.T) {
+	t.Parallel()
+	objects := log()
+	record := sample(t, "large-bodies.json")
+	objects[region+"2026/11/23/10/20261123T101531000Z_1.json.gz"] = zip(string(record))
+	key := region + "2026/11/23/10/data/6f1e0a52-1111-4c60-9d3b-0f4f2f5d0001_"
+	objects[key+"input.json.gz"] = zip(`{"messages":[{"role":"user","content":[{"text":"a <long> question"}]}]}`)
+	objects[key+"output.json.gz"] = zip(`{"output":{"message":{"role":"assistant","content":[{"text":"a long answer"}]}}}`)
+	a := dir(t, objects)
+	id := "QmOw7G1BIAMFYJQ="
+	entries, _, problems := read(t, a, Query{RequestID: id, Texts: true, Bodies: true, Record: true})
+	if len(entries) != 1 || problems != nil || entries[0].Prompt != "a <long> question" || entries[0].Answer != "a long answer" {
+		t.Fatalf("got %v, problems %v", entries, problems)
+	}
+	if whole := string(entries[0].Record); !strings.Contains(whole, `"inputBodyJson":{"messages":[{"role":"user","content":[{"text":"a <long> question"}]}]}`) || !strings.Contains(whole, `"inputBodyS3Path"`) || !strings.Contains(whole, `"inputTokenCount":52000`) {
+		t.Errorf("the whole record is %s", whole)
+	}
+	if _, ids, _ := read(t, a, Query{Text: "LONG answer"}); len(ids) != 1 {
+		t.Errorf("its text finds %v", ids)
+	}
+
+	a.bucket = "another-bucket"
+	entries, _, problems = read(t, a, Query{RequestID: id, Texts: true, Bodies: true})
+	if len(entries) != 1 || !strings.HasPrefix(entries[0].Prompt, "[s3://") || !strings.Contains(strings.Join(problems, ""), "is not in the log's bucket") {
+		t.Errorf("from another bucket: %v, problems %v", entries, problems)
+	}
+}
+
+// Lost: whether anything at all was looked at. A wrong bucket must not look like a log without records.
+func TestNoLog(t *testing.T) {
+	t.Parallel()
+	for _, objects := range []map[string]string{{}, {"bedrock/AWSLogs/1/CloudTrail/x": "x"}} {
+		for _, err := range (Reader{Log: dir(t, objects)}).Entries(t.Context(), Query{}) {
+			if err == nil || !strings.Contains(err.Error(), "BedrockModelInvocationLogs") {
+				t.Errorf("%v: error %v", objects, err)
+			}
+		}
+	}
+	// Logging was just switched on.
+	if _, ids, problems := read(t, dir(t, map[string]string{"AWSLogs/1/BedrockModelInvocationLogs/" + permissionCheck: ""}), Query{}); ids != nil || problems != nil {
+		t.Errorf("an empty log: %v %v", ids, problems)
+	}
+}
+
+// Lost: the terminal, to an auditor who stops a long reading, or who has seen enough.
+func TestStops(t *testing.T) {
+	t.Parallel()
+	objects := log()
+	for i := range 50 {
+		objects[fmt.Sprintf("%s2026/11/24/%02d/20261124T%02d0000000Z_%d.json.gz", region, i%24, i%24, i)] = zip(line(fmt.Sprintf("2026-11-24T%02d:00:00Z", i%24), fmt.Sprint("s", i), "", "", "x"))
+	}
+	a := dir(t, objects)
+	r := Reader{Log: a, Workers: 2, Problem: func(err error) { t.Error(err) }}
+	for range r.Entries(t.Context(), Query{}) {
+		break
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var last error
+	for _, err := range r.Entries(ctx, Query{}) {
+		last = err
+	}
+	if !errors.Is(last, context.Canceled) {
+		t.Errorf("error = %v", last)
+	}
+}
+
+// Lost: the other region's records, where one bucket has the logs of two.
+func TestRegionsAreMerged(t *testing.T) {
+	t.Parallel()
+	objects := log()
+	objects["AWSLogs/2/BedrockModelInvocationLogs/us-east-1/2026/11/23/00/20261123T000700000Z_x.json.gz"] = zip(line("2026-11-23T00:03:30Z", "us", "", "", "x"))
+	if _, ids, _ := read(t, dir(t, objects), Query{}); strings.Join(ids, " ") != "r1 r2 r3 us r4 r5" {
+		t.Errorf("got %v", ids)
+	}
+}
+
+func BenchmarkEntries(b *testing.B) {
+	objects := map[string]string{}
+	for i := range 100 {
+		var lines []string
+		for j := range 100 {
+			lines = append(lines, line("2026-11-23T00:00:00Z", fmt.Sprintf("%d-%d", i, j), "", "", strings.Repeat("a question of some length ", 100)))
+		}
+		objects[fmt.Sprintf("%s2026/11/23/00/20261123T0000%02d000Z_%d.json.gz", region, i%60, i)] = zip(lines...)
+	}
+	a := dir(b, objects)
+	for _, q := range []struct {
+		name  string
+		query Query
+	}{{"texts", Query{Texts: true, Limit: 100}}, {"none admitted", Query{Model: "none", Texts: true}}, {"by id", Query{RequestID: "50-50"}}} {
+		b.Run(q.name, func(b *testing.B) {
+			for b.Loop() {
+				for _, err := range (Reader{Log: a, Problem: func(err error) { b.Error(err) }}).Entries(b.Context(), q.query) {
+					if err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			b.ReportMetric(float64(b.N)*10_000/b.Elapsed().Seconds(), "records/s")
+		})
+	}
+}
