@@ -272,8 +272,8 @@ func (r Reader) entry(ctx context.Context, q Query, line []byte) (*Entry, error)
 			return nil, errors.Join(append(errs, problem)...)
 		}
 		if q.Limit > 0 {
-			if n := len(turns) - 1; n > 0 {
-				e.Prompt = fmt.Sprintf("[after %d turns] %s", n, turns[n].text)
+			if n := len(turns); n > 1 { // the new is at the end
+				e.Prompt = fmt.Sprintf("[turn %d] %s", n, turns[n-1].text)
 			}
 			e.Prompt, e.Answer = strings.Clone(shorten(e.Prompt, q.Limit)), strings.Clone(shorten(e.Answer, q.Limit))
 		}

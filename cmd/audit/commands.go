@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/private-bedrock/private-bedrock/audit"
+)
+
+// shown is how many characters of prompt and answer list shows.
+const shown = 100
+
+func list(ctx context.Context, reader audit.Reader, q audit.Query, asJSON bool, out io.Writer) error {
+	if asJSON {
+		q.Texts = true
+		return jsonLines(ctx, reader, q, out)
+	}
+	q.Texts, q.Limit = true, shown
+	for e, err := range reader.Entries(ctx, q) {
+		if err != nil {
+			return err
+		}
+		answer := e.Answer
+		if e.ErrorCode != "" {
+			answer = strings.TrimSpace("[" + e.ErrorCode + "] " + answer)
+		}
+		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\n", e.Timestamp.Format(time.RFC3339), oneLine(short(e.Caller, ":")),
+			oneLine(short(e.ModelID, "/")), oneLine(e.Operation), e.InputTokenCount, e.OutputTokenCount, oneLine(e.Prompt), oneLine(answer))
+	}
+	return nil
+}
+
+// short is what is of interest in an ARN.
+func short(name, behind string) string {
+	if strings.HasPrefix(name, "arn:") {
+		return name[strings.LastIndex(name, behind)+1:]
+	}
+	return name
+}
+
+// oneLine keeps a prompt from writing lines of its own, or to the terminal what the auditor did not type: whatever is not
+// printed becomes a space.
+func oneLine(text string) string {
+	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text)), " ")
+}
+
+func jsonLines(ctx context.Context, reader audit.Reader, q audit.Query, out io.Writer) error {
+	encoder := json.NewEncoder(out)
+	encoder.SetEscapeHTML(false)
+	for e, err := range reader.Entries(ctx, q) {
+		if err != nil {
+			return err
+		}
+		if err := encoder.Encode(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func show(ctx context.Context, reader audit.Reader, q audit.Query, out io.Writer) error {
+	q.Bodies, q.Record = true, true
+	found := false
+	for e, err := range reader.Entries(ctx, q) {
+		if err != nil {
+			return err
+		}
+		found = true
+		var b bytes.Buffer
+		if err := json.Indent(&b, e.Record, "", "  "); err != nil {
+			return err
+		}
+		fmt.Fprintln(out, visible(b.String()))
+	}
+	if !found {
+		return fmt.Errorf("no record of request %s; a call's record may come some minutes after it, and --since and --until narrow the search", q.RequestID)
+	}
+	return nil
+}
+
+// visible writes what is not printed as JSON does, for the terminal's sake: it can only be in JSON's texts.
+func visible(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		switch {
+		case r == '\n' || unicode.IsPrint(r):
+			b.WriteRune(r)
+		case r > 0xffff:
+			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+(r-0x10000)>>10, 0xdc00+(r-0x10000)&0x3ff)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
+}
+
+func export(ctx context.Context, reader audit.Reader, q audit.Query, format string, out io.Writer) error {
+	q.Texts, q.Bodies = true, true
+	if format == "jsonl" {
+		return jsonLines(ctx, reader, q, out)
+	}
+	table := csv.NewWriter(out)
+	table.Write([]string{
+		"timestamp", "requestId", "apiExtendedRequestId", "caller", "identityArn", "sourceVpce", "sourceIp", "modelId", "operation", "region",
+		"inferenceRegion", "inputTokenCount", "outputTokenCount", "cacheReadInputTokenCount", "cacheWriteInputTokenCount", "errorCode", "prompt", "answer",
+	})
+	count := func(n int64) string { return strconv.FormatInt(n, 10) }
+	for e, err := range reader.Entries(ctx, q) {
+		if err != nil {
+			return err
+		}
+		row := []string{
+			e.Timestamp.Format(time.RFC3339), e.RequestID, e.APIExtendedRequestID, e.Caller, e.IdentityARN, e.SourceVpce, e.SourceIP, e.ModelID,
+			e.Operation, e.Region, e.InferenceRegion, count(e.InputTokenCount), count(e.OutputTokenCount), count(e.CacheReadInputTokenCount),
+			count(e.CacheWriteInputTokenCount), e.ErrorCode, e.Prompt, e.Answer,
+		}
+		for i := range row {
+			row[i] = noFormula(row[i])
+		}
+		table.Write(row)
+	}
+	table.Flush()
+	return table.Error()
+}
+
+// noFormula keeps a prompt from being run by the spreadsheet that opens the file.
+func noFormula(cell string) string {
+	if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+		return "'" + cell
+	}
+	return cell
+}
+
+func verify(ctx context.Context, reader audit.Reader, access audit.Log, q audit.Query, out io.Writer) (agreed bool, err error) {
+	v, err := audit.Verify(ctx, reader, access, q.Since, q.Until, time.Now())
+	if err != nil {
+		return false, err
+	}
+	for _, f := range v.Findings {
+		fmt.Fprintln(out, oneLine(f.Text))
+	}
+	fmt.Fprintf(out, "%d successful calls of a model, %d records: %s\n", v.Calls, v.Records,
+		cmp.Or(map[bool]string{true: "nothing is missing"}[len(v.Findings) == 0], strconv.Itoa(len(v.Findings))+" to look into"))
+	return len(v.Findings) == 0, nil
+}

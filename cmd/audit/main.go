@@ -1,0 +1,303 @@
+// Command audit reads Bedrock's model invocation log, on AWS and in the sandbox: who asked which model what, what it
+// answered, and whether anything is missing.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/private-bedrock/private-bedrock/audit"
+)
+
+const usage = `Reads Bedrock's model invocation log: who asked which model what, what it answered, and whether anything is missing.
+
+usage: go run ./cmd/audit COMMAND [flags]
+
+  list              a line for each record: time, caller, model, operation, tokens in/out, prompt, answer; between tabs
+  show REQUEST_ID   the records of a request whole, as JSON; the id is Bedrock's, or the API's extended one
+  export            every record with its whole texts, as JSON Lines or CSV
+  verify            holds the API's access log against the records, and names every successful call of a model without a
+                    record, every record without a call, and what is recorded twice
+
+The log is a stack's (--stack), or --bucket, --log-group or --dir. Credentials, region and AWS_ENDPOINT_URL are AWS's own.
+Exit status: 0; 1 if nothing could be done; 2 if something could not be read, or verify names something.
+
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	complete, err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "audit:", err)
+		os.Exit(1)
+	case !complete:
+		os.Exit(2)
+	}
+}
+
+// options are the flags of every command.
+type options struct {
+	stack, bucket, prefix, logGroup, dir, accessLogGroup, accessLog, region string
+	since, until, caller, model, text, format                               string
+	json                                                                    bool
+}
+
+// commands say which flags each takes beside those that name the log.
+var commands = map[string]string{
+	"list": "caller model text json", "show": "", "export": "caller model text format", "verify": "access-log-group access-log",
+}
+
+func (o *options) flags(command string, stderr io.Writer) *flag.FlagSet {
+	f := flag.NewFlagSet("audit "+command, flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.Usage = func() { fmt.Fprint(stderr, usage); f.PrintDefaults() }
+	f.StringVar(&o.stack, "stack", "", "Pulumi stack whose outputs name bucket and access log")
+	f.StringVar(&o.bucket, "bucket", "", "S3 bucket of the log; default: the stack's logBucketName")
+	f.StringVar(&o.prefix, "prefix", "", "what stands before AWSLogs/ in the bucket's keys; default: it is searched for")
+	f.StringVar(&o.logGroup, "log-group", "", "log group of CloudWatch Logs to read in place of the bucket; large bodies are still the bucket's")
+	f.StringVar(&o.dir, "dir", "", "folder with a copy of the bucket's keys, to read in place of the bucket")
+	f.StringVar(&o.region, "region", "", "region of the log; default: the stack's, or AWS's own configuration")
+	f.StringVar(&o.since, "since", "", "first time, as 2026-11-23 (UTC) or 2026-11-23T10:00:00Z")
+	f.StringVar(&o.until, "until", "", "time before which to end, or last day")
+	for _, name := range strings.Fields(commands[command]) {
+		switch name {
+		case "caller":
+			f.StringVar(&o.caller, name, "", "part of the caller's name, ARN, address or endpoint")
+		case "model":
+			f.StringVar(&o.model, name, "", "part of the model's id")
+		case "text":
+			f.StringVar(&o.text, name, "", "part of prompt or answer; fetches large bodies, too")
+		case "json":
+			f.BoolVar(&o.json, name, false, "JSON Lines with whole texts; large bodies by their path")
+		case "format":
+			f.StringVar(&o.format, name, "jsonl", "jsonl or csv; in csv a text that a spreadsheet would take for a formula begins with '")
+		case "access-log-group":
+			f.StringVar(&o.accessLogGroup, name, "", "log group of the API's access log; default: the stack's accessLogGroupName")
+		case "access-log":
+			f.StringVar(&o.accessLog, name, "", "file with the access log's lines, in place of its log group")
+		}
+	}
+	return f
+}
+
+// run tells whether everything could be read and nothing is missing.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (complete bool, err error) {
+	var o options
+	if len(args) == 0 || strings.Trim(args[0], "-") == "help" || args[0] == "-h" {
+		o.flags("list", stderr).Usage()
+		if len(args) == 0 {
+			return false, errors.New("want a command: list, show, export or verify")
+		}
+		return true, nil
+	}
+	command := args[0]
+	if _, known := commands[command]; !known {
+		return false, fmt.Errorf("there is no command %q, want list, show, export or verify; see --help", command)
+	}
+	flags := o.flags(command, stderr)
+	id := ""
+	rest := args[1:]
+	if command == "show" && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
+		id, rest = rest[0], rest[1:]
+	}
+	if err := flags.Parse(rest); err != nil {
+		return false, err
+	}
+	rest = flags.Args()
+	if command == "show" && id == "" && len(rest) > 0 {
+		id, rest = rest[0], rest[1:]
+	}
+	if len(rest) > 0 {
+		return false, fmt.Errorf("got %q, want flags only; see --help", rest[0])
+	}
+	if command == "show" && id == "" {
+		return false, errors.New("show: want the request's id, as list --json has it")
+	}
+	if o.format != "" && o.format != "jsonl" && o.format != "csv" {
+		return false, fmt.Errorf("--format %q: want jsonl or csv", o.format)
+	}
+	q := audit.Query{Caller: o.caller, Model: o.model, Text: o.text, RequestID: id}
+	if q.Since, err = parseTime("since", o.since, 0); err != nil {
+		return false, err
+	}
+	if q.Until, err = parseTime("until", o.until, 24*time.Hour); err != nil {
+		return false, err
+	}
+	if !q.Since.IsZero() && !q.Until.IsZero() && !q.Since.Before(q.Until) {
+		return false, fmt.Errorf("--since %s is not before --until %s", o.since, o.until)
+	}
+	reader, access, err := o.open(ctx, command == "verify")
+	if err != nil {
+		return false, err
+	}
+	complete = true
+	bar := progress{to: stderr, on: isTerminal(stderr)}
+	reader.Progress = bar.show
+	reader.Problem = func(err error) {
+		complete = false
+		bar.wipe()
+		fmt.Fprintln(stderr, "audit: skipped:", err)
+	}
+	out := bufio.NewWriter(stdout)
+	switch command {
+	case "list":
+		err = list(ctx, reader, q, o.json, out)
+	case "show":
+		err = show(ctx, reader, q, out)
+	case "export":
+		err = export(ctx, reader, q, o.format, out)
+	case "verify":
+		var agreed bool
+		agreed, err = verify(ctx, reader, access, q, out)
+		complete = complete && agreed
+	}
+	bar.wipe()
+	return complete, errors.Join(err, out.Flush())
+}
+
+// parseTime reads a time, or a day, whose end is so much later.
+func parseTime(name, value string, day time.Duration) (time.Time, error) {
+	if value == "" {
+		return time.Time{}, nil
+	}
+	if t, err := time.Parse(time.DateOnly, value); err == nil {
+		return t.Add(day), nil
+	}
+	t, err := time.Parse(time.RFC3339, value)
+	if err != nil {
+		return t, fmt.Errorf("--%s %q: want a day such as 2026-11-23, or a time such as 2026-11-23T10:00:00Z", name, value)
+	}
+	return t, nil
+}
+
+// open finds the logs that the flags name, or the stack.
+func (o options) open(ctx context.Context, verify bool) (reader audit.Reader, access audit.Log, err error) {
+	if o.dir != "" && (o.bucket != "" || o.logGroup != "") {
+		return reader, nil, errors.New("--dir is read in place of --bucket and --log-group: give one of them")
+	}
+	if o.stack != "" {
+		if err := o.fromStack(ctx); err != nil {
+			return reader, nil, err
+		}
+	}
+	switch {
+	case o.dir == "" && o.bucket == "" && o.logGroup == "":
+		return reader, nil, errors.New("no log is named: give --stack, --bucket, --log-group or --dir; a stack with manageInvocationLogging false has no log of its own")
+	case verify && o.accessLog == "" && o.accessLogGroup == "":
+		return reader, nil, errors.New("no access log is named: give --stack, --access-log-group or --access-log")
+	}
+	var cfg aws.Config
+	if o.dir == "" || verify && o.accessLog == "" {
+		if cfg, err = config.LoadDefaultConfig(ctx, config.WithRegion(o.region)); err != nil {
+			return reader, nil, err
+		}
+		if cfg.Region == "" {
+			return reader, nil, errors.New("no region: give --region, or set AWS_REGION")
+		}
+	}
+	logGroup := func(name string) audit.LogGroup {
+		return audit.LogGroup{Client: cloudwatchlogs.NewFromConfig(cfg), Name: name}
+	}
+	var bucket audit.Archive
+	switch {
+	case o.dir != "":
+		if bucket, err = audit.Dir(o.dir, o.prefix); err != nil {
+			return reader, nil, fmt.Errorf("--dir: %w", err)
+		}
+	case o.bucket != "":
+		client := s3.NewFromConfig(cfg, func(s *s3.Options) {
+			// The name of a bucket as a host's is AWS's own.
+			s.UsePathStyle = os.Getenv("AWS_ENDPOINT_URL") != "" || os.Getenv("AWS_ENDPOINT_URL_S3") != ""
+		})
+		bucket = audit.Bucket(client, o.bucket, o.prefix)
+	}
+	if o.dir != "" || o.bucket != "" {
+		reader.Log, reader.Body = bucket, bucket.Body
+	}
+	if o.logGroup != "" {
+		reader.Log = logGroup(o.logGroup)
+	}
+	access = logGroup(o.accessLogGroup)
+	if o.accessLog != "" {
+		access = audit.File(o.accessLog)
+	}
+	return reader, access, nil
+}
+
+// API Gateway Developer Guide, "Invoke a private API".
+var regionOfAPI = regexp.MustCompile(`\.execute-api\.([a-z0-9-]+)\.amazonaws\.`)
+
+// fromStack fills in what flags do not say.
+func (o *options) fromStack(ctx context.Context) error {
+	cmd := exec.CommandContext(ctx, "pulumi", "stack", "output", "--json", "--stack", o.stack)
+	cmd.Stderr = os.Stderr
+	b, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("--stack %s: pulumi stack output: %w; --bucket and --access-log-group name the logs without it", o.stack, err)
+	}
+	var outputs struct{ LogBucketName, AccessLogGroupName, InvokeURL string }
+	if err := json.Unmarshal(b, &outputs); err != nil {
+		return fmt.Errorf("--stack %s: pulumi stack output: %w", o.stack, err)
+	}
+	for _, one := range []struct {
+		flag  *string
+		value string
+	}{{&o.bucket, outputs.LogBucketName}, {&o.accessLogGroup, outputs.AccessLogGroupName}} {
+		if *one.flag == "" && (one.flag != &o.bucket || o.dir == "") {
+			*one.flag = one.value
+		}
+	}
+	if m := regionOfAPI.FindStringSubmatch(outputs.InvokeURL); m != nil && o.region == "" {
+		o.region = m[1]
+	}
+	return nil
+}
+
+// progress is one line on a terminal, written over itself.
+type progress struct {
+	to    io.Writer
+	on    bool
+	shown time.Time
+}
+
+func (p *progress) show(objects int) {
+	if p.on && time.Since(p.shown) > 200*time.Millisecond {
+		p.shown = time.Now()
+		fmt.Fprintf(p.to, "\r%d objects read", objects)
+	}
+}
+
+func (p *progress) wipe() {
+	if p.on && !p.shown.IsZero() {
+		fmt.Fprint(p.to, "\r\x1b[K")
+		p.shown = time.Time{}
+	}
+}
+
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const (
+	region = "bedrock/AWSLogs/123456789012/BedrockModelInvocationLogs/ap-northeast-1/"
+	hour   = region + "2026/11/23/10/"
+)
+
+func zip(content string) []byte {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	w.Write([]byte(content))
+	w.Close()
+	return b.Bytes()
+}
+
+func sample(t *testing.T, name string) string {
+	t.Helper()
+	content, err := os.ReadFile("../../audit/testdata/" + name + ".json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var line bytes.Buffer
+	if err := json.Compact(&line, content); err != nil {
+		t.Fatal(err)
+	}
+	return line.String() + "\n"
+}
+
+// objects are a log's, by their keys.
+func objects(t *testing.T) map[string][]byte {
+	t.Helper()
+	hostile := strings.NewReplacer("What is the weather?", `=HYPERLINK(\"x\")\n\u001b[2J\u202e`, "5d0001", "5d0002", "10:15:30", "10:15:31", "QmOw7G1BIAMFYJQ=", "hostile=").Replace(sample(t, "messages-stream"))
+	large := strings.NewReplacer("QmOw7G1BIAMFYJQ=", "large=", "10:15:30", "10:15:32", `"requestId":"6f1e0a52-1111-4c60-9d3b-0f4f2f5d0001"`, `"requestId":"large"`).Replace(sample(t, "large-bodies"))
+	failed := strings.NewReplacer("QmOw7G1BIAMFYJQ=", "failed=", "10:15:30", "10:15:33", "5d0001", "5d0003").Replace(sample(t, "error"))
+	return map[string][]byte{
+		"bedrock/AWSLogs/123456789012/BedrockModelInvocationLogs/amazon-bedrock-logs-permission-check": nil,
+		hour + "20261123T101600000Z_0000000000000001.json.gz":                                          zip(sample(t, "converse") + hostile),
+		hour + "20261123T101601000Z_0000000000000002.json.gz":                                          zip(large + failed),
+		hour + "data/6f1e0a52-1111-4c60-9d3b-0f4f2f5d0001_input.json.gz":                               zip(`{"messages":[{"role":"user","content":[{"text":"a long question"}]}]}`),
+		hour + "data/6f1e0a52-1111-4c60-9d3b-0f4f2f5d0001_output.json.gz":                              zip(`{"output":{"message":{"role":"assistant","content":[{"text":"a long answer"}]}}}`),
+	}
+}
+
+func dir(t *testing.T, objects map[string][]byte) string {
+	t.Helper()
+	folder := t.TempDir()
+	for key, content := range objects {
+		name := filepath.Join(folder, filepath.FromSlash(key))
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folder
+}
+
+// command runs audit, which must end with the status.
+func command(t *testing.T, status int, args ...string) (stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	complete, err := run(t.Context(), args, &out, &errs)
+	got := map[bool]int{true: 0, false: 2}[complete]
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		got = 1
+		fmt.Fprintln(&errs, err)
+	}
+	if got != status {
+		t.Fatalf("audit %v ended with %d, want %d\n%s%s", args, got, status, out.String(), errs.String())
+	}
+	return out.String(), errs.String()
+}
+
+const (
+	converse = "2026-11-23T10:15:30Z\tassumed-role/Clerk/jane\tjp.anthropic.claude-haiku-4-5-20251001-v1:0\tConverse\t10/6\t[turn 2] 今日の天気は？\t[reasoning] I cannot know. 分かりません。\n"
+	hostile  = "2026-11-23T10:15:31Z\tassumed-role/Clerk/jane\tanthropic.claude-haiku-4-5-20251001-v1:0\tInvokeModelWithResponseStream\t10/6\t=HYPERLINK(\"x\") [2J\tLet me look. [tool weather] {\"city\":\"Tokyo\"}\n"
+)
+
+// Lost: the list that an auditor reads, a line for each record whatever a prompt holds, and the terminal to a prompt that
+// moves its cursor.
+func TestList(t *testing.T) {
+	t.Parallel()
+	folder := dir(t, objects(t))
+	out, errs := command(t, 0, "list", "--dir", folder)
+	lines := strings.SplitAfter(out, "\n")
+	if len(lines) != 5 || lines[0]+lines[1] != converse+hostile || !strings.Contains(lines[2], "\t[s3://") || !strings.HasSuffix(lines[3], "\t0/0\t\t[ThrottlingException]\n") || errs != "" {
+		t.Errorf("list:\n%s%s", out, errs)
+	}
+	for args, want := range map[string]string{
+		"--until 2026-11-23T10:15:31Z": converse, "--since 2026-11-23 --until 2026-11-23 --text tokyo": hostile,
+		"--since 2026-11-24": "", "--until 2026-11-22": "", "--caller JANE --model profile/jp.": converse, "--model jp. --text tokyo": "",
+	} {
+		if out, _ := command(t, 0, append([]string{"list", "--dir", folder}, strings.Fields(args)...)...); out != want {
+			t.Errorf("list %s:\n%swant\n%s", args, out, want)
+		}
+	}
+	if out, _ := command(t, 0, "list", "--dir", folder, "--text", "long QUESTION"); strings.Count(out, "\n") != 1 || !strings.Contains(out, "\ta long question\ta long answer\n") {
+		t.Errorf("by the text of a large body:\n%s", out)
+	}
+	out, _ = command(t, 0, "list", "--dir", folder, "--json", "--model", "profile/jp.")
+	var entry map[string]any
+	if err := json.Unmarshal([]byte(out), &entry); err != nil || entry["prompt"] != "system: Answer in Japanese.\n\nuser: 今日の天気は？" || entry["cacheWriteInputTokenCount"] != 4.0 {
+		t.Errorf("list --json: %s %v", out, err)
+	}
+}
+
+// Lost: one call's whole record, found by the id that the caller got or that Bedrock logged.
+func TestShow(t *testing.T) {
+	t.Parallel()
+	folder := dir(t, objects(t))
+	for _, args := range [][]string{{"show", "large=", "--dir", folder}, {"show", "--dir", folder, "large"}} {
+		out, _ := command(t, 0, args...)
+		var record struct {
+			ModelID string `json:"modelId"`
+			Input   struct {
+				BodyJSON struct{ Messages []any } `json:"inputBodyJson"`
+			}
+			Output struct {
+				BodyJSON struct{ Output any } `json:"outputBodyJson"`
+			}
+		}
+		if err := json.Unmarshal([]byte(out), &record); err != nil || len(record.Input.BodyJSON.Messages) != 1 || record.Output.BodyJSON.Output == nil || record.ModelID == "" {
+			t.Errorf("show: %v\n%s", err, out)
+		}
+	}
+	out, _ := command(t, 0, "show", "hostile=", "--dir", folder)
+	if strings.ContainsAny(out, "\x1b\u202e") || !strings.Contains(out, `\u202e`) || !json.Valid([]byte(out)) {
+		t.Errorf("show writes to the terminal what a prompt holds:\n%q", out)
+	}
+	if _, errs := command(t, 1, "show", "none", "--dir", folder); !strings.Contains(errs, "no record of request none") {
+		t.Errorf("show none: %s", errs)
+	}
+}
+
+// Lost: the evidence in an auditor's own tools, and a spreadsheet that runs what a prompt holds.
+func TestExport(t *testing.T) {
+	t.Parallel()
+	folder := dir(t, objects(t))
+	out, _ := command(t, 0, "export", "--dir", folder)
+	if lines := strings.Split(strings.TrimSpace(out), "\n"); len(lines) != 4 || !strings.Contains(lines[2], `"prompt":"a long question"`) || !strings.Contains(lines[1], `"prompt":"=HYPERLINK(`) {
+		t.Errorf("export:\n%s", out)
+	}
+	out, _ = command(t, 0, "export", "--dir", folder, "--format", "csv")
+	rows, err := csv.NewReader(strings.NewReader(out)).ReadAll()
+	if err != nil || len(rows) != 5 || rows[0][16] != "prompt" || !strings.HasPrefix(rows[2][16], "'=HYPERLINK(") || rows[3][17] != "a long answer" {
+		t.Errorf("export --format csv: %v\n%s", err, out)
+	}
+}
+
+// Lost: that something is missing, to whoever runs it from a job and looks at its exit status only.
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	folder := dir(t, objects(t))
+	line := func(id string) string {
+		return fmt.Sprintf(`{"extendedRequestId":%q,"httpMethod":"POST","requestTimeEpoch":"1795428930000","resourcePath":"/generate","status":"200","sourceIp":"10.0.0.1","userArn":"-","vpcEndpointId":"vpce-1"}`+"\n", id)
+	}
+	log := filepath.Join(t.TempDir(), "access.log")
+	all := line("QmOw7G1BIAMFYJQ=") + line("hostile=") + line("large=") + line("failed=")
+	for name, c := range map[string]struct {
+		log    string
+		status int
+		want   string
+	}{
+		"all there":      {all, 0, "4 successful calls of a model, 4 records: nothing is missing\n"},
+		"without record": {all + line("lost="), 2, "call lost=, 2026-11-23T10:15:30Z, POST /generate by 10.0.0.1 via vpce-1: no record\n5 successful calls of a model, 4 records: 1 to look into\n"},
+		"without call":   {strings.Replace(all, "failed=", "QmOw7G1BIAMFYJQ=", 1), 2, "record 6f1e0a52-1111-4c60-9d3b-0f4f2f5d0003, 2026-11-23T10:15:33Z, Converse of jp.anthropic.claude-haiku-4-5-20251001-v1:0 by arn:aws:sts::123456789012:assumed-role/bedrock-app-dev-function-role/bedrock-app-dev-function: its API request failed= is not in the access log\n3 successful calls of a model, 4 records: 1 to look into\n"},
+	} {
+		if err := os.WriteFile(log, []byte(c.log), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, _ := command(t, c.status, "verify", "--dir", folder, "--access-log", log); out != c.want {
+			t.Errorf("%s:\n%swant\n%s", name, out, c.want)
+		}
+	}
+}
+
+// Lost: the knowledge that a list is not all there is.
+func TestDamage(t *testing.T) {
+	t.Parallel()
+	all := objects(t)
+	all[hour+"20261123T101602000Z_0000000000000003.json.gz"] = []byte("no gzip at all")
+	out, errs := command(t, 2, "list", "--dir", dir(t, all), "--model", "jp.", "--since", "2026-11-23", "--until", "2026-11-23T10:15:31Z")
+	if out != converse || errs != "audit: skipped: "+hour+"20261123T101602000Z_0000000000000003.json.gz: gzip: invalid header\n" {
+		t.Errorf("%s%s", out, errs)
+	}
+}
+
+// Lost: what to do about a command that cannot work.
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	folder := dir(t, objects(t))
+	for args, want := range map[string]string{
+		"":                                     "want a command",
+		"lists":                                `no command "lists"`,
+		"list":                                 "give --stack, --bucket, --log-group or --dir",
+		"list --dir /nowhere/at/all":           "--dir: ",
+		"list --dir " + folder + " --bucket b": "give one of them",
+		"list --dir " + folder + " x":          `got "x"`,
+		"list --dir " + folder + " --since yesterday":                     `--since "yesterday": want a day such as`,
+		"list --dir " + folder + " --since 2026-11-24 --until 2026-11-23": "is not before",
+		"list --dir " + folder + " --prefix none":                         "searching folder",
+		"export --dir " + folder + " --format xml":                        "want jsonl or csv",
+		"show --dir " + folder:                                            "want the request's id",
+		"show a b --dir " + folder:                                        `got "b"`,
+		"verify --dir " + folder + "":                                     "no access log is named",
+	} {
+		if _, errs := command(t, 1, strings.Fields(args)...); !strings.Contains(errs, want) {
+			t.Errorf("audit %s: %s\nwant %q", args, errs, want)
+		}
+	}
+	for _, args := range [][]string{{"--help"}, {"help"}, {"-h"}} {
+		if out, errs := command(t, 0, args...); out != "" || !strings.Contains(errs, "usage: go run ./cmd/audit COMMAND") || !strings.Contains(errs, "-since") {
+			t.Errorf("%v: %s%s", args, out, errs)
+		}
+	}
+}
