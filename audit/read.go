@@ -64,7 +64,7 @@ type Reader struct {
 	Problem func(error)
 	// Progress is told how many objects were read so far; nil is not.
 	Progress func(objects int)
-	// Workers read at once; 0 means 8.
+	// Workers read at once; 0 means 16: objects are small, and far away.
 	Workers int
 }
 
@@ -139,7 +139,7 @@ func eachLine[T any](
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer cancel()
-	queue := make(chan reading[T], cmp.Or(workers, 8)-1) // and the one whose results are taken
+	queue := make(chan reading[T], cmp.Or(workers, 16)-1) // and the one whose results are taken
 	var fatal error
 	running.Go(func() {
 		defer close(queue)

@@ -162,6 +162,33 @@ func TestExport(t *testing.T) {
 	}
 }
 
+// Lost: what is spent, by whom; and to whoever sees the page, a prompt, or a script by the name of a caller.
+func TestReport(t *testing.T) {
+	t.Parallel()
+	all := objects(t)
+	all[region+"2026/11/25/10/20261125T101602000Z_0000000000000003.json.gz"] = zip(strings.NewReplacer("2026-11-23T", "2026-11-25T", "Clerk/jane", "<script>x", `"inputTokenCount":10`, `"inputTokenCount":1234567`).Replace(sample(t, "nova")) +
+		strings.NewReplacer("2026-11-23T", "2026-11-25T", "Clerk/jane", "Clerk/<script>").Replace(sample(t, "converse")))
+	folder := dir(t, all)
+	out, _ := command(t, 0, "report", "--dir", folder)
+	for _, want := range []string{
+		"6 calls, of which 1 failed; tokens: 1,286,597 in, 26,024 out,\n0 read from the cache, 8 written to it.", "2026-11-23 10:15 to 2026-11-25 10:15 UTC",
+		"<title>2026-11-24: 0 calls, 0 failed</title>", "<td>amazon.nova-lite-v1:0<div class=\"share\" style=\"width: 100%\"></div></td><td>1</td><td>0</td><td>1,234,567</td>",
+		"assumed-role/Clerk/&lt;script&gt;", "<span>2026-11-23</span><span>2026-11-25</span>",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the page has no %q", want)
+		}
+	}
+	for _, leak := range []string{"天気", "whale", "HYPERLINK", "<script", "http://", "https://"} {
+		if strings.Contains(out, leak) {
+			t.Errorf("the page has %q", leak)
+		}
+	}
+	if out, _ := command(t, 0, "report", "--dir", folder, "--since", "2027-01-01"); !strings.Contains(out, "No calls.") {
+		t.Errorf("of no calls:\n%s", out)
+	}
+}
+
 // Lost: that something is missing, to whoever runs it from a job and looks at its exit status only.
 func TestVerify(t *testing.T) {
 	t.Parallel()
