@@ -2,6 +2,8 @@ package audit
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
 type s3Store struct {
@@ -53,7 +56,11 @@ func (s s3Store) folders(ctx context.Context, prefix string) (folders []string, 
 
 func (s s3Store) open(ctx context.Context, key string) (io.ReadCloser, error) {
 	o, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.bucket, Key: &key})
-	if err != nil {
+	var archived *types.InvalidObjectState
+	switch {
+	case errors.As(err, &archived):
+		return nil, fmt.Errorf("in storage class %s: restore it first (S3 User Guide, \"Restoring an archived object\")", archived.StorageClass)
+	case err != nil:
 		return nil, err
 	}
 	return o.Body, nil

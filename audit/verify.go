@@ -63,7 +63,10 @@ type Finding struct {
 // Verdict is what Verify found, the oldest first.
 type Verdict struct {
 	Calls, Records int
-	Findings       []Finding
+	// Older counts records from before the access log's first line, whose calls nobody can know any more: CloudWatch Logs
+	// keeps lines for days, the bucket records for years. With a since they are findings.
+	Older    int
+	Findings []Finding
 }
 
 // Verify holds the API's access log against the invocation log, both of the time that the query names: every successful
@@ -87,9 +90,13 @@ func Verify(ctx context.Context, records Reader, access Log, since, until, now t
 	}
 
 	calls := map[string]*Call{}
+	var oldest time.Time
 	err := eachLine(ctx, access, records.Workers, wideSince, wideUntil,
 		func(_ context.Context, line []byte) (*Call, error) { return parseCall(line) }, nil,
 		func(c *Call) bool {
+			if oldest.IsZero() || c.Time.Before(oldest) {
+				oldest = c.Time
+			}
 			if c.asks() {
 				calls[c.ExtendedRequestID] = c
 			}
@@ -117,6 +124,8 @@ func Verify(ctx context.Context, records Reader, access Log, since, until, now t
 			continue
 		case api == "" && inside:
 			find(e.Timestamp, e, "not made through the API: its requestMetadata has no apiExtendedRequestId")
+		case calls[api] == nil && since.IsZero() && e.Timestamp.Before(oldest):
+			v.Older++
 		case calls[api] == nil && inside:
 			find(e.Timestamp, e, "its API request %s is not in the access log", api)
 		case answered[api] != "" && api != "" && e.ErrorCode == "" && inside:

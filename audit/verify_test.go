@@ -38,7 +38,8 @@ func TestVerify(t *testing.T) {
 	at := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 	record := func(at time.Time, id, api string) string { return line(at.Format(time.RFC3339), id, api, "", "CANARY") }
 	failed := strings.Replace(record(at, "b-throttled", "retried"), `"input":`, `"errorCode":"ThrottlingException","input":`, 1)
-	archive := dir(t, map[string]string{region + "2026/11/23/10/20261123T100500000Z_1.json.gz": zip(
+	archive := dir(t, map[string]string{region + "2025/11/23/10/20251123T100500000Z_1.json.gz": zip(
+		record(at.AddDate(-1, 0, 0), "b-last-year", "expired"), record(at.AddDate(-1, 0, 0), "b-past-last-year", "")), region + "2026/11/23/10/20261123T100500000Z_1.json.gz": zip(
 		record(at, "b-good", "good="), record(at, "b-native", "native/+="), failed, record(at, "b-retried", "retried"),
 		record(at, "b-past", ""), record(at.Add(time.Second), "b-forged", "never"),
 		record(at, "b-copied-1", "copied"), record(at, "b-copied-2", "copied"), record(at, "b-delivered", "delivered"), record(at, "b-delivered", "delivered"),
@@ -82,16 +83,20 @@ func TestVerify(t *testing.T) {
 	now := strings.Join([]string{missing2, twice, again, past}, "\n")
 
 	v, got := verify(time.Time{}, time.Time{})
-	if want := "call missing-1, 2026-11-23T09:00:00Z, POST /generate/{prompt} by 10.0.0.1 via vpce-1: no record\n" + now + "\n" + forged; got != want {
+	past1 := strings.NewReplacer("b-past", "b-past-last-year", "2026", "2025").Replace(past) + "\n"
+	if want := past1 + "call missing-1, 2026-11-23T09:00:00Z, POST /generate/{prompt} by 10.0.0.1 via vpce-1: no record\n" + now + "\n" + forged; got != want {
 		t.Errorf("found\n%s\nwant\n%s", got, want)
 	}
-	if v.Calls != 9 || v.Records != 13 {
+	if v.Calls != 9 || v.Records != 15 || v.Older != 1 {
 		t.Errorf("%d calls, %d records", v.Calls, v.Records)
 	}
 	// What lies beyond the edges is neither missing nor judged.
 	v, got = verify(at, at.Add(time.Minute))
 	if want := now + "\n" + forged; got != want || v.Calls != 6 || v.Records != 11 {
 		t.Errorf("of a minute, %d calls, %d records, found\n%s\nwant\n%s", v.Calls, v.Records, got, want)
+	}
+	if _, got = verify(at.AddDate(-2, 0, 0), at.AddDate(-1, 0, 1)); !strings.Contains(got, "expired is not in the access log") {
+		t.Errorf("of a year ago, as asked for, found\n%s", got)
 	}
 	if strings.Contains(got, "CANARY") {
 		t.Error("a finding tells a prompt")

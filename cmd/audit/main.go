@@ -171,6 +171,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (complete
 	case "verify":
 		var agreed bool
 		agreed, err = verify(ctx, reader, access, q, out)
+		if !complete && err == nil {
+			fmt.Fprintln(out, "part of the logs could not be read: what is missing may be there")
+		}
 		complete = complete && agreed
 	}
 	bar.wipe()
