@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 )
 
 // Query says which records to read, and what of them. The zero Query reads all of them without their texts.
@@ -55,12 +56,23 @@ func contains(text, part string) bool {
 	return part == "" || strings.Contains(strings.ToLower(text), strings.ToLower(part))
 }
 
+// plainID is what a line has of the id however its JSON is escaped.
+func (q Query) plainID() []byte {
+	id := q.RequestID
+	if i := strings.IndexFunc(id, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '-' || r > unicode.MaxASCII
+	}); i >= 0 {
+		id = id[:i]
+	}
+	return []byte(id)
+}
+
 // Reader reads a log.
 type Reader struct {
 	Log Log
 	// Body opens a large body by its S3 path.
 	Body func(ctx context.Context, path string) (io.ReadCloser, error)
-	// Problem is told of everything that could not be read, by name, and that reading goes on without.
+	// Problem is told of everything that could not be read, by name, and that reading goes on without; nil ends it.
 	Problem func(error)
 	// Progress is told how many objects were read so far; nil is not.
 	Progress func(objects int)
@@ -163,7 +175,10 @@ func eachLine[T any](
 			return errStopped
 		}
 		for f := range piece.found {
-			if f.problem != nil {
+			switch {
+			case f.problem != nil && problem == nil:
+				return f.problem
+			case f.problem != nil:
 				problem(f.problem)
 			}
 			if f.value != nil && !each(f.value) {
@@ -232,9 +247,8 @@ var permissionLine = []byte("Permissions are correctly set for Amazon Bedrock lo
 
 // entry is nil if the query does not admit it. The bodies are looked at last.
 func (r Reader) entry(ctx context.Context, q Query, line []byte) (*Entry, error) {
-	// A line that does not have the id is not worth parsing; / may be written as \/.
-	if q.RequestID != "" && line[0] == '{' && !strings.ContainsAny(q.RequestID, `/<>&"\`) && !bytes.Contains(line, []byte(q.RequestID)) {
-		return nil, nil
+	if line[0] == '{' && !bytes.Contains(line, q.plainID()) {
+		return nil, nil // not worth parsing
 	}
 	rec, problem := parse(line)
 	if rec == nil {
@@ -263,10 +277,10 @@ func (r Reader) entry(ctx context.Context, q Query, line []byte) (*Entry, error)
 		turns := prompt(rec.Input.BodyJSON)
 		e.Prompt, e.Answer = joined(turns), answer(rec.Output.BodyJSON)
 		if len(rec.Input.BodyJSON) == 0 && rec.Input.BodyS3Path != "" {
-			e.Prompt, turns = "["+rec.Input.BodyS3Path+"]", nil
+			e.Prompt, turns = q.reference(rec.Input.BodyS3Path), nil
 		}
 		if len(rec.Output.BodyJSON) == 0 && rec.Output.BodyS3Path != "" {
-			e.Answer = "[" + rec.Output.BodyS3Path + "]"
+			e.Answer = q.reference(rec.Output.BodyS3Path)
 		}
 		if q.Text != "" && !contains(e.Prompt, q.Text) && !contains(e.Answer, q.Text) {
 			return nil, errors.Join(append(errs, problem)...)
@@ -285,6 +299,14 @@ func (r Reader) entry(ctx context.Context, q Query, line []byte) (*Entry, error)
 		}
 	}
 	return &e, errors.Join(append(errs, problem)...)
+}
+
+// reference stands for a large body that was not fetched, or is no JSON.
+func (q Query) reference(path string) string {
+	if q.Limit > 0 {
+		return "[large body]"
+	}
+	return "[" + path + "]"
 }
 
 // body fetches a large body, if it is JSON: else its path is all that a text can have of it.

@@ -175,6 +175,13 @@ func TestDamage(t *testing.T) {
 			t.Errorf("no word of %q in\n%s", want, all)
 		}
 	}
+	var last error
+	for _, err := range (Reader{Log: dir(t, objects)}).Entries(t.Context(), Query{}) {
+		last = err
+	}
+	if last == nil || !strings.Contains(last.Error(), "_a.json.gz: ") {
+		t.Errorf("damage that nobody is told of ends with %v", last)
+	}
 	if strings.Contains(all, "r1") || strings.Contains(all, "lost") {
 		t.Errorf("problems tell what the log holds:\n%s", all)
 	}

@@ -82,6 +82,8 @@ type Entry struct {
 	Answer                    string `json:"answer"`
 	// Record is the whole of it, with its large bodies, if the query asks for it.
 	Record json.RawMessage `json:"-"`
+
+	metadataCaller string
 }
 
 // entry is the record without its texts.
@@ -92,13 +94,14 @@ func (r *record) entry() Entry {
 		ModelID: r.ModelID, Operation: r.Operation, Region: r.Region, InferenceRegion: r.InferenceRegion,
 		InputTokenCount: r.Input.TokenCount, OutputTokenCount: r.Output.TokenCount,
 		CacheReadInputTokenCount: r.Input.CacheReadTokenCount, CacheWriteInputTokenCount: r.Input.CacheWriteTokenCount,
-		ErrorCode: cmp.Or(plain(r.ErrorCode), failed(plain(r.Status))),
+		metadataCaller: r.RequestMetadata["caller"],
+		ErrorCode:      cmp.Or(plain(r.ErrorCode), failed(plain(r.Status))),
 	}
 	address := ""
 	if e.SourceIP != "" {
 		address = e.SourceIP + " via " + cmp.Or(e.SourceVpce, "no endpoint")
 	}
-	e.Caller = cmp.Or(r.RequestMetadata["caller"], address, e.IdentityARN)
+	e.Caller = cmp.Or(e.metadataCaller, address, e.IdentityARN)
 	return e
 }
 

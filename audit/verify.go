@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,12 +42,29 @@ func (c *Call) asks() bool {
 	return c.HTTPMethod == "POST" && (c.ResourcePath == "/generate" || strings.HasPrefix(c.ResourcePath, "/generate/") || strings.HasPrefix(c.ResourcePath, "/model/"))
 }
 
-func (c *Call) String() string {
-	caller := c.UserARN
-	if caller == "" || caller == "-" {
-		caller = c.SourceIP + " via " + c.VpcEndpointID
+func (c *Call) caller() string {
+	if c.UserARN == "" || c.UserARN == "-" {
+		return c.SourceIP + " via " + c.VpcEndpointID
 	}
-	return fmt.Sprintf("call %s, %s, POST %s by %s", c.ExtendedRequestID, c.Time.Format(time.RFC3339), c.ResourcePath, caller)
+	return c.UserARN
+}
+
+// notMetadata is what requestMetadata cannot hold, and the function replaces (Bedrock API Reference, Converse).
+var notMetadata = regexp.MustCompile(`[^a-zA-Z0-9\s:_@$#=/+,.-]`)
+
+// agrees tells whether what a record says of its caller is what API Gateway saw.
+func (c *Call) agrees(e Entry) bool {
+	for _, pair := range [][2]string{{c.UserARN, e.metadataCaller}, {c.SourceIP, e.SourceIP}, {c.VpcEndpointID, e.SourceVpce}} {
+		seen, said := notMetadata.ReplaceAllString(pair[0], "_"), pair[1]
+		if said != "" && seen != "" && said != seen[:min(len(seen), 256)] {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *Call) String() string {
+	return fmt.Sprintf("call %s, %s, POST %s by %s", c.ExtendedRequestID, c.Time.Format(time.RFC3339), c.ResourcePath, c.caller())
 }
 
 func (e Entry) String() string {
@@ -130,6 +148,9 @@ func Verify(ctx context.Context, records Reader, access Log, since, until, now t
 			find(e.Timestamp, e, "its API request %s is not in the access log", api)
 		case answered[api] != "" && api != "" && e.ErrorCode == "" && inside:
 			find(e.Timestamp, e, "its API request %s already has record %s", api, answered[api])
+		}
+		if c := calls[api]; c != nil && inside && !c.agrees(e) {
+			find(e.Timestamp, e, "it says that %s called, and the access log says %s", e.Caller, c.caller())
 		}
 		seen[e.RequestID] = e.RequestID
 		if e.ErrorCode == "" { // the function tries again after an error of Bedrock's

@@ -44,6 +44,7 @@ func TestVerify(t *testing.T) {
 		record(at, "b-past", ""), record(at.Add(time.Second), "b-forged", "never"),
 		record(at, "b-copied-1", "copied"), record(at, "b-copied-2", "copied"), record(at, "b-delivered", "delivered"), record(at, "b-delivered", "delivered"),
 		record(at.Add(-time.Second), "b-early", "early"), record(at.Add(time.Minute), "b-late", "late"), record(at, "b-refused", "refused"),
+		line(at.Add(2*time.Second).Format(time.RFC3339), "b-liar", "lied", "arn:aws:iam::1:user/somebody-else", "CANARY"),
 	)})
 	edges := []string{ // calls on one side of an hour, their records on the other
 		call(t, at.Add(time.Minute+time.Second), "late", "POST", "/generate", "200"), call(t, at.Add(-2*time.Second), "early", "POST", "/generate", "200"),
@@ -53,7 +54,7 @@ func TestVerify(t *testing.T) {
 		call(t, at, "good=", "POST", "/generate", "200"), call(t, at, "native/+=", "POST", "/model/{modelId}/converse-stream", "200"),
 		call(t, at, "retried", "POST", "/generate/{prompt}", "200"), call(t, at, "copied", "POST", "/generate", "200"), call(t, at, "delivered", "POST", "/generate", "200"),
 		call(t, at.Add(-time.Hour), "missing-1", "POST", "/generate/{prompt}", "200"), call(t, at, "missing-2", "POST", "/model/{modelId}/invoke", "200"),
-		call(t, at, "refused", "POST", "/generate", "424"), call(t, at, "throttled", "POST", "/generate", "429"),
+		call(t, at.Add(2*time.Second), "lied", "POST", "/generate", "200"), call(t, at, "refused", "POST", "/generate", "424"), call(t, at, "throttled", "POST", "/generate", "429"),
 		call(t, at, "models", "GET", "/models", "200"), call(t, at, "health", "GET", "/health", "200"), "not JSON",
 	}, edges...)
 	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
@@ -66,7 +67,7 @@ func TestVerify(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(problems) != 1 || !strings.Contains(problems[0], "access.log: line 12: not a line of the access log") {
+		if len(problems) != 1 || !strings.Contains(problems[0], "access.log: line 13: not a line of the access log") {
 			t.Errorf("problems %v", problems)
 		}
 		var all []string
@@ -80,6 +81,8 @@ func TestVerify(t *testing.T) {
 	twice := "record b-copied-2, 2026-11-23T10:00:00Z, Converse of a.model-v1:0 by arn:aws:sts::1:assumed-role/function/f: its API request copied already has record b-copied-1"
 	again := "record b-delivered, 2026-11-23T10:00:00Z, Converse of a.model-v1:0 by arn:aws:sts::1:assumed-role/function/f: it is in the log twice"
 	forged := "record b-forged, 2026-11-23T10:00:01Z, Converse of a.model-v1:0 by arn:aws:sts::1:assumed-role/function/f: its API request never is not in the access log"
+	lied := "record b-liar, 2026-11-23T10:00:02Z, Converse of a.model-v1:0 by arn:aws:sts::1:assumed-role/function/f: it says that arn:aws:iam::1:user/somebody-else called, and the access log says 10.0.0.1 via vpce-1"
+	forged += "\n" + lied
 	now := strings.Join([]string{missing2, twice, again, past}, "\n")
 
 	v, got := verify(time.Time{}, time.Time{})
@@ -87,12 +90,12 @@ func TestVerify(t *testing.T) {
 	if want := past1 + "call missing-1, 2026-11-23T09:00:00Z, POST /generate/{prompt} by 10.0.0.1 via vpce-1: no record\n" + now + "\n" + forged; got != want {
 		t.Errorf("found\n%s\nwant\n%s", got, want)
 	}
-	if v.Calls != 9 || v.Records != 15 || v.Older != 1 {
+	if v.Calls != 10 || v.Records != 16 || v.Older != 1 {
 		t.Errorf("%d calls, %d records", v.Calls, v.Records)
 	}
 	// What lies beyond the edges is neither missing nor judged.
 	v, got = verify(at, at.Add(time.Minute))
-	if want := now + "\n" + forged; got != want || v.Calls != 6 || v.Records != 11 {
+	if want := now + "\n" + forged; got != want || v.Calls != 7 || v.Records != 12 {
 		t.Errorf("of a minute, %d calls, %d records, found\n%s\nwant\n%s", v.Calls, v.Records, got, want)
 	}
 	if _, got = verify(at.AddDate(-2, 0, 0), at.AddDate(-1, 0, 1)); !strings.Contains(got, "expired is not in the access log") {
@@ -101,4 +104,18 @@ func TestVerify(t *testing.T) {
 	if strings.Contains(got, "CANARY") {
 		t.Error("a finding tells a prompt")
 	}
+}
+
+// Lost: what is behind a line of the access log that is not as it should be.
+func FuzzParseCall(f *testing.F) {
+	f.Add([]byte(`{"extendedRequestId":"a=","httpMethod":"POST","requestTimeEpoch":"1795428930000","resourcePath":"/generate","status":"200","userArn":"-"}`))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		c, err := parseCall(line)
+		if (c == nil) == (err == nil) {
+			t.Fatalf("%v, %v", c, err)
+		}
+		if c != nil {
+			_, _, _ = c.String(), c.asks(), c.agrees(Entry{metadataCaller: "a"})
+		}
+	})
 }

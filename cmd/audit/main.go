@@ -29,7 +29,8 @@ const usage = `Reads Bedrock's model invocation log: who asked which model what,
 
 usage: go run ./cmd/audit COMMAND [flags]
 
-  list              a line for each record: time, caller, model, operation, tokens in/out, prompt, answer; between tabs
+  list              a line for each record: time, caller, model, operation, tokens in/out, prompt, answer; between tabs.
+                    Of a conversation the last turn; of bodies over 100 KB, which lie by themselves, none: show has all
   show REQUEST_ID   the records of a request whole, as JSON; the id is Bedrock's, or the API's extended one
   export            every record with its whole texts, as JSON Lines or CSV
   verify            holds the API's access log against the records, and names every successful call of a model without a

@@ -101,7 +101,7 @@ func TestList(t *testing.T) {
 	folder := dir(t, objects(t))
 	out, errs := command(t, 0, "list", "--dir", folder)
 	lines := strings.SplitAfter(out, "\n")
-	if len(lines) != 5 || lines[0]+lines[1] != converse+hostile || !strings.Contains(lines[2], "\t[s3://") || !strings.HasSuffix(lines[3], "\t0/0\t\t[ThrottlingException]\n") || errs != "" {
+	if len(lines) != 5 || lines[0]+lines[1] != converse+hostile || !strings.HasSuffix(lines[2], "\t[large body]\t[large body]\n") || !strings.HasSuffix(lines[3], "\t0/0\t\t[ThrottlingException]\n") || errs != "" {
 		t.Errorf("list:\n%s%s", out, errs)
 	}
 	for args, want := range map[string]string{
@@ -197,7 +197,7 @@ func TestVerify(t *testing.T) {
 	t.Parallel()
 	folder := dir(t, objects(t))
 	line := func(id string) string {
-		return fmt.Sprintf(`{"extendedRequestId":%q,"httpMethod":"POST","requestTimeEpoch":"1795428930000","resourcePath":"/generate","status":"200","sourceIp":"10.0.0.1","userArn":"-","vpcEndpointId":"vpce-1"}`+"\n", id)
+		return fmt.Sprintf(`{"extendedRequestId":%q,"httpMethod":"POST","requestTimeEpoch":"1795428930000","resourcePath":"/generate","status":"200","sourceIp":"10.0.131.7","userArn":"arn:aws:sts::123456789012:assumed-role/Clerk/jane","vpcEndpointId":"vpce-0123456789abcdef0"}`+"\n", id)
 	}
 	log := filepath.Join(t.TempDir(), "access.log")
 	all := line("QmOw7G1BIAMFYJQ=") + line("hostile=") + line("large=") + line("failed=")
@@ -207,7 +207,7 @@ func TestVerify(t *testing.T) {
 		want   string
 	}{
 		"all there":      {all, 0, "4 successful calls of a model, 4 records: nothing is missing\n"},
-		"without record": {all + line("lost="), 2, "call lost=, 2026-11-23T10:15:30Z, POST /generate by 10.0.0.1 via vpce-1: no record\n5 successful calls of a model, 4 records: 1 to look into\n"},
+		"without record": {all + line("lost="), 2, "call lost=, 2026-11-23T10:15:30Z, POST /generate by arn:aws:sts::123456789012:assumed-role/Clerk/jane: no record\n5 successful calls of a model, 4 records: 1 to look into\n"},
 		"without call":   {strings.Replace(all, "failed=", "QmOw7G1BIAMFYJQ=", 1), 2, "record 6f1e0a52-1111-4c60-9d3b-0f4f2f5d0003, 2026-11-23T10:15:33Z, Converse of jp.anthropic.claude-haiku-4-5-20251001-v1:0 by arn:aws:sts::123456789012:assumed-role/bedrock-app-dev-function-role/bedrock-app-dev-function: its API request failed= is not in the access log\n3 successful calls of a model, 4 records: 1 to look into\n"},
 	} {
 		if err := os.WriteFile(log, []byte(c.log), 0o600); err != nil {

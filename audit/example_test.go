@@ -1,0 +1,30 @@
+package audit_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/private-bedrock/private-bedrock/audit"
+)
+
+// What somebody asked yesterday.
+func Example() {
+	ctx := context.Background()
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	bucket := audit.Bucket(s3.NewFromConfig(cfg), "bedrock-logging-0123456", "")
+	reader := audit.Reader{Log: bucket, Body: bucket.Body, Problem: func(err error) { log.Print(err) }}
+	today := time.Now().UTC().Truncate(24 * time.Hour)
+	for e, err := range reader.Entries(ctx, audit.Query{Since: today.AddDate(0, 0, -1), Until: today, Caller: "Clerk/jane", Texts: true}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(e.Timestamp, e.ModelID, e.Prompt, e.Answer)
+	}
+}
