@@ -58,13 +58,18 @@ func oneLine(text string) string {
 }
 
 func jsonLines(ctx context.Context, reader audit.Reader, q audit.Query, out io.Writer) error {
-	encoder := json.NewEncoder(out)
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	for e, err := range reader.Entries(ctx, q) {
 		if err != nil {
 			return err
 		}
+		b.Reset()
 		if err := encoder.Encode(e); err != nil {
+			return err
+		}
+		if _, err := io.WriteString(out, visible(b.String())); err != nil {
 			return err
 		}
 	}
@@ -93,6 +98,9 @@ func show(ctx context.Context, reader audit.Reader, q audit.Query, out io.Writer
 
 // visible writes what is not printed as JSON does, for the terminal's sake: it can only be in JSON's texts.
 func visible(text string) string {
+	if !strings.ContainsFunc(text, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
+		return text
+	}
 	var b strings.Builder
 	for _, r := range text {
 		switch {

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 const (
@@ -155,6 +156,10 @@ func TestExport(t *testing.T) {
 	t.Parallel()
 	folder := dir(t, objects(t))
 	out, _ := command(t, 0, "export", "--dir", folder)
+	var hostile struct{ Prompt string }
+	if err := json.Unmarshal([]byte(strings.Split(out, "\n")[1]), &hostile); err != nil || !strings.HasSuffix(hostile.Prompt, "\n\x1b[2J\u202e") || strings.ContainsRune(out, '\u202e') {
+		t.Errorf("export of a hostile prompt: %q, %v\n%q", hostile.Prompt, err, out)
+	}
 	if lines := strings.Split(strings.TrimSpace(out), "\n"); len(lines) != 4 || !strings.Contains(lines[2], `"prompt":"a long question"`) || !strings.Contains(lines[1], `"prompt":"=HYPERLINK(`) {
 		t.Errorf("export:\n%s", out)
 	}
@@ -307,4 +312,22 @@ echo '{"logBucketName":"stack-bucket","accessLogGroupName":"/aws/apigateway/x","
 	if _, errs := command(t, 1, "list", "--stack", "other"); !strings.Contains(errs, "--stack other") || !strings.Contains(errs, "--bucket") {
 		t.Errorf("of a stack that is not there: %s", errs)
 	}
+}
+
+// Lost: JSON, where an escape is written that JSON has not.
+func FuzzVisible(f *testing.F) {
+	f.Add("a\x1b\u202e\U000e0001\u3000\x7f")
+	f.Fuzz(func(t *testing.T, text string) {
+		quoted, err := json.Marshal(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want, got string
+		if err := errors.Join(json.Unmarshal(quoted, &want), json.Unmarshal([]byte(visible(string(quoted))), &got)); err != nil || got != want {
+			t.Errorf("got %q, want %q: %v", got, want, err)
+		}
+		if line := oneLine(text); strings.ContainsFunc(line, unicode.IsControl) {
+			t.Errorf("oneLine(%q) = %q", text, line)
+		}
+	})
 }
