@@ -22,7 +22,7 @@ lint: ## gofmt, vet, staticcheck, go.mod in order
 	go mod tidy -diff
 
 fuzz: ## Each fuzz test for 20 seconds
-	@for package in . ./components ./function ./internal/iampolicy ./internal/sandbox; do \
+	@for package in . ./components ./function ./audit ./cmd/audit ./internal/iampolicy ./internal/sandbox; do \
 		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
 			go test -run '^$$' -fuzz "^$$target$$" -fuzztime 20s -fuzzminimizetime 10x $$package || exit 1; \
 		done; \

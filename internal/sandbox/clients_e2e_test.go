@@ -14,7 +14,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -411,5 +414,59 @@ func (s *running) refusesUnlogged(t *testing.T) {
 	until(200, "leaves out")
 	if after := len(s.objects(t, s.StackOutputs["logBucketName"])); after <= before {
 		t.Errorf("%d objects, want more than %d: logging is on again", after, before)
+	}
+}
+
+// audits: every call so far has its record, and a record that somebody takes away is missed by its call's name. It is put back.
+func (s *running) audits(t *testing.T) {
+	bucket := s.StackOutputs["logBucketName"]
+	audit := func(args ...string) (string, int) {
+		t.Helper()
+		cmd := exec.Command("go", append([]string{"run", "./cmd/audit"}, args...)...)
+		cmd.Dir, cmd.Env = s.root, append(os.Environ(), s.env...)
+		out, err := cmd.CombinedOutput()
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			t.Fatal(err)
+		}
+		status := cmd.ProcessState.ExitCode()
+		if m := regexp.MustCompile(`(?m)^exit status (\d+)$`).FindSubmatch(out); m != nil { // go run's own is always 1
+			status, _ = strconv.Atoi(string(m[1]))
+		}
+		return string(out), status
+	}
+	if out, status := audit("verify", "--stack", "local"); status != 0 {
+		t.Fatalf("exit status %d: %s", status, out)
+	}
+	s.call(t, http.MethodPost, "/generate", "", "application/json", `{"prompt":"to be lost"}`)
+	lost := s.recordsOf(t, "to be lost")
+	if len(lost) != 1 {
+		t.Fatalf("%d records of the call", len(lost))
+	}
+	var key string
+	var content []byte
+	for _, one := range slices.Backward(s.objects(t, bucket)) { // the newest are last
+		if strings.Contains(one, "/data/") || strings.HasSuffix(one, permissionCheck) || !bytes.Contains(s.gunzip(t, bucket, one), []byte("to be lost")) {
+			continue
+		}
+		var err error
+		if content, err = s.aws.do(t.Context(), "s3", http.MethodGet, "/"+bucket+"/"+one, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		key = one
+		break
+	}
+	if _, err := s.aws.do(t.Context(), "s3", http.MethodDelete, "/"+bucket+"/"+key, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	id := lost[0].RequestMetadata["apiExtendedRequestId"]
+	if out, status := audit("verify", "--stack", "local"); status != 2 || strings.Count(out, id) != 1 || strings.Count(out, "\n") != 2 {
+		t.Errorf("after the record of %s was taken away: exit status %d: %s", id, status, out)
+	}
+	if _, err := s.aws.do(t.Context(), "s3", http.MethodPut, "/"+bucket+"/"+key, nil, content); err != nil {
+		t.Fatal(err)
+	}
+	if out, status := audit("list", "--stack", "local", "--text", "by boto3"); status != 0 || strings.Count(out, "InvokeModelWithResponseStream") != 1 {
+		t.Errorf("exit status %d: %s", status, out)
 	}
 }

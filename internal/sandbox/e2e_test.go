@@ -55,7 +55,9 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("a thousand calls of fifty callers have a thousand records", s.thousandCalls)
 	t.Run("the API serves its definition", s.servesItsDefinition)
 	t.Run("prompts are in the invocation log only", s.keepsPromptsToItself)
+	t.Run("the auditor misses nothing but what is gone", s.audits)
 	t.Run("a preview shows no change", func(t *testing.T) { s.pulumi(t, "local", "preview", "--expect-no-changes") })
+	t.Run("the README's commands for this machine work", s.readmeLocal)
 	t.Run("a changed setting updates in place", s.updatesInPlace)
 	t.Run("a changed policy is in force", s.redeploys)
 	t.Run("a refresh finds no drift", func(t *testing.T) { s.pulumi(t, "local", "refresh", "--yes", "--expect-no-changes") })
@@ -65,7 +67,6 @@ func TestEndToEnd(t *testing.T) {
 		s.pulumi(t, "local", "preview", "--expect-no-changes")
 	})
 	t.Run("a second stack, in a brought VPC, with signed calls and a guardrail", s.secondStack)
-	t.Run("the README's commands for this machine work", s.readmeLocal)
 	t.Run("nothing is asked of a model while nothing is kept", s.refusesUnlogged)
 	t.Run("destroy leaves nothing", s.destroys)
 	t.Run("the README's commands for AWS work, and the log is kept", s.readmeAWS)
@@ -955,7 +956,7 @@ func readme(t *testing.T, beginnings ...string) (commands []string) {
 		for _, line := range strings.Split(strings.TrimSpace(block[1]), "\n") {
 			if strings.HasPrefix(line, "make ") { // CI runs them
 				command(t, "../..", nil, "make", "-n", strings.TrimPrefix(line, "make "))
-			} else if !slices.ContainsFunc([]string{"curl ", ". .local/env", "export ", "aws ", "pulumi "}, func(b string) bool { return strings.HasPrefix(line, b) }) {
+			} else if !slices.ContainsFunc([]string{"curl ", ". .local/env", "export ", "aws ", "pulumi ", "go run ./cmd/audit "}, func(b string) bool { return strings.HasPrefix(line, b) }) {
 				t.Errorf("no test runs the README's %q", line)
 			}
 			if slices.ContainsFunc(beginnings, func(b string) bool { return strings.HasPrefix(line, b) }) {
@@ -967,7 +968,7 @@ func readme(t *testing.T, beginnings ...string) (commands []string) {
 }
 
 func (s *running) readmeLocal(t *testing.T) {
-	lines := readme(t, "curl ", ". .local/env", "export ", "aws ")
+	lines := readme(t, "curl ", ". .local/env", "export ", "aws ", "go run ")
 	script := strings.ReplaceAll(strings.Join(lines, "\n"), "http://127.0.0.1:8480/api", s.InvokeURL)
 	out := command(t, s.root, nil, "bash", "-euc", script)
 	for _, want := range []string{"You said: Hello", `"stopReason":"end_turn"`, ".json.gz", "ModelInvocationLog"} {
