@@ -79,7 +79,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := r.URL.EscapedPath()
 	var err error
 	switch {
-	case serviceOf(r) == "s3" && r.URL.Query().Has("policy"):
+	case serviceOf(r) == "s3" && partOf(r.URL.Query()) != "":
 		e.invocationLog.buckets.serve(w, r)
 		return
 	case serviceOf(r) == "bedrock" && strings.HasPrefix(path, "/model/"):

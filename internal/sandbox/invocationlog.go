@@ -79,12 +79,14 @@ type s3Config struct {
 	KeyPrefix  string `json:"keyPrefix"`
 }
 
+var bedrock = iampolicy.Principal{Service: "bedrock.amazonaws.com"}
+
 // invocationLog delivers records as Bedrock does, to the destinations that the account's logging configuration
 // names and as their policies permit.
 type invocationLog struct {
 	moto    client
 	account string
-	buckets *bucketPolicies
+	buckets *buckets
 	// failed is told of every delivery that did not happen, as Bedrock's delivery-failure metrics would count it.
 	failed func(error)
 }
@@ -207,13 +209,22 @@ func (l invocationLog) moveLarge(ctx context.Context, to s3Config, record Record
 	return record, nil
 }
 
-// putObject writes in Bedrock's name, gzipped unless empty, if the bucket's policy lets it.
+// putObject writes in Bedrock's name, gzipped unless empty, if the bucket's policy lets it, and its key's where it has one.
 func (l invocationLog) putObject(ctx context.Context, to s3Config, key string, content []byte) error {
 	if err := l.buckets.allows(to.BucketName, iampolicy.Request{
-		Principal: iampolicy.Principal{Service: "bedrock.amazonaws.com"}, Action: "s3:PutObject",
+		Principal: bedrock, Action: "s3:PutObject",
 		Resource: "arn:aws:s3:::" + to.BucketName + "/" + key, Context: l.keys(),
 	}); err != nil {
 		return err
+	}
+	encryptedWith, err := l.moto.bucketKey(ctx, to.BucketName)
+	if err != nil {
+		return err
+	}
+	if encryptedWith != "" {
+		if err := l.moto.keyAllows(ctx, encryptedWith, nil, iampolicy.Request{Principal: bedrock, Action: "kms:GenerateDataKey", Context: l.keys()}); err != nil {
+			return err
+		}
 	}
 	header := map[string]string{}
 	if len(content) > 0 {
@@ -223,7 +234,7 @@ func (l invocationLog) putObject(ctx context.Context, to s3Config, key string, c
 		w.Close()
 		content, header["Content-Type"] = b.Bytes(), "application/x-gzip"
 	}
-	_, err := l.moto.do(ctx, "s3", http.MethodPut, "/"+to.BucketName+"/"+key, header, content)
+	_, err = l.moto.do(ctx, "s3", http.MethodPut, "/"+to.BucketName+"/"+key, header, content)
 	return err
 }
 
@@ -237,6 +248,21 @@ func (l invocationLog) putLogEvent(ctx context.Context, group, roleArn, message 
 	for _, action := range []string{"logs:CreateLogStream", "logs:PutLogEvents"} {
 		if !r.allows(action, stream, nil) {
 			return fmt.Errorf("role %s may not %s on %s", roleArn, action, stream)
+		}
+	}
+	key, err := l.moto.groupKey(ctx, group)
+	if err != nil {
+		return err
+	}
+	if key != "" {
+		// Who is asked of the two, and for what, AWS's page leaves open: here both, for all of it.
+		logs := "logs." + l.moto.region + ".amazonaws.com"
+		service := groupEncryption(iampolicy.Principal{Service: logs}, map[string][]string{
+			"kms:EncryptionContext:aws:logs:arn": {"arn:aws:logs:" + l.moto.region + ":" + l.account + ":log-group:" + group},
+		})
+		writer := groupEncryption(iampolicy.Principal{ARN: roleArn}, map[string][]string{"kms:ViaService": {logs}})
+		if err := l.moto.keyAllows(ctx, key, r.permissions, append(service, writer...)...); err != nil {
+			return err
 		}
 	}
 	return l.moto.putLogEvent(ctx, group, logStream, message)

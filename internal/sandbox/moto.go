@@ -119,16 +119,9 @@ func (c client) get(ctx context.Context, service, path string, out any) error {
 	return json.Unmarshal(answer, out)
 }
 
-// logs calls CloudWatch Logs over the JSON protocol.
+// logs calls CloudWatch Logs.
 func (c client) logs(ctx context.Context, action string, in any) error {
-	body, err := json.Marshal(in)
-	if err != nil {
-		return err
-	}
-	_, err = c.do(ctx, "logs", http.MethodPost, "/", map[string]string{
-		"X-Amz-Target": "Logs_20140328." + action, "Content-Type": "application/x-amz-json-1.1",
-	}, body)
-	return err
+	return c.target(ctx, "logs", "Logs_20140328."+action, in, nil)
 }
 
 // putLogEvent writes one event, making the stream first where it is missing.

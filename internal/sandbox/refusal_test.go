@@ -33,6 +33,24 @@ func TestEndToEndRefusals(t *testing.T) {
 		"role that may not write": {func(s *setup) {
 			s.permissions = strings.ReplaceAll(s.permissions, "logs:PutLogEvents", "logs:GetLogEvents")
 		}, "Failed to validate permissions for log group"},
+		"key that Bedrock may not use": {func(s *setup) {
+			s.keyPolicy = strings.ReplaceAll(s.keyPolicy, "bedrock.amazonaws.com", "ec2.amazonaws.com")
+		}, "Failed to validate permissions for S3 bucket"},
+		"key for another account's Bedrock": {func(s *setup) {
+			s.keyPolicy = strings.ReplaceAll(s.keyPolicy, `"aws:SourceAccount":"`+account, `"aws:SourceAccount":"999999999999`)
+		}, "Failed to validate permissions for S3 bucket"},
+		"key for another log group": {func(s *setup) { s.keyPolicy = strings.ReplaceAll(s.keyPolicy, "log-group:logs", "log-group:other") }, "Failed to validate permissions for log group"},
+		"key that CloudWatch Logs may not use": {func(s *setup) {
+			s.keyPolicy = strings.ReplaceAll(s.keyPolicy, "logs.ap-northeast-1.amazonaws.com", "logs.us-east-1.amazonaws.com")
+		}, "Failed to validate permissions for log group"},
+		"key that leaves nothing to IAM": {func(s *setup) { s.keyPolicy = strings.ReplaceAll(s.keyPolicy, `"kms:*"`, `"kms:GetKeyPolicy"`) }, "Failed to validate permissions for log group"},
+		"role that may not use the key":  {func(s *setup) { s.permissions = strings.ReplaceAll(s.permissions, `"kms:*"`, `"kms:Decrypt"`) }, "Failed to validate permissions for log group"},
+		"role that may use the key through S3": {func(s *setup) {
+			s.permissions = strings.ReplaceAll(s.permissions, "logs.ap-northeast-1.amazonaws.com", "s3.ap-northeast-1.amazonaws.com")
+		}, "Failed to validate permissions for log group"},
+		"access log that S3 may not write": {func(s *setup) {
+			s.accessLogPolicy = strings.ReplaceAll(s.accessLogPolicy, "arn:aws:s3:::logs", "arn:aws:s3:::other")
+		}, "InvalidTargetBucketForLogging"},
 		"role for the group, not its log stream": {func(s *setup) {
 			s.permissions = strings.ReplaceAll(s.permissions, ":log-stream:aws/bedrock/modelinvocations", ":*:log-stream:x")
 		}, "Failed to validate permissions for log group"},
@@ -190,6 +208,7 @@ type setup struct {
 	aws                              client
 	sandbox                          *Sandbox
 	bucketPolicy, trust, permissions string
+	keyPolicy, accessLogPolicy       string
 	ctx                              context.Context
 
 	mu      sync.Mutex
@@ -220,7 +239,14 @@ func newSetup(t *testing.T) *setup {
 		"Resource":"arn:aws:s3:::logs/bedrock/AWSLogs/` + account + `/BedrockModelInvocationLogs/*",` + bound + `}]}`
 	s.trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"bedrock.amazonaws.com"},"Action":"sts:AssumeRole",` + bound + `}]}`
 	s.permissions = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["logs:CreateLogStream","logs:PutLogEvents"],
-		"Resource":"arn:aws:logs:ap-northeast-1:` + account + `:log-group:logs:log-stream:aws/bedrock/modelinvocations"}]}`
+		"Resource":"arn:aws:logs:ap-northeast-1:` + account + `:log-group:logs:log-stream:aws/bedrock/modelinvocations"},
+		{"Effect":"Allow","Action":"kms:*","Resource":"*","Condition":{"StringEquals":{"kms:ViaService":"logs.ap-northeast-1.amazonaws.com"}}}]}`
+	s.keyPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::` + account + `:root"},"Action":"kms:*","Resource":"*"},
+		{"Effect":"Allow","Principal":{"Service":"bedrock.amazonaws.com"},"Action":"kms:GenerateDataKey","Resource":"*",` + bound + `},
+		{"Effect":"Allow","Principal":{"Service":"logs.ap-northeast-1.amazonaws.com"},"Action":["kms:Encrypt","kms:Decrypt","kms:ReEncrypt*","kms:GenerateDataKey*","kms:Describe*"],
+		"Resource":"*","Condition":{"ArnEquals":{"kms:EncryptionContext:aws:logs:arn":"arn:aws:logs:ap-northeast-1:` + account + `:log-group:logs"}}}]}`
+	s.accessLogPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"logging.s3.amazonaws.com"},"Action":"s3:PutObject",
+		"Resource":"arn:aws:s3:::access/*","Condition":{"StringEquals":{"aws:SourceAccount":"` + account + `"},"ArnLike":{"aws:SourceArn":"arn:aws:s3:::logs"}}}]}`
 	return s
 }
 
@@ -230,10 +256,25 @@ func (s *setup) reported() []string {
 	return s.reports
 }
 
+const bucketConfiguration = `<CreateBucketConfiguration><LocationConstraint>ap-northeast-1</LocationConstraint></CreateBucketConfiguration>`
+
 // configure makes everything and turns logging on.
 func (s *setup) configure() error {
-	if _, err := s.aws.do(s.ctx, "s3", http.MethodPut, "/logs", nil, []byte(`<CreateBucketConfiguration><LocationConstraint>ap-northeast-1</LocationConstraint></CreateBucketConfiguration>`)); err != nil {
+	var key struct {
+		KeyMetadata struct{ Arn string }
+	}
+	if err := s.aws.target(s.ctx, "kms", "TrentService.CreateKey", map[string]string{"Policy": s.keyPolicy}, &key); err != nil {
 		return err
+	}
+	for _, put := range []struct{ path, body string }{
+		{"/logs", bucketConfiguration}, {"/access", bucketConfiguration}, {"/access?policy", s.accessLogPolicy},
+		{"/logs?encryption", `<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>aws:kms</SSEAlgorithm><KMSMasterKeyID>` +
+			key.KeyMetadata.Arn + `</KMSMasterKeyID></ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>`},
+		{"/logs?logging", `<BucketLoggingStatus><LoggingEnabled><TargetBucket>access</TargetBucket><TargetPrefix></TargetPrefix></LoggingEnabled></BucketLoggingStatus>`},
+	} {
+		if _, err := s.aws.do(s.ctx, "s3", http.MethodPut, put.path, nil, []byte(put.body)); err != nil {
+			return err
+		}
 	}
 	if s.bucketPolicy != "" {
 		if _, err := s.aws.do(s.ctx, "s3", http.MethodPut, "/logs?policy", nil, []byte(s.bucketPolicy)); err != nil {
@@ -247,7 +288,7 @@ func (s *setup) configure() error {
 	if err := s.aws.iam(s.ctx, "PutRolePolicy", map[string]string{"RoleName": "logs", "PolicyName": "logs", "PolicyDocument": s.permissions}, &ignored); err != nil {
 		return err
 	}
-	if err := s.aws.logs(s.ctx, "CreateLogGroup", map[string]string{"logGroupName": "logs"}); err != nil {
+	if err := s.aws.logs(s.ctx, "CreateLogGroup", map[string]string{"logGroupName": "logs", "kmsKeyId": key.KeyMetadata.Arn}); err != nil {
 		return err
 	}
 	_, err := s.aws.do(s.ctx, "bedrock", http.MethodPut, "/logging/modelinvocations", map[string]string{"Content-Type": "application/json"},

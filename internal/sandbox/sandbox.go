@@ -67,8 +67,8 @@ func (s *Sandbox) serveAWS(ctx context.Context) (err error) {
 	}
 	aws := client{url: s.AWSEndpointURL, region: s.moto.region}
 	s.functions.aws = aws
-	buckets := &bucketPolicies{moto: s.moto, by: map[string]string{}}
-	log := invocationLog{moto: s.moto, account: s.account, buckets: buckets, failed: func(err error) {
+	kept := &buckets{moto: s.moto, account: s.account, by: map[bucketPart]string{}}
+	log := invocationLog{moto: s.moto, account: s.account, buckets: kept, failed: func(err error) {
 		s.options.Report(fmt.Errorf("invocation log: %w", err))
 	}}
 	bedrock := &Bedrock{Region: s.moto.region, Account: s.account, Authorize: s.authorize, Deliver: log.deliver}
