@@ -37,6 +37,11 @@ type settings struct {
 	FunctionArchitecture                             string
 	FunctionMemoryMb                                 int
 	LogRetentionDays                                 int
+	CustomerManagedKey                               bool
+	ArchiveAfterDays, ExpireAfterDays                int
+	ArchiveStorageClass                              string
+	ObjectLockMode                                   string
+	ObjectLockDays                                   int
 	ManageInvocationLogging, ManageApiGatewayAccount bool
 	RequireInvocationLogging                         bool
 	SsmClient                                        bool
@@ -75,7 +80,10 @@ func loadSettings(get func(name string) string, stack, region string) (settings,
 		ThrottlingRateLimit:    r.number("throttlingRateLimit", 1, 10_000), // API Gateway quotas: a region's account-level throttle
 		ThrottlingBurstLimit:   r.number("throttlingBurstLimit", 1, 5_000),
 		FunctionArchitecture:   r.text("functionArchitecture"), FunctionMemoryMb: r.number("functionMemoryMb", 128, 10_240), // Lambda quotas
-		LogRetentionDays:        r.number("logRetentionDays", 1, 3653),
+		LogRetentionDays:   r.number("logRetentionDays", 1, 3653),
+		CustomerManagedKey: r.flag("customerManagedKey"),
+		ArchiveAfterDays:   r.number("archiveAfterDays", 1, mostDays), ArchiveStorageClass: r.text("archiveStorageClass"), ExpireAfterDays: r.number("expireAfterDays", 0, mostDays),
+		ObjectLockMode: r.text("objectLockMode"), ObjectLockDays: r.number("objectLockDays", 0, mostDays),
 		ManageInvocationLogging: r.flag("manageInvocationLogging"), ManageApiGatewayAccount: r.flag("manageApiGatewayAccount"),
 		RequireInvocationLogging: r.flag("requireInvocationLogging"),
 		SsmClient:                r.flag("ssmClient"), RetainLogs: r.flag("retainLogs"),
@@ -94,6 +102,9 @@ var (
 // IAM takes role names of 64 characters, as Lambda of functions; the longest of the stack's is this role's, with 7
 // characters of Pulumi's. The bucket is not named after the stack.
 const maxName = 64 - len("-flow-log-1234567")
+
+// mostDays is S3's for an object lock, 100 years (S3 User Guide, "Setting limits on retention periods with a bucket policy").
+const mostDays = 36_500
 
 func (s settings) check(region string) (errs []error) {
 	wrong := func(name string, err error) {
@@ -172,6 +183,12 @@ func (s settings) check(region string) (errs []error) {
 	}
 	if s.LogRetentionDays > 0 {
 		wrong("logRetentionDays", components.CheckRetention(s.LogRetentionDays))
+	}
+	if s.ArchiveAfterDays > 0 && s.ArchiveStorageClass != "" {
+		wrong("archiveAfterDays, archiveStorageClass, expireAfterDays", components.CheckArchive(s.ArchiveAfterDays, s.ArchiveStorageClass, s.ExpireAfterDays))
+	}
+	if s.ObjectLockMode != "" {
+		wrong("objectLockMode, objectLockDays, expireAfterDays, retainLogs", components.CheckObjectLock(s.ObjectLockMode, s.ObjectLockDays, s.ExpireAfterDays, !s.RetainLogs))
 	}
 	return errs
 }

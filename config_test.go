@@ -22,7 +22,7 @@ func TestLoadSettings(t *testing.T) {
 	}
 }
 
-// One of two guardrails would be ignored; a name that is too long fails after the VPC was made; a client in somebody
+// A lock that contradicts destroy or expiry cannot be taken back; one of two guardrails would be ignored; a name that is too long fails after the VPC was made; a client in somebody
 // else's VPC would take its other instances' way in. What is right is taken.
 func TestSettingsTogether(t *testing.T) {
 	t.Parallel()
@@ -38,6 +38,12 @@ func TestSettingsTogether(t *testing.T) {
 		{map[string]string{"systemName": strings.Repeat("a", 35), "guardrailBlockedWords": `["x"]`}, ""},
 		{map[string]string{"systemName": strings.Repeat("a", 36), "guardrailBlockedWords": `["x"]`}, "at most 40"},
 		{map[string]string{"systemName": strings.Repeat("a", 36)}, ""},
+		{map[string]string{"objectLockMode": "COMPLIANCE", "objectLockDays": "36500"}, ""},
+		{map[string]string{"objectLockMode": "COMPLIANCE", "objectLockDays": "30", "retainLogs": "false"}, "root user"},
+		{map[string]string{"objectLockMode": "GOVERNANCE", "objectLockDays": "30", "retainLogs": "false"}, ""},
+		{map[string]string{"objectLockMode": "GOVERNANCE", "objectLockDays": "731", "expireAfterDays": "730"}, "no earlier"},
+		{map[string]string{"archiveStorageClass": "STANDARD", "expireAfterDays": "30"}, ""},
+		{map[string]string{"archiveStorageClass": "STANDARD_IA", "archiveAfterDays": "29"}, "30 or more"},
 	} {
 		if _, err := loadSettings(get(t, c.overrides), "prod", "ap-northeast-1"); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: %v, want %q", c.overrides, err, c.want)
@@ -100,6 +106,18 @@ func TestWrongSettings(t *testing.T) {
 		{"logRetentionDays", "-1", "whole number"},
 		{"logRetentionDays", "0", "whole number"},
 		{"logRetentionDays", "ninety", "whole number"},
+		{"customerManagedKey", "yes", "true or false"},
+		{"archiveAfterDays", "0", "1 to 36500"},
+		{"archiveAfterDays", "ninety", "whole number"},
+		{"archiveStorageClass", "ONEZONE_IA", "DEEP_ARCHIVE"},
+		{"archiveStorageClass", "", "Pulumi.yaml has the default"},
+		{"expireAfterDays", "-1", "0 to 36500"},
+		{"expireAfterDays", "365", "want expiry later"},
+		{"objectLockMode", "LEGAL_HOLD", "GOVERNANCE or COMPLIANCE"},
+		{"objectLockMode", "GOVERNANCE", "1 to 36500 days"},
+		{"objectLockMode", "", "Pulumi.yaml has the default"},
+		{"objectLockDays", "30", "without a mode"},
+		{"objectLockDays", "36501", "0 to 36500"},
 		{"stageName", "a/b", "letters, digits"},
 		{"stageName", "", "Pulumi.yaml has the default"},
 		{"stageName", strings.Repeat("s", 129), "128"},
@@ -166,7 +184,8 @@ func TestEveryMistakeAtOnce(t *testing.T) {
 	_, err := loadSettings(func(string) string { return "?" }, "prod", "")
 	for _, name := range []string{"systemName", "environment", "vpcCidr", "availabilityZones", "subnetIds", "bedrockEndpointId", "modelIds", "allowGlobalInference",
 		"guardrailVersion", "guardrailContentFilters", "guardrailBlockedWords", "guardrailPiiEntities", "callerArns", "stageName", "consumerVpcEndpointIds", "throttlingRateLimit",
-		"throttlingBurstLimit", "functionArchitecture", "functionMemoryMb", "logRetentionDays", "manageInvocationLogging", "manageApiGatewayAccount", "ssmClient", "retainLogs"} {
+		"throttlingBurstLimit", "functionArchitecture", "functionMemoryMb", "logRetentionDays",
+		"customerManagedKey", "archiveAfterDays", "expireAfterDays", "objectLockDays", "manageInvocationLogging", "manageApiGatewayAccount", "ssmClient", "retainLogs"} {
 		if err == nil || !strings.Contains(err.Error(), name+":") {
 			t.Errorf("%s is not reported in:\n%v", name, err)
 		}

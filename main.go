@@ -46,7 +46,9 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 		// Not named after the stack: when a component is renamed, the old one's setting is deleted after the new one is
 		// made, and logging would be off.
 		logging, err := components.NewBedrockLogging(ctx, "bedrock-logging", &components.BedrockLoggingArgs{
-			LogRetentionDays: s.LogRetentionDays, DeleteOnDestroy: !s.RetainLogs, Tags: tags,
+			LogRetentionDays: s.LogRetentionDays, NoCustomerManagedKey: !s.CustomerManagedKey,
+			ArchiveAfterDays: s.ArchiveAfterDays, ArchiveStorageClass: s.ArchiveStorageClass, ExpireAfterDays: s.ExpireAfterDays,
+			ObjectLockMode: s.ObjectLockMode, ObjectLockDays: s.ObjectLockDays, DeleteOnDestroy: !s.RetainLogs, Tags: tags,
 		})
 		if err != nil {
 			return err
@@ -55,6 +57,8 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 		logBucketName, logGroupName = logging.BucketName, logging.LogGroupName
 		ctx.Export("logBucketName", logging.BucketName)
 		ctx.Export("logGroupName", logging.LogGroupName)
+		ctx.Export("logAccessBucketName", logging.AccessLogBucketName)
+		ctx.Export("logKeyId", logging.KeyId)
 	}
 
 	zip := filepath.Join(".build", "function-"+s.FunctionArchitecture+".zip")

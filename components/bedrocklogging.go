@@ -1,10 +1,12 @@
 package components
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/bedrockmodel"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/kms"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/s3"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
@@ -22,13 +24,30 @@ type BedrockLogging struct {
 
 	BucketName   pulumi.StringOutput
 	LogGroupName pulumi.StringOutput
+	// AccessLogBucketName is that of the bucket in which S3 says who read, wrote or deleted a record.
+	AccessLogBucketName pulumi.StringOutput
+	// KeyId of the customer managed key, whose deletion makes every record unreadable; empty without one.
+	KeyId pulumi.StringOutput
 }
 
 // BedrockLoggingArgs are BedrockLogging's arguments; nil means all defaults.
 type BedrockLoggingArgs struct {
-	// LogRetentionDays of the CloudWatch log group; the bucket keeps everything. Default: 90.
+	// LogRetentionDays of the CloudWatch log group and of the bucket's access log. Default: 90.
 	LogRetentionDays int
-	// DeleteOnDestroy switches logging off and deletes bucket and log group with all their records when the component
+	// NoCustomerManagedKey leaves the encryption to S3 and CloudWatch Logs. Default: false, one KMS key of the account's own,
+	// at 1 USD a month: whoever reads a record needs kms:Decrypt with it.
+	NoCustomerManagedKey bool
+	// ArchiveAfterDays, records go to ArchiveStorageClass. Defaults: 90, DEEP_ARCHIVE; STANDARD archives nothing.
+	ArchiveAfterDays    int
+	ArchiveStorageClass string
+	// ExpireAfterDays, records are deleted; their versions, which is what a deleted one leaves, after as many days more.
+	// Default: 0, never.
+	ExpireAfterDays int
+	// ObjectLockMode, GOVERNANCE or COMPLIANCE, with ObjectLockDays, in which nobody can delete a record. Irreversible, and a
+	// change from or to none makes a new bucket. AWS does not say that Bedrock writes to a locked bucket. Default: none.
+	ObjectLockMode string
+	ObjectLockDays int
+	// DeleteOnDestroy switches logging off and deletes buckets, key and log group with all their records when the component
 	// is destroyed. Irreversible. Default: false; everything stays, and logging stays on.
 	DeleteOnDestroy bool
 	Tags            pulumi.StringMapInput
@@ -38,14 +57,30 @@ func (a BedrockLoggingArgs) withDefaults() BedrockLoggingArgs {
 	if a.LogRetentionDays == 0 {
 		a.LogRetentionDays = 90
 	}
+	if a.ArchiveAfterDays == 0 {
+		a.ArchiveAfterDays = 90
+	}
+	if a.ArchiveStorageClass == "" {
+		a.ArchiveStorageClass = "DEEP_ARCHIVE"
+	}
+	if a.ObjectLockMode == "" {
+		a.ObjectLockMode = noObjectLock
+	}
 	return a
 }
 
 func (a BedrockLoggingArgs) validate() error {
+	var errs []error
 	if err := CheckRetention(a.LogRetentionDays); err != nil {
-		return fmt.Errorf("LogRetentionDays: %w", err)
+		errs = append(errs, fmt.Errorf("LogRetentionDays: %w", err))
 	}
-	return nil
+	if err := CheckArchive(a.ArchiveAfterDays, a.ArchiveStorageClass, a.ExpireAfterDays); err != nil {
+		errs = append(errs, fmt.Errorf("ArchiveAfterDays, ArchiveStorageClass, ExpireAfterDays: %w", err))
+	}
+	if err := CheckObjectLock(a.ObjectLockMode, a.ObjectLockDays, a.ExpireAfterDays, a.DeleteOnDestroy); err != nil {
+		errs = append(errs, fmt.Errorf("ObjectLockMode, ObjectLockDays: %w", err))
+	}
+	return errors.Join(errs...)
 }
 
 // NewBedrockLogging makes a BedrockLogging.
@@ -65,17 +100,38 @@ func NewBedrockLogging(ctx *pulumi.Context, name string, args *BedrockLoggingArg
 	if err != nil {
 		return nil, err
 	}
-	// Kept together or deleted together: a bucket without its policy, or a setting without its role, would lose records.
+	// Kept together or deleted together: a bucket without its policy or key, or a setting without its role, would lose records.
 	child := []pulumi.ResourceOption{pulumi.Parent(c), pulumi.RetainOnDelete(!a.DeleteOnDestroy)}
 
-	bucket, bucketReady, err := newLogBucket(ctx, name, a, to, child)
+	bucket, err := s3.NewBucketV2(ctx, name, &s3.BucketV2Args{
+		ForceDestroy: pulumi.Bool(a.DeleteOnDestroy), ObjectLockEnabled: pulumi.Bool(a.ObjectLockMode != noObjectLock), Tags: a.Tags,
+	}, child...)
 	if err != nil {
 		return nil, err
 	}
 	// Named after the bucket, whose name ends in characters of Pulumi's choice: what an earlier stack left behind is
 	// not in the way of the next.
+	logGroupName := pulumi.Sprintf("/aws/bedrock/%s", bucket.Bucket)
+	keyArn := pulumi.String("").ToStringOutput()
+	var key pulumi.StringPtrInput
+	c.KeyId = keyArn
+	if !a.NoCustomerManagedKey {
+		made, err := newLogKey(ctx, name, to, bucket, logGroupName, a.Tags, child)
+		if err != nil {
+			return nil, err
+		}
+		keyArn, key, c.KeyId = made.Arn, made.Arn.ToStringPtrOutput(), made.ID().ToStringOutput()
+	}
+	ready, err := newLogBucket(ctx, name, a, to, bucket, key, child)
+	if err != nil {
+		return nil, err
+	}
+	accessLogBucket, accessLog, err := newAccessLog(ctx, name, a, to, bucket, child)
+	if err != nil {
+		return nil, err
+	}
 	logGroup, err := cloudwatch.NewLogGroup(ctx, name, &cloudwatch.LogGroupArgs{
-		Name: pulumi.Sprintf("/aws/bedrock/%s", bucket.Bucket), RetentionInDays: pulumi.Int(a.LogRetentionDays), Tags: a.Tags,
+		Name: logGroupName, KmsKeyId: key, RetentionInDays: pulumi.Int(a.LogRetentionDays), Tags: a.Tags,
 	}, child...)
 	if err != nil {
 		return nil, err
@@ -84,7 +140,10 @@ func NewBedrockLogging(ctx *pulumi.Context, name string, args *BedrockLoggingArg
 	if err != nil {
 		return nil, err
 	}
-	role, rolePolicy, err := newRole(ctx, name, trust, logGroup.Arn.ApplyT(logDeliveryPolicy).(pulumi.StringOutput), a.Tags, child...)
+	delivery := pulumi.All(logGroup.Arn, keyArn).ApplyT(func(arns []any) (string, error) {
+		return logDeliveryPolicy(to, arns[0].(string), arns[1].(string))
+	}).(pulumi.StringOutput)
+	role, rolePolicy, err := newRole(ctx, name, trust, delivery, a.Tags, child...)
 	if err != nil {
 		return nil, err
 	}
@@ -103,55 +162,26 @@ func NewBedrockLogging(ctx *pulumi.Context, name string, args *BedrockLoggingArg
 				},
 			},
 		},
-	}, append(child, pulumi.DependsOn(append(bucketReady, rolePolicy)))...); err != nil {
+	}, append(child, pulumi.DependsOn(append(ready, accessLog, rolePolicy)))...); err != nil {
 		return nil, err
 	}
 
-	c.BucketName = bucket.Bucket
-	c.LogGroupName = logGroup.Name
-	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"bucketName": c.BucketName, "logGroupName": c.LogGroupName})
+	c.BucketName, c.LogGroupName, c.AccessLogBucketName = bucket.Bucket, logGroup.Name, accessLogBucket.Bucket
+	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{
+		"bucketName": c.BucketName, "logGroupName": c.LogGroupName, "accessLogBucketName": c.AccessLogBucketName, "keyId": c.KeyId,
+	})
 }
 
-// newLogBucket makes the bucket and all that must be in place before Bedrock writes to it.
-func newLogBucket(ctx *pulumi.Context, name string, a BedrockLoggingArgs, to target, child []pulumi.ResourceOption) (*s3.BucketV2, []pulumi.Resource, error) {
-	bucket, err := s3.NewBucketV2(ctx, name, &s3.BucketV2Args{ForceDestroy: pulumi.Bool(a.DeleteOnDestroy), Tags: a.Tags}, child...)
-	if err != nil {
-		return nil, nil, err
-	}
-	block, err := s3.NewBucketPublicAccessBlock(ctx, name, &s3.BucketPublicAccessBlockArgs{
-		Bucket: bucket.ID(), BlockPublicAcls: pulumi.Bool(true), BlockPublicPolicy: pulumi.Bool(true),
-		IgnorePublicAcls: pulumi.Bool(true), RestrictPublicBuckets: pulumi.Bool(true),
+// newLogKey makes the one key of bucket and log group, before the group, whose ARN its policy names.
+func newLogKey(ctx *pulumi.Context, name string, to target, bucket *s3.BucketV2, logGroupName pulumi.StringOutput, tags pulumi.StringMapInput, child []pulumi.ResourceOption) (*kms.Key, error) {
+	key, err := kms.NewKey(ctx, name, &kms.KeyArgs{
+		Description: pulumi.String("Bedrock's invocation log"), EnableKeyRotation: pulumi.Bool(true),
+		DeletionWindowInDays: pulumi.Int(30), // KMS's longest: until then a deletion can be taken back
+		Policy:               logGroupName.ApplyT(func(group string) (string, error) { return logKeyPolicy(to, group) }).(pulumi.StringOutput), Tags: tags,
 	}, child...)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	// Bedrock delivers to buckets without ACLs only (Bedrock User Guide, "Model invocation logging").
-	ownership, err := s3.NewBucketOwnershipControls(ctx, name, &s3.BucketOwnershipControlsArgs{
-		Bucket: bucket.ID(), Rule: &s3.BucketOwnershipControlsRuleArgs{ObjectOwnership: pulumi.String("BucketOwnerEnforced")},
-	}, child...)
-	if err != nil {
-		return nil, nil, err
-	}
-	// Whoever overwrites or deletes a record leaves the record behind as an older version.
-	versioning, err := s3.NewBucketVersioningV2(ctx, name, &s3.BucketVersioningV2Args{
-		Bucket: bucket.ID(), VersioningConfiguration: &s3.BucketVersioningV2VersioningConfigurationArgs{Status: pulumi.String("Enabled")},
-	}, child...)
-	if err != nil {
-		return nil, nil, err
-	}
-	encryption, err := s3.NewBucketServerSideEncryptionConfigurationV2(ctx, name, &s3.BucketServerSideEncryptionConfigurationV2Args{
-		Bucket: bucket.ID(), Rules: s3.BucketServerSideEncryptionConfigurationV2RuleArray{s3.BucketServerSideEncryptionConfigurationV2RuleArgs{
-			ApplyServerSideEncryptionByDefault: s3.BucketServerSideEncryptionConfigurationV2RuleApplyServerSideEncryptionByDefaultArgs{SseAlgorithm: pulumi.String("AES256")},
-		}},
-	}, child...)
-	if err != nil {
-		return nil, nil, err
-	}
-	policy, err := s3.NewBucketPolicy(ctx, name, &s3.BucketPolicyArgs{
-		Bucket: bucket.ID(), Policy: bucket.Arn.ApplyT(func(arn string) (string, error) {
-			return logBucketPolicy(arn, to.account, to.region, to.partition, []string{logPrefix, largeDataPrefix})
-		}).(pulumi.StringOutput),
-		// After the block and not beside it: S3 refuses two changes of a bucket's access at once.
-	}, append(child, pulumi.DependsOn([]pulumi.Resource{block, ownership}))...)
-	return bucket, []pulumi.Resource{block, ownership, versioning, encryption, policy}, err
+	_, err = kms.NewAlias(ctx, name, &kms.AliasArgs{Name: pulumi.Sprintf("alias/%s", bucket.Bucket), TargetKeyId: key.ID()}, child...)
+	return key, err
 }

@@ -66,7 +66,7 @@ func allOf(name string, told func(name string, output pulumi.Output)) pulumi.Run
 			"VpcId": core.VpcId, "PrivateSubnetIds": core.PrivateSubnetIds, "EndpointIds": core.EndpointIds,
 			"ClientSecurityGroupId": core.ClientSecurityGroupId, "FunctionSecurityGroupId": core.FunctionSecurityGroupId,
 			"GuardrailId": guardrail.GuardrailId, "Version": guardrail.Version,
-			"BucketName": logging.BucketName, "LogGroupName": logging.LogGroupName,
+			"BucketName": logging.BucketName, "LogGroupName": logging.LogGroupName, "AccessLogBucketName": logging.AccessLogBucketName, "KeyId": logging.KeyId,
 			"FunctionArn": function.FunctionArn, "FunctionName": function.FunctionName, "RoleArn": function.RoleArn, "function's LogGroupName": function.LogGroupName,
 			"BedrockRuntimeEndpointPolicy": function.BedrockRuntimeEndpointPolicy, "BedrockEndpointPolicy": function.BedrockEndpointPolicy,
 			"ApiId": api.ApiId, "InvokeUrl": api.InvokeUrl, "AccessLogGroupName": api.AccessLogGroupName, "VpcEndpointPolicy": api.VpcEndpointPolicy,
@@ -96,6 +96,7 @@ func TestOutputs(t *testing.T) {
 		"EndpointIds":           "map[bedrock:x-bedrock-id bedrock-runtime:x-bedrock-runtime-id execute-api:x-execute-api-id ssm:x-ssm-id ssmmessages:x-ssmmessages-id]",
 		"ClientSecurityGroupId": "x-clients-id", "FunctionSecurityGroupId": "x-functions-id",
 		"GuardrailId": "x-guardrail-id", "Version": "1", "BucketName": "x-logs", "LogGroupName": "/aws/bedrock/x-logs",
+		"AccessLogBucketName": "x-logs-access", "KeyId": "x-logs-id",
 		"FunctionArn": "arn:aws:test:::x-function", "FunctionName": "x-function", "RoleArn": "arn:aws:test:::x-function", "function's LogGroupName": "/aws/lambda/x-function",
 		"ApiId": "x-api-id", "InvokeUrl": "https://x-api-id.execute-api.ap-northeast-1.amazonaws.com/api", "AccessLogGroupName": "/aws/apigateway/x-api",
 		"InstanceId": "x-client-id", "VpcEndpointPolicy": "ThisApi", "BedrockRuntimeEndpointPolicy": "Models", "BedrockEndpointPolicy": "ReadLoggingConfiguration",
@@ -201,9 +202,11 @@ func TestBadArguments(t *testing.T) {
 			return err
 		}, []string{`StageName: got "a/b"`, "ThrottlingBurstLimit", "LogRetentionDays: got 91"}},
 		"BedrockLogging": {func(ctx *pulumi.Context) error {
-			_, err := components.NewBedrockLogging(ctx, "x", &components.BedrockLoggingArgs{LogRetentionDays: 4})
+			_, err := components.NewBedrockLogging(ctx, "x", &components.BedrockLoggingArgs{
+				LogRetentionDays: 4, ArchiveStorageClass: "TAPE", ObjectLockMode: "COMPLIANCE", ObjectLockDays: 1, DeleteOnDestroy: true,
+			})
 			return err
-		}, []string{"BedrockLogging x", "LogRetentionDays: got 4"}},
+		}, []string{"BedrockLogging x", "LogRetentionDays: got 4", `ExpireAfterDays: got "TAPE"`, "ObjectLockDays: got COMPLIANCE"}},
 		"SsmClient nil": {func(ctx *pulumi.Context) error {
 			_, err := components.NewSsmClient(ctx, "x", nil)
 			return err
@@ -289,6 +292,7 @@ func TestDefaults(t *testing.T) {
 		{"aws:lambda/function:Function", "x-function", "timeout", "900"},
 		{"aws:apigateway/stage:Stage", "x-api", "stageName", "api"},
 		{"aws:cloudwatch/logGroup:LogGroup", "x-logs", "retentionInDays", "90"},
+		{"aws:s3/bucketV2:BucketV2", "x-logs", "objectLockEnabled", "false"},
 	} {
 		if got := fmt.Sprint(r.Inputs(t, c.typ, c.name)[c.input]); got != c.want {
 			t.Errorf("%s %s: %s = %s, want %s", c.typ, c.name, c.input, got, c.want)
@@ -324,7 +328,18 @@ func TestPromises(t *testing.T) {
 		"the API's endpoints at every update":      {"aws:apigateway/restApi:RestApi", "x-api", "putRestApiMode", "merge"},
 		"records that somebody overwrote":          {"aws:s3/bucketVersioningV2:BucketVersioningV2", "x-logs", "versioningConfiguration", "status:Enabled"},
 		"Bedrock's delivery to the bucket":         {"aws:s3/bucketOwnershipControls:BucketOwnershipControls", "x-logs", "rule", "objectOwnership:BucketOwnerEnforced"},
-		"records in the clear":                     {"aws:s3/bucketServerSideEncryptionConfigurationV2:BucketServerSideEncryptionConfigurationV2", "x-logs", "rules", "sseAlgorithm:AES256"},
+		"records that S3's own key opens":          {"aws:s3/bucketServerSideEncryptionConfigurationV2:BucketServerSideEncryptionConfigurationV2", "x-logs", "rules", "kmsMasterKeyId:arn:aws:test:::x-logs sseAlgorithm:aws:kms"},
+		"a fee of KMS's for each record":           {"aws:s3/bucketServerSideEncryptionConfigurationV2:BucketServerSideEncryptionConfigurationV2", "x-logs", "rules", "bucketKeyEnabled:true"},
+		"records that Logs' own key opens":         {"aws:cloudwatch/logGroup:LogGroup", "x-logs", "kmsKeyId", "arn:aws:test:::x-logs"},
+		"a key that grows old":                     {"aws:kms/key:Key", "x-logs", "enableKeyRotation", "true"},
+		"30 days to take its deletion back":        {"aws:kms/key:Key", "x-logs", "deletionWindowInDays", "30"},
+		"the key's name":                           {"aws:kms/alias:Alias", "x-logs", "name", "alias/x-logs"},
+		"the key of that name":                     {"aws:kms/alias:Alias", "x-logs", "targetKeyId", "x-logs-id"},
+		"who read or deleted a record":             {"aws:s3/bucketLoggingV2:BucketLoggingV2", "x-logs", "targetBucket", "x-logs-access-id"},
+		"whose records those are":                  {"aws:s3/bucketLoggingV2:BucketLoggingV2", "x-logs", "bucket", "x-logs-id"},
+		"an access log that somebody overwrote":    {"aws:s3/bucketVersioningV2:BucketVersioningV2", "x-logs-access", "versioningConfiguration", "status:Enabled"},
+		"S3's delivery of the access log":          {"aws:s3/bucketServerSideEncryptionConfigurationV2:BucketServerSideEncryptionConfigurationV2", "x-logs-access", "rules", "sseAlgorithm:AES256"},
+		"an access log that is public":             {"aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock", "x-logs-access", "restrictPublicBuckets", "true"},
 		"the client's credentials":                 {"aws:ec2/instance:Instance", "x-client", "metadataOptions", "httpTokens:required"},
 		"the client's disk in the clear":           {"aws:ec2/instance:Instance", "x-client", "rootBlockDevice", "encrypted:true"},
 		"a group that admits by default":           {"aws:ec2/defaultSecurityGroup:DefaultSecurityGroup", "x-default", "vpcId", "x-id"},
@@ -384,8 +399,10 @@ func TestPoliciesAreAttached(t *testing.T) {
 		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-client-ssm", "policy", "SessionManager"},
 		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-client-ssmmessages", "policy", "SessionManager"},
 		{"aws:s3/bucketPolicy:BucketPolicy", "x-logs", "policy", "BedrockWritesInvocationRecords OnlyOverTLS"},
+		{"aws:s3/bucketPolicy:BucketPolicy", "x-logs-access", "policy", "S3WritesTheAccessLog OnlyOverTLS"},
+		{"aws:kms/key:Key", "x-logs", "policy", "AccountDecidesByIam BedrockEncryptsRecords CloudWatchLogsEncryptsTheGroup"},
 		{"aws:iam/role:Role", "x-logs", "assumeRolePolicy", "OnlyForThisAccount"},
-		{"aws:iam/rolePolicy:RolePolicy", "x-logs-policy", "policy", "InvocationLog"},
+		{"aws:iam/rolePolicy:RolePolicy", "x-logs-policy", "policy", "InvocationLog KeyThroughCloudWatchLogs"},
 		{"aws:iam/role:Role", "x-flow-log", "assumeRolePolicy", "OnlyForThisAccount"},
 		{"aws:iam/rolePolicy:RolePolicy", "x-flow-log-policy", "policy", "FlowLog"},
 		{"aws:iam/role:Role", "x-client", "assumeRolePolicy", "OnlyThisService"},
@@ -425,6 +442,10 @@ func TestPoliciesNameTheirOwn(t *testing.T) {
 		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-client-ssm", "SessionManager", `"Action":["ssm:UpdateInstanceInformation"]`},
 		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-client-ssmmessages", "SessionManager", client},
 		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-client-ssmmessages", "SessionManager", "ssmmessages:CreateControlChannel"},
+		{"aws:iam/rolePolicy:RolePolicy", "x-logs-policy", "KeyThroughCloudWatchLogs", `"Resource":["arn:aws:test:::x-logs"]`},
+		{"aws:kms/key:Key", "x-logs", "CloudWatchLogsEncryptsTheGroup", `"kms:EncryptionContext:aws:logs:arn":["arn:aws:logs:ap-northeast-1:123456789012:log-group:/aws/bedrock/x-logs"]`},
+		{"aws:s3/bucketPolicy:BucketPolicy", "x-logs-access", "S3WritesTheAccessLog", `"aws:SourceArn":["arn:aws:test:::x-logs"]`},
+		{"aws:s3/bucketPolicy:BucketPolicy", "x-logs-access", "S3WritesTheAccessLog", `"Resource":["arn:aws:test:::x-logs-access/*"]`},
 		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-api-0", "ThisApi", `"Resource":["arn:aws:execute-api:::x-api/*"]`},
 		{"aws:apigateway/restApi:RestApi", "x-api", "OnlyThroughTheseEndpoints", `"aws:SourceVpce":["x-execute-api-id"]`},
 	} {
@@ -469,7 +490,8 @@ func TestLoggingIsSetLast(t *testing.T) {
 	t.Parallel()
 	for _, setting := range componentstest.Run(t, all("x")).OfType("aws:bedrockmodel/invocationLoggingConfiguration:InvocationLoggingConfiguration") {
 		waits := strings.Join(setting.Dependencies, "\n")
-		for _, want := range []string{"BucketPolicy::", "BucketPublicAccessBlock::", "BucketOwnershipControls::", "BucketVersioningV2::", "RolePolicy::", "LogGroup::"} {
+		for _, want := range []string{"BucketPolicy::", "BucketPublicAccessBlock::", "BucketOwnershipControls::", "BucketVersioningV2::", "RolePolicy::", "LogGroup::",
+			"BucketServerSideEncryptionConfigurationV2::", "BucketLifecycleConfigurationV2::", "BucketLoggingV2::"} {
 			if !strings.Contains(waits, want) {
 				t.Errorf("does not wait for %s, only for\n%s", want, waits)
 			}

@@ -177,16 +177,56 @@ func functionPolicy(logGroupArn, bedrockRuntimeEndpointId, bedrockEndpointId str
 }
 
 // logDeliveryPolicy lets Bedrock write its one log stream. A group's ARN that ends in ":*" would not do: Bedrock
-// answers "Failed to validate permissions for log group".
-func logDeliveryPolicy(logGroupArn string) (string, error) {
-	return policy(statement{
+// answers "Failed to validate permissions for log group". keyArn is empty where the group has no key of the customer's.
+func logDeliveryPolicy(to target, logGroupArn, keyArn string) (string, error) {
+	statements := []statement{{
 		Sid: "InvocationLog", Effect: "Allow", Action: []string{"logs:CreateLogStream", "logs:PutLogEvents"},
 		Resource: []string{logGroupArn + ":log-stream:aws/bedrock/modelinvocations"},
-	})
+	}}
+	if keyArn != "" {
+		// CloudWatch Logs uses the key in the name of whoever writes, too (CloudWatch Logs User Guide, "Encrypt log data in
+		// CloudWatch Logs using AWS Key Management Service", step 3, whose list this is).
+		statements = append(statements, statement{
+			Sid: "KeyThroughCloudWatchLogs", Effect: "Allow", Action: logGroupEncryption, Resource: []string{keyArn},
+			Condition: map[string]map[string][]string{"StringEquals": {"kms:ViaService": {logsService(to)}}},
+		})
+	}
+	return policy(statements...)
+}
+
+// logGroupEncryption is AWS's list, wildcards included (CloudWatch Logs User Guide, "Encrypt log data in CloudWatch Logs
+// using AWS Key Management Service").
+var logGroupEncryption = []string{"kms:Decrypt", "kms:Describe*", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"}
+
+func logsService(to target) string { return "logs." + to.region + ".amazonaws.com" }
+
+// logKeyPolicy lets Bedrock encrypt records, and CloudWatch Logs this one group. A key's policy names the key itself by
+// "*", and knows no other resource (KMS Developer Guide, "Creating a key policy").
+func logKeyPolicy(to target, logGroupName string) (string, error) {
+	return policy(
+		statement{
+			// IAM policies have no effect on a key whose policy lacks this, and one that names only a role which is then deleted
+			// can never be changed again (KMS Developer Guide, "Default key policy", whose statement this is).
+			Sid: "AccountDecidesByIam", Effect: "Allow", Principal: map[string]string{"AWS": "arn:" + to.partition + ":iam::" + to.account + ":root"},
+			Action: []string{"kms:*"}, Resource: []string{"*"},
+		},
+		statement{
+			// Bedrock User Guide, "Set up an Amazon S3 destination".
+			Sid: "BedrockEncryptsRecords", Effect: "Allow", Principal: map[string]string{"Service": "bedrock.amazonaws.com"},
+			Action: []string{"kms:GenerateDataKey"}, Resource: []string{"*"}, Condition: boundTo(to.account, bedrockArns(to.partition, to.region, to.account)),
+		},
+		statement{
+			Sid: "CloudWatchLogsEncryptsTheGroup", Effect: "Allow", Principal: map[string]string{"Service": logsService(to)},
+			Action: logGroupEncryption, Resource: []string{"*"},
+			Condition: map[string]map[string][]string{"ArnEquals": {
+				"kms:EncryptionContext:aws:logs:arn": {"arn:" + to.partition + ":logs:" + to.region + ":" + to.account + ":log-group:" + logGroupName},
+			}},
+		},
+	)
 }
 
 // logBucketPolicy lets Bedrock write invocation records of this account and region, and nobody read or write
-// without TLS (Bedrock User Guide, "Model invocation logging"; S3 User Guide, "Security best practices").
+// without TLS (Bedrock User Guide, "Model invocation logging").
 func logBucketPolicy(bucketArn, account, region, partition string, prefixes []string) (string, error) {
 	var records []string
 	for _, prefix := range prefixes {
@@ -197,12 +237,29 @@ func logBucketPolicy(bucketArn, account, region, partition string, prefixes []st
 			Sid: "BedrockWritesInvocationRecords", Effect: "Allow", Principal: map[string]string{"Service": "bedrock.amazonaws.com"},
 			Action: []string{"s3:PutObject"}, Resource: records, Condition: boundTo(account, bedrockArns(partition, region, account)),
 		},
-		statement{
-			// "s3:*" in a Deny: every way of reading or writing is meant.
-			Sid: "OnlyOverTLS", Effect: "Deny", Principal: "*", Action: []string{"s3:*"}, Resource: []string{bucketArn, bucketArn + "/*"},
-			Condition: map[string]map[string][]string{"Bool": {"aws:SecureTransport": {"false"}}},
-		},
+		onlyOverTLS(bucketArn),
 	)
+}
+
+// accessLogBucketPolicy lets S3 write the access log of one bucket (S3 User Guide, "Enabling Amazon S3 server access
+// logging"). A bucket's ARN names no account: whoever has its name after it was deleted is kept out by aws:SourceAccount.
+func accessLogBucketPolicy(bucketArn, loggedBucketArn, account string) (string, error) {
+	return policy(
+		statement{
+			Sid: "S3WritesTheAccessLog", Effect: "Allow", Principal: map[string]string{"Service": "logging.s3.amazonaws.com"},
+			Action: []string{"s3:PutObject"}, Resource: []string{bucketArn + "/*"}, Condition: boundTo(account, loggedBucketArn),
+		},
+		onlyOverTLS(bucketArn),
+	)
+}
+
+// onlyOverTLS denies all else (S3 User Guide, "Security best practices for Amazon S3"). "s3:*": every way of reading or
+// writing is meant.
+func onlyOverTLS(bucketArn string) statement {
+	return statement{
+		Sid: "OnlyOverTLS", Effect: "Deny", Principal: "*", Action: []string{"s3:*"}, Resource: []string{bucketArn, bucketArn + "/*"},
+		Condition: map[string]map[string][]string{"Bool": {"aws:SecureTransport": {"false"}}},
+	}
 }
 
 func bedrockArns(partition, region, account string) string {

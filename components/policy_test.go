@@ -64,7 +64,14 @@ func TestPolicies(t *testing.T) {
 		"bedrock-endpoint":     func() (string, error) { return bedrockEndpointPolicy(role) },
 		"ssm-endpoint":         func() (string, error) { return ssmEndpointPolicy(role, ssmActions) },
 		"ssmmessages-endpoint": func() (string, error) { return ssmEndpointPolicy(role, ssmMessagesActions) },
-		"log-delivery":         func() (string, error) { return logDeliveryPolicy(logGroup) },
+		"log-delivery":         func() (string, error) { return logDeliveryPolicy(to, logGroup, "") },
+		"log-delivery-key": func() (string, error) {
+			return logDeliveryPolicy(to, logGroup, "arn:aws:kms:ap-northeast-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab")
+		},
+		"log-key": func() (string, error) { return logKeyPolicy(to, "/aws/bedrock/example") },
+		"access-log-bucket": func() (string, error) {
+			return accessLogBucketPolicy("arn:aws:s3:::example-access", "arn:aws:s3:::example", account)
+		},
 		"log-delivery-trust": func() (string, error) {
 			return trustPolicy("bedrock.amazonaws.com", account, bedrockArns("aws", region, account))
 		},

@@ -912,9 +912,15 @@ func (s *running) destroys(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if bytes.Contains(answer, []byte("bedrock-app")) {
+		if bytes.Contains(answer, []byte("bedrock-app")) || bytes.Contains(answer, []byte("bedrock-logging")) {
 			t.Errorf("%s still lists the stack's: %s", service, answer)
 		}
+	}
+	var key struct {
+		KeyMetadata struct{ KeyState string }
+	}
+	if err := s.aws.target(ctx, "kms", "TrentService.DescribeKey", map[string]string{"KeyId": s.StackOutputs["logKeyId"]}, &key); err != nil || key.KeyMetadata.KeyState != "PendingDeletion" {
+		t.Errorf("the log's key is %s, %v", key.KeyMetadata.KeyState, err)
 	}
 	var account struct{ CloudwatchRoleArn string }
 	if err := s.aws.get(ctx, "apigateway", "/account", &account); err != nil || account.CloudwatchRoleArn != "" {
@@ -1008,6 +1014,16 @@ func (s *running) readmeAWS(t *testing.T) {
 	policy, err := s.aws.do(context.Background(), "s3", http.MethodGet, "/"+bucket+"?policy", nil, nil)
 	if err != nil || !bytes.Contains(policy, []byte("OnlyOverTLS")) {
 		t.Errorf("the kept bucket has lost its policy: %s, %v", policy, err)
+	}
+	encryptedWith, err := s.aws.bucketKey(context.Background(), bucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var key struct {
+		KeyMetadata struct{ Enabled bool }
+	}
+	if err := s.aws.target(context.Background(), "kms", "TrentService.DescribeKey", map[string]string{"KeyId": encryptedWith}, &key); err != nil || !key.KeyMetadata.Enabled {
+		t.Errorf("the kept records' key is of no use: %+v, %v", key, err)
 	}
 	if endpoints, err := s.aws.vpcEndpoints(context.Background()); err != nil || len(endpoints) > 0 {
 		t.Errorf("endpoints go on costing money: %v, %v", endpoints, err)

@@ -4,6 +4,7 @@ package sandbox
 
 import (
 	"encoding/json"
+	"encoding/xml"
 	"fmt"
 	"maps"
 	"net/http"
@@ -621,9 +622,10 @@ func (s *running) logRows(t *testing.T, p *proof) {
 	}
 	p.documents["log bucket"] = string(document)
 	s.readRole(t, p, "delivery", out.LoggingConfig.CloudWatchConfig.RoleArn)
+	s.accessLogRows(t, p, bucket)
+	s.keyRows(t, p, bucket, out.LoggingConfig.CloudWatchConfig.LogGroupName, out.LoggingConfig.CloudWatchConfig.RoleArn)
 
 	arn := "arn:aws:s3:::" + bucket
-	bedrock := iampolicy.Principal{Service: "bedrock.amazonaws.com"}
 	put := func(want bool, name string, who iampolicy.Principal, key string, keys map[string][]string) {
 		p.resource(want, "log bucket: "+name, "log bucket", iampolicy.Request{Principal: who, Action: "s3:PutObject", Resource: arn + "/" + key, Context: keys})
 	}
@@ -645,17 +647,7 @@ func (s *running) logRows(t *testing.T, p *proof) {
 		put(false, "nobody known, under "+prefix, iampolicy.Principal{}, record, here)
 	}
 	put(false, "Bedrock for this account, elsewhere in the bucket", bedrock, "elsewhere/x.json.gz", here)
-	for _, c := range []struct{ action, resource string }{{"s3:GetObject", arn + "/bedrock/x"}, {"s3:ListBucket", arn}} {
-		for tls, want := range map[string]bool{"true": true, "false": false} {
-			r := iampolicy.Request{
-				Principal: iampolicy.Principal{ARN: "arn:aws:iam::" + account + ":user/auditor"}, Action: c.action, Resource: c.resource,
-				Context: map[string][]string{"aws:SecureTransport": {tls}},
-			}
-			p.row(want, "log bucket: an auditor of the account, "+c.action+", TLS "+tls, func(policy func(string) iampolicy.Document) bool {
-				return iampolicy.SameAccount([]iampolicy.Document{everything()}, []iampolicy.Document{policy("log bucket")}, r) == iampolicy.Allow
-			})
-		}
-	}
+	auditorRows(p, "log bucket", arn)
 
 	s.trustRows(p, "delivery trust", "bedrock.amazonaws.com", func(region, account string) string {
 		return "arn:aws:bedrock:" + region + ":" + account + ":model-invocation-logging"
@@ -665,6 +657,123 @@ func (s *running) logRows(t *testing.T, p *proof) {
 		p.identity(true, "delivery: "+action, "delivery role", iampolicy.Request{Action: action, Resource: group + out.LoggingConfig.CloudWatchConfig.LogGroupName + ":log-stream:" + logStream})
 		p.identity(false, "delivery: "+action+" in another group", "delivery role", iampolicy.Request{Action: action, Resource: group + "other:log-stream:" + logStream})
 		p.identity(false, "delivery: "+action+" in another stream", "delivery role", iampolicy.Request{Action: action, Resource: group + out.LoggingConfig.CloudWatchConfig.LogGroupName + ":log-stream:other"})
+	}
+}
+
+// auditorRows: whoever may read a bucket by his own policies may, over TLS.
+func auditorRows(p *proof, document, arn string) {
+	for _, c := range []struct{ action, resource string }{{"s3:GetObject", arn + "/bedrock/x"}, {"s3:ListBucket", arn}} {
+		for tls, want := range map[string]bool{"true": true, "false": false} {
+			r := iampolicy.Request{
+				Principal: iampolicy.Principal{ARN: "arn:aws:iam::" + account + ":user/auditor"}, Action: c.action, Resource: c.resource,
+				Context: map[string][]string{"aws:SecureTransport": {tls}},
+			}
+			p.row(want, document+": an auditor of the account, "+c.action+", TLS "+tls, func(policy func(string) iampolicy.Document) bool {
+				return iampolicy.SameAccount([]iampolicy.Document{everything()}, []iampolicy.Document{policy(document)}, r) == iampolicy.Allow
+			})
+		}
+	}
+}
+
+// accessLogRows: who writes the access log of the log's bucket.
+func (s *running) accessLogRows(t *testing.T, p *proof, logged string) {
+	t.Helper()
+	answer, err := s.aws.do(t.Context(), "s3", http.MethodGet, "/"+logged+"?logging", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var status struct {
+		Target string `xml:"LoggingEnabled>TargetBucket"`
+	}
+	if err := xml.Unmarshal(answer, &status); err != nil || status.Target == "" {
+		t.Fatalf("the log's bucket has no access log: %s, %v", answer, err)
+	}
+	document, err := s.aws.do(t.Context(), "s3", http.MethodGet, "/"+status.Target+"?policy", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.documents["access log bucket"] = string(document)
+	arn, delivery := "arn:aws:s3:::"+status.Target, iampolicy.Principal{Service: "logging.s3.amazonaws.com"}
+	put := func(want bool, name string, who iampolicy.Principal, bucket, of, forAccount, tls string) {
+		p.resource(want, "access log bucket: "+name, "access log bucket", iampolicy.Request{
+			Principal: who, Action: "s3:PutObject", Resource: bucket + "/2026-01-01-00-00-00-x",
+			Context: map[string][]string{"aws:SourceAccount": {forAccount}, "aws:SourceArn": {"arn:aws:s3:::" + of}, "aws:SecureTransport": {tls}},
+		})
+	}
+	put(true, "S3, of the log's bucket", delivery, arn, logged, account, "true")
+	put(false, "S3, of another bucket", delivery, arn, "other", account, "true")
+	put(false, "S3, of a bucket of that name in another account", delivery, arn, logged, otherAccount, "true")
+	put(false, "S3, over plain HTTP", delivery, arn, logged, account, "false")
+	put(false, "S3, into another bucket", delivery, "arn:aws:s3:::other", logged, account, "true")
+	put(false, "another service", iampolicy.Principal{Service: "cloudtrail.amazonaws.com"}, arn, logged, account, "true")
+	put(false, "somebody of another account", iampolicy.Principal{ARN: partnerRole}, arn, logged, account, "true")
+	auditorRows(p, "access log bucket", arn)
+}
+
+// keyRows: who encrypts and decrypts with the invocation log's key, as service and by his own policies.
+func (s *running) keyRows(t *testing.T, p *proof, bucket, group, deliveryRole string) {
+	t.Helper()
+	key, err := s.aws.bucketKey(t.Context(), bucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ofGroup, err := s.aws.groupKey(t.Context(), group); err != nil || key == "" || ofGroup != key {
+		t.Fatalf("the bucket's key is %q, the log group's %q, %v", key, ofGroup, err)
+	}
+	if p.documents["log key"], err = s.aws.keyPolicy(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	by := func(want bool, name, service, action string, keys map[string][]string) {
+		p.resource(want, "log key: "+name+": "+action, "log key", iampolicy.Request{Principal: iampolicy.Principal{Service: service}, Action: action, Resource: key, Context: keys})
+	}
+	source := func(forAccount, region, arnAccount string) map[string][]string {
+		return map[string][]string{"aws:SourceAccount": {forAccount}, "aws:SourceArn": {"arn:aws:bedrock:" + region + ":" + arnAccount + ":model-invocation-logging"}}
+	}
+	const generate = "kms:GenerateDataKey"
+	by(true, "Bedrock", bedrock.Service, generate, source(account, s.Region, account))
+	by(false, "Bedrock for another account", bedrock.Service, generate, source(otherAccount, s.Region, otherAccount))
+	by(false, "Bedrock for another account, with an ARN of this one", bedrock.Service, generate, source(otherAccount, s.Region, account))
+	by(false, "Bedrock in another region", bedrock.Service, generate, source(account, "us-east-1", account))
+	by(false, "Bedrock", bedrock.Service, "kms:Decrypt", source(account, s.Region, account))
+	by(false, "another service", "cloudtrail.amazonaws.com", generate, source(account, s.Region, account))
+
+	logs, arn := "logs."+s.Region+".amazonaws.com", "arn:aws:logs:"+s.Region+":"+account+":log-group:"
+	context := func(group string) map[string][]string {
+		return map[string][]string{"kms:EncryptionContext:aws:logs:arn": {arn + group}}
+	}
+	through := map[string][]string{"kms:ViaService": {logs}}
+	for _, r := range groupEncryption(iampolicy.Principal{ARN: deliveryRole}, through) {
+		r.Resource = key
+		by(true, "CloudWatch Logs, for the group", logs, r.Action, context(group))
+		by(false, "CloudWatch Logs, for another group", logs, r.Action, context("other"))
+		by(false, "CloudWatch Logs, for no group", logs, r.Action, nil)
+		by(false, "CloudWatch Logs in another region", "logs.us-east-1.amazonaws.com", r.Action, context(group))
+		by(false, "another service, for the group", "cloudtrail.amazonaws.com", r.Action, context(group))
+
+		p.row(true, "delivery: "+r.Action+" through CloudWatch Logs", func(policy func(string) iampolicy.Document) bool {
+			return iampolicy.SameAccountKeyOrRole([]iampolicy.Document{policy("delivery role")}, []iampolicy.Document{policy("log key")}, r) == iampolicy.Allow
+		})
+		for name, keys := range map[string]map[string][]string{"by itself": nil, "through S3": {"kms:ViaService": {"s3." + s.Region + ".amazonaws.com"}}} {
+			p.identity(false, "delivery: "+r.Action+" "+name, "delivery role", iampolicy.Request{Action: r.Action, Resource: key, Context: keys})
+		}
+		p.identity(false, "delivery: "+r.Action+" with another key", "delivery role", iampolicy.Request{
+			Action: r.Action, Resource: "arn:aws:kms:" + s.Region + ":" + account + ":key/other", Context: through,
+		})
+	}
+	for _, action := range []string{"kms:Decrypt", "kms:PutKeyPolicy"} {
+		who := func(want bool, name, arn string, identity []iampolicy.Document) {
+			r := iampolicy.Request{Principal: iampolicy.Principal{ARN: arn}, Action: action, Resource: key}
+			p.row(want, "log key: "+name+": "+action, func(policy func(string) iampolicy.Document) bool {
+				decide := iampolicy.SameAccountKeyOrRole
+				if accountOf(arn) != account {
+					decide = iampolicy.CrossAccount
+				}
+				return decide(identity, []iampolicy.Document{policy("log key")}, r) == iampolicy.Allow
+			})
+		}
+		who(true, "somebody whose own policies allow it", "arn:aws:iam::"+account+":user/auditor", []iampolicy.Document{everything()})
+		who(false, "somebody whose own policies do not", "arn:aws:iam::"+account+":user/other", nil)
+		who(false, "somebody of another account, whose own policies allow it", partnerRole, []iampolicy.Document{everything()})
 	}
 }
 
