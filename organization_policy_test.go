@@ -81,6 +81,7 @@ func orgCases() []orgCase {
 		api      = "arn:aws:apigateway:ap-northeast-1::/restapis/abc123defg"
 		code     = "arn:aws:lambda:ap-northeast-1:123456789012:function:bedrock-app-dev-function-1a2b3c4"
 		record   = "arn:aws:s3:::bedrock-logging-1a2b3c4/bedrock/AWSLogs/123456789012/BedrockModelInvocationLogs/ap-northeast-1/2026/11/23/00/1.json.gz"
+		key      = "arn:aws:kms:ap-northeast-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 		logGroup = "arn:aws:logs:ap-northeast-1:123456789012:log-group:/aws/bedrock/bedrock-logging-1a2b3c4:"
 
 		unlogged = "bedrock:AgenticRetrieveStream bedrock:CreateAdvancedPromptOptimizationJob bedrock:CreateEvaluationJob " +
@@ -94,10 +95,11 @@ func orgCases() []orgCase {
 		changeFunction = "lambda:AddPermission lambda:InvokeAsync lambda:InvokeFunction lambda:InvokeFunctionUrl lambda:PutResourcePolicy " +
 			"lambda:UpdateFunctionCode lambda:UpdateFunctionConfiguration"
 		configureLog   = "bedrock:DeleteModelInvocationLoggingConfiguration bedrock:PutModelInvocationLoggingConfiguration"
-		configureStore = "s3:DeleteBucket s3:DeleteBucketPolicy s3:PutBucketObjectLockConfiguration s3:PutBucketOwnershipControls s3:PutBucketPolicy " +
+		configureStore = "s3:DeleteBucket s3:DeleteBucketPolicy s3:PutBucketLogging s3:PutBucketObjectLockConfiguration s3:PutBucketOwnershipControls s3:PutBucketPolicy " +
 			"s3:PutBucketPublicAccessBlock s3:PutBucketRequestPayment s3:PutBucketVersioning s3:PutEncryptionConfiguration s3:PutLifecycleConfiguration"
 		changeRecord = "s3:AbortMultipartUpload s3:DeleteObject s3:DeleteObjectVersion s3:PutObject s3:ReplicateDelete s3:ReplicateObject s3:UpdateObjectEncryption"
 		changeGroup  = "logs:AssociateKmsKey logs:DeleteLogGroup logs:DeleteLogStream logs:PutRetentionPolicy"
+		changeKey    = "kms:DisableKey kms:PutKeyPolicy kms:ScheduleKeyDeletion"
 		writeGroup   = "logs:CreateLogStream logs:PutLogEvents"
 		changeRole   = "iam:AttachRolePolicy iam:CreateRole iam:DeleteRole iam:DeleteRolePolicy iam:DetachRolePolicy iam:PassRole " +
 			"iam:PutRolePermissionsBoundary iam:PutRolePolicy iam:UpdateAssumeRolePolicy"
@@ -170,6 +172,13 @@ func orgCases() []orgCase {
 		{"an administrator deletes the log group, has it forget in a day, or encrypts it with a key of his own", admin, changeGroup, logGroup + "*", nil, denied, denied},
 		{"pulumi up cannot make the log group", deployer, changeGroup, logGroup + "*", nil, allowed, allowed},
 		{"no other log group can be changed", admin, changeGroup, "arn:aws:logs:ap-northeast-1:123456789012:log-group:/aws/bedrock/other:*", nil, allowed, allowed},
+		{"an administrator makes every record unreadable, or himself the key's only master", admin, changeKey, key, nil, denied, denied},
+		{"the root user makes every record unreadable", root, changeKey, key, nil, denied, exempt},
+		{"pulumi up cannot make the key", deployer, changeKey, key, nil, allowed, allowed},
+		{"no other key can be changed", admin, changeKey, "arn:aws:kms:ap-northeast-1:123456789012:key/other", nil, allowed, allowed},
+		{"the auditor cannot decrypt a record", admin, "kms:Decrypt", key, nil, allowed, allowed},
+		{"an administrator has nobody see who reads or deletes records", admin, "s3:PutBucketLogging", "arn:aws:s3:::bedrock-logging-1a2b3c4", nil, denied, denied},
+		{"an administrator deletes what shows who read or deleted a record", admin, "s3:DeleteObject s3:DeleteObjectVersion s3:PutObject", "arn:aws:s3:::bedrock-logging-access-1a2b3c4/2026-11-23-00-00-00-x", nil, denied, denied},
 		{"Bedrock cannot write the log group", delivery, writeGroup, logGroup + "log-stream:aws/bedrock/modelinvocations", nil, allowed, allowed},
 		{"an administrator forges a record in the log group", admin, writeGroup, logGroup + "log-stream:aws/bedrock/modelinvocations", nil, denied, denied},
 		{"the deployer forges a record in the log group", deployer, writeGroup, logGroup + "log-stream:1", nil, denied, denied},
@@ -388,7 +397,7 @@ func TestOrganizationPolicyIsDocumented(t *testing.T) {
 				t.Errorf("%s: statement %q has no row", d.file, s.Sid)
 			}
 		}
-		for _, placeholder := range []string{"vpce-0123456789abcdef0", "123456789012", "private-bedrock-deployer", "bedrock-app-dev", "abc123defg"} {
+		for _, placeholder := range []string{"vpce-0123456789abcdef0", "123456789012", "private-bedrock-deployer", "bedrock-app-dev", "abc123defg", "1234abcd-12ab-34cd-56ef-1234567890ab"} {
 			if strings.Contains(document, placeholder) && !strings.Contains(string(page), "'s|"+placeholder+"|'") {
 				t.Errorf("%s: the page does not fill in %s", d.file, placeholder)
 			}
