@@ -53,7 +53,7 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 		if err != nil {
 			return err
 		}
-		logged = append(logged, logging)
+		logged = append(logged, logging.Configuration)
 		logBucketName, logGroupName = logging.BucketName, logging.LogGroupName
 		ctx.Export("logBucketName", logging.BucketName)
 		ctx.Export("logGroupName", logging.LogGroupName)

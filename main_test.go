@@ -354,9 +354,7 @@ func TestRetainLogs(t *testing.T) {
 func TestApiWaitsForLogging(t *testing.T) {
 	t.Parallel()
 	for _, api := range run(t, "prod", nil).OfType("private-bedrock:index:PrivateApi") {
-		if !slices.ContainsFunc(api.Dependencies, func(urn string) bool {
-			return strings.Contains(urn, "InvocationLoggingConfiguration") || strings.Contains(urn, "BedrockLogging")
-		}) {
+		if !slices.ContainsFunc(api.Dependencies, func(urn string) bool { return strings.Contains(urn, "InvocationLoggingConfiguration") }) {
 			t.Errorf("the API waits for %v", api.Dependencies)
 		}
 	}

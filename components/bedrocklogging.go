@@ -28,6 +28,9 @@ type BedrockLogging struct {
 	AccessLogBucketName pulumi.StringOutput
 	// KeyId of the customer managed key, whose deletion makes every record unreadable; empty without one.
 	KeyId pulumi.StringOutput
+	// Configuration is what to depend on where no call may go unrecorded. The whole component is there a minute later: the
+	// AWS provider waits that long for a lifecycle, which is not needed for the first record.
+	Configuration *bedrockmodel.InvocationLoggingConfiguration
 }
 
 // BedrockLoggingArgs are BedrockLogging's arguments; nil means all defaults.
@@ -43,8 +46,8 @@ type BedrockLoggingArgs struct {
 	// ExpireAfterDays, records are deleted; their versions, which is what a deleted one leaves, after as many days more.
 	// Default: 0, never.
 	ExpireAfterDays int
-	// ObjectLockMode, GOVERNANCE or COMPLIANCE, with ObjectLockDays, in which nobody can delete a record. Irreversible, and a
-	// change from or to none makes a new bucket. AWS does not say that Bedrock writes to a locked bucket. Default: none.
+	// ObjectLockMode, GOVERNANCE or COMPLIANCE, with ObjectLockDays, in which nobody can delete a record written from then on.
+	// Irreversible. AWS does not say that Bedrock writes to a locked bucket. Default: none.
 	ObjectLockMode string
 	ObjectLockDays int
 	// DeleteOnDestroy switches logging off and deletes buckets, key and log group with all their records when the component
@@ -103,9 +106,7 @@ func NewBedrockLogging(ctx *pulumi.Context, name string, args *BedrockLoggingArg
 	// Kept together or deleted together: a bucket without its policy or key, or a setting without its role, would lose records.
 	child := []pulumi.ResourceOption{pulumi.Parent(c), pulumi.RetainOnDelete(!a.DeleteOnDestroy)}
 
-	bucket, err := s3.NewBucketV2(ctx, name, &s3.BucketV2Args{
-		ForceDestroy: pulumi.Bool(a.DeleteOnDestroy), ObjectLockEnabled: pulumi.Bool(a.ObjectLockMode != noObjectLock), Tags: a.Tags,
-	}, child...)
+	bucket, err := s3.NewBucketV2(ctx, name, &s3.BucketV2Args{ForceDestroy: pulumi.Bool(a.DeleteOnDestroy), Tags: a.Tags}, child...)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +149,7 @@ func NewBedrockLogging(ctx *pulumi.Context, name string, args *BedrockLoggingArg
 		return nil, err
 	}
 	// Bedrock tries both destinations when it is configured, and refuses what it cannot write to.
-	if _, err := bedrockmodel.NewInvocationLoggingConfiguration(ctx, name, &bedrockmodel.InvocationLoggingConfigurationArgs{
+	c.Configuration, err = bedrockmodel.NewInvocationLoggingConfiguration(ctx, name, &bedrockmodel.InvocationLoggingConfigurationArgs{
 		LoggingConfig: &bedrockmodel.InvocationLoggingConfigurationLoggingConfigArgs{
 			TextDataDeliveryEnabled: pulumi.Bool(true), ImageDataDeliveryEnabled: pulumi.Bool(true),
 			EmbeddingDataDeliveryEnabled: pulumi.Bool(true), VideoDataDeliveryEnabled: pulumi.Bool(true),
@@ -162,7 +163,8 @@ func NewBedrockLogging(ctx *pulumi.Context, name string, args *BedrockLoggingArg
 				},
 			},
 		},
-	}, append(child, pulumi.DependsOn(append(ready, accessLog, rolePolicy)))...); err != nil {
+	}, append(child, pulumi.DependsOn(append(ready, accessLog, rolePolicy)))...)
+	if err != nil {
 		return nil, err
 	}
 

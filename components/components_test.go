@@ -292,7 +292,6 @@ func TestDefaults(t *testing.T) {
 		{"aws:lambda/function:Function", "x-function", "timeout", "900"},
 		{"aws:apigateway/stage:Stage", "x-api", "stageName", "api"},
 		{"aws:cloudwatch/logGroup:LogGroup", "x-logs", "retentionInDays", "90"},
-		{"aws:s3/bucketV2:BucketV2", "x-logs", "objectLockEnabled", "false"},
 	} {
 		if got := fmt.Sprint(r.Inputs(t, c.typ, c.name)[c.input]); got != c.want {
 			t.Errorf("%s %s: %s = %s, want %s", c.typ, c.name, c.input, got, c.want)
@@ -491,7 +490,7 @@ func TestLoggingIsSetLast(t *testing.T) {
 	for _, setting := range componentstest.Run(t, all("x")).OfType("aws:bedrockmodel/invocationLoggingConfiguration:InvocationLoggingConfiguration") {
 		waits := strings.Join(setting.Dependencies, "\n")
 		for _, want := range []string{"BucketPolicy::", "BucketPublicAccessBlock::", "BucketOwnershipControls::", "BucketVersioningV2::", "RolePolicy::", "LogGroup::",
-			"BucketServerSideEncryptionConfigurationV2::", "BucketLifecycleConfigurationV2::", "BucketLoggingV2::"} {
+			"BucketServerSideEncryptionConfigurationV2::", "BucketLoggingV2::"} {
 			if !strings.Contains(waits, want) {
 				t.Errorf("does not wait for %s, only for\n%s", want, waits)
 			}

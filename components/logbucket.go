@@ -114,6 +114,7 @@ func newLogBucket(ctx *pulumi.Context, name string, a BedrockLoggingArgs, to tar
 	if err != nil || a.ObjectLockMode == noObjectLock {
 		return ready, err
 	}
+	// Not on the bucket, where a lock that is wanted later would make a new one, without the records.
 	lock, err := s3.NewBucketObjectLockConfigurationV2(ctx, name, &s3.BucketObjectLockConfigurationV2Args{
 		Bucket: bucket.ID(), Rule: s3.BucketObjectLockConfigurationV2RuleArgs{
 			DefaultRetention: s3.BucketObjectLockConfigurationV2RuleDefaultRetentionArgs{Mode: pulumi.String(a.ObjectLockMode), Days: pulumi.Int(a.ObjectLockDays)},
@@ -148,7 +149,8 @@ var ownKeyOfS3 = s3.BucketServerSideEncryptionConfigurationV2RuleArgs{
 	ApplyServerSideEncryptionByDefault: s3.BucketServerSideEncryptionConfigurationV2RuleApplyServerSideEncryptionByDefaultArgs{SseAlgorithm: pulumi.String("AES256")},
 }
 
-// protectBucket answers with all that makes a bucket private, versioned, encrypted and its owner's.
+// protectBucket makes a bucket private, versioned, encrypted and its owner's, and answers with what that needs; the
+// lifecycle, too, but none has to wait for that.
 func protectBucket(ctx *pulumi.Context, name string, bucket *s3.BucketV2, encryption s3.BucketServerSideEncryptionConfigurationV2RuleArgs, policy pulumi.StringInput, lifecycle s3.BucketLifecycleConfigurationV2RuleArray, child []pulumi.ResourceOption) ([]pulumi.Resource, error) {
 	block, err := s3.NewBucketPublicAccessBlock(ctx, name, &s3.BucketPublicAccessBlockArgs{
 		Bucket: bucket.ID(), BlockPublicAcls: pulumi.Bool(true), BlockPublicPolicy: pulumi.Bool(true),
@@ -185,8 +187,8 @@ func protectBucket(ctx *pulumi.Context, name string, bucket *s3.BucketV2, encryp
 		return nil, err
 	}
 	// Before there are versions, expiry would delete for good at once.
-	rules, err := s3.NewBucketLifecycleConfigurationV2(ctx, name, &s3.BucketLifecycleConfigurationV2Args{
+	_, err = s3.NewBucketLifecycleConfigurationV2(ctx, name, &s3.BucketLifecycleConfigurationV2Args{
 		Bucket: bucket.ID(), Rules: lifecycle,
 	}, append(child, pulumi.DependsOn([]pulumi.Resource{versioning}))...)
-	return []pulumi.Resource{block, ownership, versioning, encrypted, attached, rules}, err
+	return []pulumi.Resource{block, ownership, versioning, encrypted, attached}, err
 }
