@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
@@ -87,6 +88,8 @@ type invocationLog struct {
 	moto    client
 	account string
 	buckets *buckets
+	// permitted remembers when a key last let a destination in, by that destination.
+	permitted *sync.Map
 	// failed is told of every delivery that did not happen, as Bedrock's delivery-failure metrics would count it.
 	failed func(error)
 }
@@ -110,6 +113,7 @@ func (l invocationLog) folder(s s3Config) string {
 
 // check is what Bedrock does before it accepts a configuration: it writes to every destination.
 func (l invocationLog) check(ctx context.Context, config loggingConfig) error {
+	l.permitted.Clear()
 	targets := []*s3Config{config.S3Config}
 	if cw := config.CloudWatchConfig; cw != nil {
 		if err := l.putLogEvent(ctx, cw.LogGroupName, cw.RoleArn, "Permissions are correctly set for Amazon Bedrock logs."); err != nil {
@@ -217,14 +221,14 @@ func (l invocationLog) putObject(ctx context.Context, to s3Config, key string, c
 	}); err != nil {
 		return err
 	}
-	encryptedWith, err := l.moto.bucketKey(ctx, to.BucketName)
-	if err != nil {
-		return err
-	}
-	if encryptedWith != "" {
-		if err := l.moto.keyAllows(ctx, encryptedWith, nil, iampolicy.Request{Principal: bedrock, Action: "kms:GenerateDataKey", Context: l.keys()}); err != nil {
+	if err := l.once(to.BucketName, func() error {
+		key, err := l.moto.bucketKey(ctx, to.BucketName)
+		if err != nil || key == "" {
 			return err
 		}
+		return l.moto.keyAllows(ctx, key, nil, iampolicy.Request{Principal: bedrock, Action: "kms:GenerateDataKey", Context: l.keys()})
+	}); err != nil {
+		return err
 	}
 	header := map[string]string{}
 	if len(content) > 0 {
@@ -234,7 +238,7 @@ func (l invocationLog) putObject(ctx context.Context, to s3Config, key string, c
 		w.Close()
 		content, header["Content-Type"] = b.Bytes(), "application/x-gzip"
 	}
-	_, err = l.moto.do(ctx, "s3", http.MethodPut, "/"+to.BucketName+"/"+key, header, content)
+	_, err := l.moto.do(ctx, "s3", http.MethodPut, "/"+to.BucketName+"/"+key, header, content)
 	return err
 }
 
@@ -250,20 +254,33 @@ func (l invocationLog) putLogEvent(ctx context.Context, group, roleArn, message 
 			return fmt.Errorf("role %s may not %s on %s", roleArn, action, stream)
 		}
 	}
-	key, err := l.moto.groupKey(ctx, group)
-	if err != nil {
-		return err
-	}
-	if key != "" {
+	if err := l.once(group+" "+roleArn, func() error {
+		key, err := l.moto.groupKey(ctx, group)
+		if err != nil || key == "" {
+			return err
+		}
 		// Who is asked of the two, and for what, AWS's page leaves open: here both, for all of it.
 		logs := "logs." + l.moto.region + ".amazonaws.com"
 		service := groupEncryption(iampolicy.Principal{Service: logs}, map[string][]string{
 			"kms:EncryptionContext:aws:logs:arn": {"arn:aws:logs:" + l.moto.region + ":" + l.account + ":log-group:" + group},
 		})
 		writer := groupEncryption(iampolicy.Principal{ARN: roleArn}, map[string][]string{"kms:ViaService": {logs}})
-		if err := l.moto.keyAllows(ctx, key, r.permissions, append(service, writer...)...); err != nil {
-			return err
-		}
+		return l.moto.keyAllows(ctx, key, r.permissions, append(service, writer...)...)
+	}); err != nil {
+		return err
 	}
 	return l.moto.putLogEvent(ctx, group, logStream, message)
+}
+
+// once asks whether a key lets a destination in, and not again for a minute, as with S3's own keys for buckets: those are used
+// for a while without KMS (S3 User Guide, "Reducing the cost of SSE-KMS with Amazon S3 Bucket Keys").
+func (l invocationLog) once(destination string, ask func() error) error {
+	if last, ok := l.permitted.Load(destination); ok && time.Since(last.(time.Time)) < time.Minute {
+		return nil
+	}
+	err := ask()
+	if err == nil {
+		l.permitted.Store(destination, time.Now())
+	}
+	return err
 }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 )
@@ -68,7 +69,7 @@ func (s *Sandbox) serveAWS(ctx context.Context) (err error) {
 	aws := client{url: s.AWSEndpointURL, region: s.moto.region}
 	s.functions.aws = aws
 	kept := &buckets{moto: s.moto, account: s.account, by: map[bucketPart]string{}}
-	log := invocationLog{moto: s.moto, account: s.account, buckets: kept, failed: func(err error) {
+	log := invocationLog{moto: s.moto, account: s.account, buckets: kept, permitted: &sync.Map{}, failed: func(err error) {
 		s.options.Report(fmt.Errorf("invocation log: %w", err))
 	}}
 	bedrock := &Bedrock{Region: s.moto.region, Account: s.account, Authorize: s.authorize, Deliver: log.deliver}
