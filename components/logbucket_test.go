@@ -2,6 +2,7 @@ package components_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -101,6 +102,24 @@ func TestObjectLock(t *testing.T) {
 	}
 	if open := logging(t, components.BedrockLoggingArgs{}); len(open.OfType(lock)) > 0 {
 		t.Error("locked unasked")
+	}
+}
+
+// Expiry in a bucket without versions deletes for good at once; S3 refuses an access log that it may not write.
+func TestBucketsInOrder(t *testing.T) {
+	t.Parallel()
+	r := logging(t, components.BedrockLoggingArgs{})
+	waits := func(one componentstest.Resource, want string) {
+		t.Helper()
+		if !slices.ContainsFunc(one.Dependencies, func(urn string) bool { return strings.HasSuffix(urn, want) }) {
+			t.Errorf("%s %s does not wait for %s, only for\n%s", one.Type, one.Name, want, strings.Join(one.Dependencies, "\n"))
+		}
+	}
+	for _, lifecycle := range r.OfType("aws:s3/bucketLifecycleConfigurationV2:BucketLifecycleConfigurationV2") {
+		waits(lifecycle, "BucketVersioningV2::"+lifecycle.Name)
+	}
+	for _, accessLog := range r.OfType("aws:s3/bucketLoggingV2:BucketLoggingV2") {
+		waits(accessLog, "BucketPolicy::x-access")
 	}
 }
 
