@@ -8,11 +8,13 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -454,7 +456,17 @@ func (s *running) audits(t *testing.T) {
 		key = one
 		break
 	}
-	if _, err := s.aws.do(t.Context(), "s3", http.MethodDelete, "/"+bucket+"/"+key, nil, nil); err != nil {
+	versions, err := s.aws.do(t.Context(), "s3", http.MethodGet, "/"+bucket+"?versions&prefix="+url.QueryEscape(key), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var version struct {
+		ID string `xml:"Version>VersionId"`
+	}
+	if err := xml.Unmarshal(versions, &version); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.aws.do(t.Context(), "s3", http.MethodDelete, "/"+bucket+"/"+key+"?versionId="+url.QueryEscape(version.ID), nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	id := lost[0].RequestMetadata["apiExtendedRequestId"]
