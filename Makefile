@@ -9,7 +9,7 @@ local: ## The whole system on this machine, until Ctrl-C
 test: ## Everything to run before a commit, race detector on
 	go test -race ./...
 
-e2e: ## The whole system deployed, called, changed and destroyed in the sandbox; some 4 minutes
+e2e: ## The whole system deployed, called, changed and destroyed in the sandbox; some 11 minutes
 	go test -tags e2e -count=1 -timeout 30m -run '^TestEndToEnd' -v ./internal/sandbox
 
 bench: ## Speed and size, each against its reference, into bench/RESULTS.md; some 7 minutes
