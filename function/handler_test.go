@@ -360,4 +360,7 @@ func TestRunWantsModels(t *testing.T) {
 			t.Errorf("MODEL_IDS=%q: %v", ids, err)
 		}
 	}
+	if _, err := newHandler(func(string) string { return "yes" }); err == nil || !strings.Contains(err.Error(), `RESPONSE_STREAMING: got "yes", want true or false`) {
+		t.Error(err)
+	}
 }

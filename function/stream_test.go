@@ -486,3 +486,26 @@ func TestEveryDefinedStatusIsAnswered(t *testing.T) {
 		}
 	}
 }
+
+// Lost: the function, which would wait for ever for Bedrock, where its platform says in the middle of a silence that the
+// caller has left.
+func TestClosingEndsARead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		closed := false
+		body := &recorded{body: &silent{strings.NewReader(""), ctx}, cancel: cancel, done: func() { closed = true }}
+		read := make(chan error)
+		go func() { _, err := body.Read(make([]byte, 1)); read <- err }()
+		synctest.Wait()
+		go body.Close()
+		if err := <-read; err != context.Canceled {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if !closed {
+			t.Error("the call was not recorded")
+		}
+	})
+}
