@@ -250,6 +250,9 @@ func TestBedrockFaults(t *testing.T) {
 			if retry := response.Headers["Retry-After"] == "1"; response.StatusCode != want[name] || retry != (want[name] == 429) {
 				t.Errorf("%d %v %s, want %d", response.StatusCode, response.Headers, response.Body, want[name])
 			}
+			if counted := strings.Contains(f.logged.String(), `"InvocationThrottles":1`); counted != (want[name] == 429) {
+				t.Errorf("log %s counts a throttle: %v", f.logged, counted)
+			}
 			if log := f.logged.String(); !regexp.MustCompile(`"bedrockCode":"` + name + `","bedrockRequestId":"[0-9a-f-]+"`).MatchString(log) {
 				t.Errorf("log %s does not say what Bedrock answered", log)
 			}
