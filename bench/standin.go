@@ -58,7 +58,7 @@ func (s *standIn) stop() {
 func serveStandIn() error {
 	var s standIn
 	for address, handler := range map[*string]http.Handler{
-		&s.Bedrock: &sandbox.Bedrock{Region: region, Account: account}, &s.Flood: http.HandlerFunc(flood),
+		&s.Bedrock: logged(&sandbox.Bedrock{Region: region, Account: account}), &s.Flood: logged(http.HandlerFunc(flood)),
 	} {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -72,6 +72,16 @@ func serveStandIn() error {
 	}
 	_, err := io.Copy(io.Discard, os.Stdin)
 	return err
+}
+
+// logged is the account's logging configuration beside a stand-in: the function looks at it once a minute.
+func logged(models http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", models)
+	mux.HandleFunc("GET /logging/modelinvocations", func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, `{"loggingConfig":{"s3Config":{"bucketName":"bench"},"textDataDeliveryEnabled":true}}`)
+	})
+	return mux
 }
 
 const floodSize = 100e6
