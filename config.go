@@ -43,6 +43,7 @@ type settings struct {
 	ObjectLockMode                                   string
 	ObjectLockDays                                   int
 	ManageInvocationLogging, ManageApiGatewayAccount bool
+	AdoptInvocationLogging                           bool
 	RequireInvocationLogging                         bool
 	SsmClient                                        bool
 	RetainLogs                                       bool
@@ -85,8 +86,8 @@ func loadSettings(get func(name string) string, stack, region string) (settings,
 		ArchiveAfterDays:   r.number("archiveAfterDays", 1, mostDays), ArchiveStorageClass: r.text("archiveStorageClass"), ExpireAfterDays: r.number("expireAfterDays", 0, mostDays),
 		ObjectLockMode: r.text("objectLockMode"), ObjectLockDays: r.number("objectLockDays", 0, mostDays),
 		ManageInvocationLogging: r.flag("manageInvocationLogging"), ManageApiGatewayAccount: r.flag("manageApiGatewayAccount"),
-		RequireInvocationLogging: r.flag("requireInvocationLogging"),
-		SsmClient:                r.flag("ssmClient"), RetainLogs: r.flag("retainLogs"),
+		AdoptInvocationLogging: r.flag("adoptInvocationLogging"), RequireInvocationLogging: r.flag("requireInvocationLogging"),
+		SsmClient: r.flag("ssmClient"), RetainLogs: r.flag("retainLogs"),
 	}
 	if s.Environment == "" {
 		s.Environment = stack

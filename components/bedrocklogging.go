@@ -18,7 +18,7 @@ const (
 )
 
 // BedrockLogging turns on Bedrock's model invocation logging, to S3 for years and to CloudWatch Logs for days.
-// The setting is one per account and region: a second BedrockLogging there overwrites the first, silently.
+// The setting is one per account and region: where somebody else's is there already, the preview says so and fails.
 type BedrockLogging struct {
 	pulumi.ResourceState
 
@@ -50,8 +50,12 @@ type BedrockLoggingArgs struct {
 	// Irreversible. AWS does not say that Bedrock writes to a locked bucket. Default: none.
 	ObjectLockMode string
 	ObjectLockDays int
+	// AdoptInvocationLogging takes over a logging configuration that is there already, whosever it is: from then on their
+	// records come here. Default: false, for which the environment has to have AWS credentials of the provider's account.
+	AdoptInvocationLogging bool
 	// DeleteOnDestroy switches logging off and deletes buckets, key and log group with all their records when the component
-	// is destroyed. Irreversible. Default: false; everything stays, and logging stays on.
+	// is destroyed, which then needs `pulumi destroy --run-program`; it fails where logging has become somebody else's.
+	// Irreversible. Default: false; everything stays, and logging stays on.
 	DeleteOnDestroy bool
 	Tags            pulumi.StringMapInput
 }
@@ -148,6 +152,10 @@ func NewBedrockLogging(ctx *pulumi.Context, name string, args *BedrockLoggingArg
 	if err != nil {
 		return nil, err
 	}
+	ours, err := keepForeignLogging(ctx, name, a, to)
+	if err != nil {
+		return nil, err
+	}
 	// Bedrock tries both destinations when it is configured, and refuses what it cannot write to.
 	c.Configuration, err = bedrockmodel.NewInvocationLoggingConfiguration(ctx, name, &bedrockmodel.InvocationLoggingConfigurationArgs{
 		LoggingConfig: &bedrockmodel.InvocationLoggingConfigurationLoggingConfigArgs{
@@ -163,7 +171,7 @@ func NewBedrockLogging(ctx *pulumi.Context, name string, args *BedrockLoggingArg
 				},
 			},
 		},
-	}, append(child, pulumi.DependsOn(append(ready, accessLog, rolePolicy)))...)
+	}, append(child, ours, pulumi.DependsOn(append(ready, accessLog, rolePolicy)))...)
 	if err != nil {
 		return nil, err
 	}

@@ -371,14 +371,13 @@ func (s *running) sdksSign(t *testing.T, who aws.Credentials, outputs map[string
 
 // refusesUnlogged switches logging off behind the function's back, and then a part of it.
 func (s *running) refusesUnlogged(t *testing.T) {
-	const path = "/logging/modelinvocations"
-	good, err := s.aws.do(t.Context(), "bedrock", http.MethodGet, path, nil, nil)
+	good, err := s.aws.do(t.Context(), "bedrock", http.MethodGet, loggingPath, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	put := func(config []byte) {
 		t.Helper()
-		if _, err := s.aws.do(t.Context(), "bedrock", http.MethodPut, path, map[string]string{"Content-Type": "application/json"}, config); err != nil {
+		if _, err := s.aws.do(t.Context(), "bedrock", http.MethodPut, loggingPath, map[string]string{"Content-Type": "application/json"}, config); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -404,7 +403,7 @@ func (s *running) refusesUnlogged(t *testing.T) {
 		t.Logf("%d after %v", want, time.Since(began))
 	}
 	before := len(s.objects(t, s.StackOutputs["logBucketName"]))
-	if _, err := s.aws.do(t.Context(), "bedrock", http.MethodDelete, path, nil, nil); err != nil {
+	if _, err := s.aws.do(t.Context(), "bedrock", http.MethodDelete, loggingPath, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	until(503, "is off")

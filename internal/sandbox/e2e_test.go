@@ -224,6 +224,18 @@ func (s *running) pulumi(t *testing.T, stack string, args ...string) string {
 	return command(t, s.root, s.env, "pulumi", args...)
 }
 
+// pulumiFails answers with what a command that must fail printed.
+func (s *running) pulumiFails(t *testing.T, stack string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("pulumi", append(args, "--stack", stack, "--config-file", ".local/Pulumi."+stack+".yaml", "--non-interactive")...)
+	cmd.Dir, cmd.Env = s.root, append(os.Environ(), s.env...)
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		t.Errorf("pulumi %s succeeded, want a failure:\n%s", strings.Join(args, " "), out)
+	}
+	return string(out)
+}
+
 // call calls the API; host names an endpoint, empty means the VPC's own.
 func (s *running) call(t *testing.T, method, path, host, contentType, body string) (int, http.Header, string) {
 	t.Helper()
@@ -562,10 +574,12 @@ func (s *running) redeploys(t *testing.T) {
 	}
 }
 
+const loggingPath = "/logging/modelinvocations"
+
 func (s *running) loggingBucket(t *testing.T) string {
 	t.Helper()
 	var out struct{ LoggingConfig *loggingConfig }
-	if err := s.aws.get(context.Background(), "bedrock", "/logging/modelinvocations", &out); err != nil {
+	if err := s.aws.get(context.Background(), "bedrock", loggingPath, &out); err != nil {
 		t.Fatal(err)
 	}
 	if out.LoggingConfig == nil || out.LoggingConfig.S3Config == nil {
@@ -704,13 +718,12 @@ func (s *running) secondStack(t *testing.T) {
 	app, other := s.user(t, "app", ""), s.user(t, "other", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"execute-api:Invoke","Resource":"*"}]}`)
 	command(t, filepath.Join(s.root, ".local"), s.env, "pulumi", "stack", "init", "second")
 
-	preview := exec.Command("pulumi", "preview", "--stack", "second", "--config-file", ".local/Pulumi.second.yaml", "--non-interactive")
-	preview.Dir, preview.Env = s.root, append(os.Environ(), s.env...)
-	if out, err := preview.CombinedOutput(); err == nil || !strings.Contains(string(out), "enableDnsHostnames false") {
-		t.Errorf("a preview in a VPC without DNS host names: %v\n%s", err, out)
+	if out := s.pulumiFails(t, "second", "preview"); !strings.Contains(out, "enableDnsHostnames false") {
+		t.Errorf("a preview in a VPC without DNS host names:\n%s", out)
 	}
 	var ignored struct{}
 	s.ec2(t, "ModifyVpcAttribute", map[string]string{"VpcId": brought.vpc, "EnableDnsHostnames.Value": "true"}, &ignored)
+	s.leavesForeignLogging(t, first)
 	const warning = "does not allow execute-api:Invoke on"
 	if up := s.pulumi(t, "second", "up", "--yes", "--skip-preview"); !strings.Contains(up, warning) {
 		t.Errorf("no warning that the brought endpoint's policy lets no call through:\n%s", up)
@@ -787,11 +800,54 @@ func (s *running) secondStack(t *testing.T) {
 			t.Errorf("after a change of the guardrail's words, %s: %s", word, body)
 		}
 	}
-	s.pulumi(t, "second", "destroy", "--yes", "--skip-preview")
+	s.pulumi(t, "second", "destroy", "--yes", "--skip-preview") // nothing to look at before: it never managed the logging
 	if now := s.loggingBucket(t); now != first {
 		t.Errorf("logging goes to %q, want %q as before the second stack", now, first)
 	}
 	s.keepsBroughtVpc(t, brought, outputs["executeApiEndpointPolicy"])
+}
+
+// leavesForeignLogging: a stack that would take the account's logging over says whose it is, at preview, and asks.
+func (s *running) leavesForeignLogging(t *testing.T, bucket string) {
+	t.Helper()
+	s.set(t, "second", "manageInvocationLogging", "true")
+	if out := s.pulumiFails(t, "second", "preview"); !strings.Contains(out, "is somebody else's") || !strings.Contains(out, bucket) || !strings.Contains(out, "adoptInvocationLogging: true") {
+		t.Errorf("the preview does not name %s, whose logging it is:\n%s", bucket, out)
+	}
+	s.set(t, "second", "adoptInvocationLogging", "true")
+	s.pulumi(t, "second", "preview")
+	s.set(t, "second", "adoptInvocationLogging", "false")
+	s.set(t, "second", "manageInvocationLogging", "false")
+}
+
+// keepsForeignLogging: destroy switches nothing off that has become somebody else's; here, it goes to a log group alone.
+func (s *running) keepsForeignLogging(t *testing.T) {
+	t.Helper()
+	own, err := s.aws.do(t.Context(), "bedrock", http.MethodGet, loggingPath, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var foreign map[string]map[string]any
+	if err := json.Unmarshal(own, &foreign); err != nil {
+		t.Fatal(err)
+	}
+	delete(foreign["loggingConfig"], "s3Config")
+	theirs, _ := json.Marshal(foreign)
+	put := func(config []byte) {
+		t.Helper()
+		if _, err := s.aws.do(t.Context(), "bedrock", http.MethodPut, loggingPath, map[string]string{"Content-Type": "application/json"}, config); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(theirs)
+	if out := s.pulumiFails(t, "local", "destroy", "--yes", "--skip-preview", "--run-program"); !strings.Contains(out, "is somebody else's") {
+		t.Errorf("destroy does not say whose logging it is:\n%s", out)
+	}
+	var now struct{ LoggingConfig *loggingConfig }
+	if err := s.aws.get(t.Context(), "bedrock", loggingPath, &now); err != nil || now.LoggingConfig == nil || now.LoggingConfig.CloudWatchConfig == nil {
+		t.Errorf("destroy switched somebody else's logging off: %+v, %v", now.LoggingConfig, err)
+	}
+	put(own)
 }
 
 // readmeSigned runs the README's signed call, by curl's own signing.
@@ -874,7 +930,8 @@ func (s *running) keepsBroughtVpc(t *testing.T, b broughtVpc, policy string) {
 }
 
 func (s *running) destroys(t *testing.T) {
-	s.pulumi(t, "local", "destroy", "--yes", "--skip-preview")
+	s.keepsForeignLogging(t)
+	s.pulumi(t, "local", "destroy", "--yes", "--skip-preview", "--run-program")
 	ctx := context.Background()
 	if bucket := s.loggingBucket(t); bucket != "" {
 		t.Errorf("logging still goes to %s", bucket)
