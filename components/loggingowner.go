@@ -22,7 +22,11 @@ func keepForeignLogging(ctx *pulumi.Context, name string, a BedrockLoggingArgs, 
 		return pulumi.ResourceHooks(hooks), nil
 	}
 	hook, err := ctx.RegisterResourceHook(name+"-owner", func(args *pulumi.ResourceHookArgs) error {
-		current, err := currentLogging(ctx.Context(), to)
+		cfg, err := config.LoadDefaultConfig(ctx.Context(), config.WithRegion(to.region))
+		if err != nil {
+			return err
+		}
+		current, err := currentLogging(ctx.Context(), cfg, to)
 		if err != nil {
 			return fmt.Errorf("where Bedrock's invocation logging of account %s in %s goes now: %w%s", to.account, to.region, err, waysOut)
 		}
@@ -69,11 +73,7 @@ func bucketOf(properties resource.PropertyMap) string {
 
 // currentLogging asks AWS, for the provider has no lookup for it, with the credentials that AWS's SDK finds by itself: they
 // could be another account's than the provider's.
-func currentLogging(ctx context.Context, to target) (current loggingDestination, err error) {
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(to.region))
-	if err != nil {
-		return current, err
-	}
+func currentLogging(ctx context.Context, cfg sdk.Config, to target) (current loggingDestination, err error) {
 	identity, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, nil)
 	if err != nil {
 		return current, err

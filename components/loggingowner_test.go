@@ -1,9 +1,14 @@
 package components
 
 import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 )
 
@@ -58,5 +63,28 @@ func TestBucketOf(t *testing.T) {
 		if got := bucketOf(c.properties); got != c.want {
 			t.Errorf("%s: got %q, want %q", name, got, c.want)
 		}
+	}
+}
+
+// The SDK's credentials may be another account's than the provider's: what is off there may be on here.
+func TestCurrentLogging(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/logging/modelinvocations" {
+			fmt.Fprint(w, `{"loggingConfig":{"s3Config":{"bucketName":"theirs"},"cloudWatchConfig":{"logGroupName":"/theirs","roleArn":"arn"}}}`)
+			return
+		}
+		fmt.Fprint(w, `<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult><Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>`)
+	}))
+	defer server.Close()
+	cfg := sdk.Config{Region: "ap-northeast-1", BaseEndpoint: &server.URL, Credentials: sdk.CredentialsProviderFunc(func(context.Context) (sdk.Credentials, error) {
+		return sdk.Credentials{AccessKeyID: "id", SecretAccessKey: "secret"}, nil
+	})}
+	current, err := currentLogging(t.Context(), cfg, target{"123456789012", "ap-northeast-1", "aws"})
+	if want := (loggingDestination{"theirs", "/theirs"}); err != nil || current != want {
+		t.Errorf("got %v, %v, want %v", current, err, want)
+	}
+	if _, err := currentLogging(t.Context(), cfg, target{"999999999999", "ap-northeast-1", "aws"}); err == nil || !strings.Contains(err.Error(), "123456789012") {
+		t.Errorf("another account's credentials: %v", err)
 	}
 }
