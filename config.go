@@ -43,7 +43,7 @@ type settings struct {
 	ObjectLockMode                                   string
 	ObjectLockDays                                   int
 	ManageInvocationLogging, ManageApiGatewayAccount bool
-	AdoptInvocationLogging                           bool
+	AdoptInvocationLogging, MaskPersonalData         bool
 	RequireInvocationLogging                         bool
 	SsmClient                                        bool
 	RetainLogs                                       bool
@@ -86,7 +86,7 @@ func loadSettings(get func(name string) string, stack, region string) (settings,
 		ArchiveAfterDays:   r.number("archiveAfterDays", 1, mostDays), ArchiveStorageClass: r.text("archiveStorageClass"), ExpireAfterDays: r.number("expireAfterDays", 0, mostDays),
 		ObjectLockMode: r.text("objectLockMode"), ObjectLockDays: r.number("objectLockDays", 0, mostDays),
 		ManageInvocationLogging: r.flag("manageInvocationLogging"), ManageApiGatewayAccount: r.flag("manageApiGatewayAccount"),
-		AdoptInvocationLogging: r.flag("adoptInvocationLogging"), RequireInvocationLogging: r.flag("requireInvocationLogging"),
+		MaskPersonalData: r.flag("maskPersonalData"), AdoptInvocationLogging: r.flag("adoptInvocationLogging"), RequireInvocationLogging: r.flag("requireInvocationLogging"),
 		SsmClient: r.flag("ssmClient"), RetainLogs: r.flag("retainLogs"),
 	}
 	if s.Environment == "" {

@@ -185,7 +185,7 @@ func TestEveryMistakeAtOnce(t *testing.T) {
 	for _, name := range []string{"systemName", "environment", "vpcCidr", "availabilityZones", "subnetIds", "bedrockEndpointId", "modelIds", "allowGlobalInference",
 		"guardrailVersion", "guardrailContentFilters", "guardrailBlockedWords", "guardrailPiiEntities", "callerArns", "stageName", "consumerVpcEndpointIds", "throttlingRateLimit",
 		"throttlingBurstLimit", "functionArchitecture", "functionMemoryMb", "logRetentionDays",
-		"customerManagedKey", "archiveAfterDays", "expireAfterDays", "objectLockDays", "manageInvocationLogging", "adoptInvocationLogging", "manageApiGatewayAccount", "ssmClient", "retainLogs"} {
+		"customerManagedKey", "archiveAfterDays", "expireAfterDays", "objectLockDays", "manageInvocationLogging", "adoptInvocationLogging", "maskPersonalData", "manageApiGatewayAccount", "ssmClient", "retainLogs"} {
 		if err == nil || !strings.Contains(err.Error(), name+":") {
 			t.Errorf("%s is not reported in:\n%v", name, err)
 		}

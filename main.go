@@ -48,7 +48,7 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 		logging, err := components.NewBedrockLogging(ctx, "bedrock-logging", &components.BedrockLoggingArgs{
 			LogRetentionDays: s.LogRetentionDays, NoCustomerManagedKey: !s.CustomerManagedKey,
 			ArchiveAfterDays: s.ArchiveAfterDays, ArchiveStorageClass: s.ArchiveStorageClass, ExpireAfterDays: s.ExpireAfterDays,
-			ObjectLockMode: s.ObjectLockMode, ObjectLockDays: s.ObjectLockDays, AdoptInvocationLogging: s.AdoptInvocationLogging, DeleteOnDestroy: !s.RetainLogs, Tags: tags,
+			ObjectLockMode: s.ObjectLockMode, ObjectLockDays: s.ObjectLockDays, MaskPersonalData: s.MaskPersonalData, AdoptInvocationLogging: s.AdoptInvocationLogging, DeleteOnDestroy: !s.RetainLogs, Tags: tags,
 		})
 		if err != nil {
 			return err

@@ -394,6 +394,7 @@ func TestSettingsReachResources(t *testing.T) {
 		"archiveStorageClass":     {"GLACIER_IR", "aws:s3/bucketLifecycleConfigurationV2:BucketLifecycleConfigurationV2", "bedrock-logging", "rules", "storageClass:GLACIER_IR"},
 		"expireAfterDays":         {"400", "aws:s3/bucketLifecycleConfigurationV2:BucketLifecycleConfigurationV2", "bedrock-logging", "rules", "expiration:map[days:400]"},
 		"customerManagedKey":      {"false", "aws:s3/bucketServerSideEncryptionConfigurationV2:BucketServerSideEncryptionConfigurationV2", "bedrock-logging", "rules", "sseAlgorithm:AES256"},
+		"maskPersonalData":        {"true", "aws:cloudwatch/logDataProtectionPolicy:LogDataProtectionPolicy", "bedrock-logging", "policyDocument", "EmailAddress"},
 		"logRetentionDays":        {"30", "aws:cloudwatch/logGroup:LogGroup", "bedrock-app-prod-api", "retentionInDays", "30"},
 	} {
 		t.Run(name, func(t *testing.T) {

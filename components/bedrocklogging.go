@@ -50,6 +50,9 @@ type BedrockLoggingArgs struct {
 	// Irreversible. AWS does not say that Bedrock writes to a locked bucket. Default: none.
 	ObjectLockMode string
 	ObjectLockDays int
+	// MaskPersonalData has CloudWatch Logs show personal data and credentials in its log group to those only who may
+	// logs:Unmask, names and e-mail addresses in callers' ARNs included. The bucket keeps all as it is. Default: false.
+	MaskPersonalData bool
 	// AdoptInvocationLogging takes over a logging configuration that is there already, whosever it is: from then on their
 	// records come here. Default: false, for which the environment has to have AWS credentials of the provider's account.
 	AdoptInvocationLogging bool
@@ -151,6 +154,13 @@ func NewBedrockLogging(ctx *pulumi.Context, name string, args *BedrockLoggingArg
 	role, rolePolicy, err := newRole(ctx, name, trust, delivery, a.Tags, child...)
 	if err != nil {
 		return nil, err
+	}
+	if a.MaskPersonalData {
+		mask, err := newLogMask(ctx, name, logGroup, child)
+		if err != nil {
+			return nil, err
+		}
+		ready = append(ready, mask)
 	}
 	ours, err := keepForeignLogging(ctx, name, a, to)
 	if err != nil {

@@ -148,3 +148,22 @@ func logging(t *testing.T, args components.BedrockLoggingArgs) componentstest.Re
 		return err
 	})
 }
+
+// What is written before the mask is there stays readable to all.
+func TestMaskPersonalData(t *testing.T) {
+	t.Parallel()
+	const mask = "aws:cloudwatch/logDataProtectionPolicy:LogDataProtectionPolicy"
+	if made := logging(t, components.BedrockLoggingArgs{}).OfType(mask); len(made) > 0 {
+		t.Errorf("unasked: %v", made)
+	}
+	r := logging(t, components.BedrockLoggingArgs{MaskPersonalData: true})
+	in := r.Inputs(t, mask, "x")
+	if policy := fmt.Sprint(in["policyDocument"]); in["logGroupName"] != "/aws/bedrock/x" || len(policy) > 30_720 { // CloudWatch Logs' limit
+		t.Errorf("%v, %d characters", in["logGroupName"], len(policy))
+	}
+	for _, setting := range r.OfType("aws:bedrockmodel/invocationLoggingConfiguration:InvocationLoggingConfiguration") {
+		if !slices.ContainsFunc(setting.Dependencies, func(urn string) bool { return strings.HasSuffix(urn, "LogDataProtectionPolicy::x") }) {
+			t.Errorf("logging is on before the mask is there: it waits for\n%s", strings.Join(setting.Dependencies, "\n"))
+		}
+	}
+}

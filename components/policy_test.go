@@ -78,6 +78,7 @@ func TestPolicies(t *testing.T) {
 		"log-bucket": func() (string, error) {
 			return logBucketPolicy("arn:aws:s3:::example", account, region, "aws", []string{logPrefix, largeDataPrefix})
 		},
+		"log-mask":       logMaskPolicy,
 		"flow-log":       func() (string, error) { return flowLogPolicy(logGroup) },
 		"ssm-client":     ssmClientPolicy,
 		"function-trust": func() (string, error) { return plainTrustPolicy("lambda.amazonaws.com") },

@@ -61,10 +61,16 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("a changed setting updates in place", s.updatesInPlace)
 	t.Run("a changed policy is in force", s.redeploys)
 	t.Run("a refresh finds no drift", func(t *testing.T) { s.pulumi(t, "local", "refresh", "--yes", "--expect-no-changes") })
-	t.Run("a client instance is added", func(t *testing.T) {
+	t.Run("a client instance and a mask over personal data are added", func(t *testing.T) {
 		s.set(t, "local", "ssmClient", "true")
+		s.set(t, "local", "maskPersonalData", "true")
 		s.pulumi(t, "local", "up", "--yes", "--skip-preview")
 		s.pulumi(t, "local", "preview", "--expect-no-changes")
+		var mask struct{ PolicyDocument string }
+		group := map[string]string{"logGroupIdentifier": s.StackOutputs["logGroupName"]}
+		if err := s.aws.target(t.Context(), "logs", "Logs_20140328.GetDataProtectionPolicy", group, &mask); err != nil || !strings.Contains(mask.PolicyDocument, "EmailAddress") {
+			t.Errorf("the log group's mask: %v, %.200s", err, mask.PolicyDocument)
+		}
 	})
 	t.Run("a second stack, in a brought VPC, with signed calls and a guardrail", s.secondStack)
 	t.Run("nothing is asked of a model while nothing is kept", s.refusesUnlogged)

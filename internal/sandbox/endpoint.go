@@ -28,6 +28,7 @@ type endpoint struct {
 	authorizeRead     func(r *http.Request) error
 	inferenceProfiles *inferenceProfiles
 	guardrails        *guardrails
+	logMasks          logMasks
 
 	aws client // itself, where moto's answers are mended
 
@@ -47,7 +48,7 @@ func newEndpoint(moto, aws client, bedrock *Bedrock, functions *functions, log i
 	}
 	e := &endpoint{
 		moto: moto, aws: aws, bedrock: bedrock, functions: functions, invocationLog: log, signers: newSigners(moto, log.account),
-		inferenceProfiles: newInferenceProfiles(moto.region, log.account), guardrails: newGuardrails(moto.region, log.account),
+		inferenceProfiles: newInferenceProfiles(moto.region, log.account), guardrails: newGuardrails(moto.region, log.account), logMasks: logMasks{by: map[string]string{}},
 		deployments: map[string]deployment{}, logging: map[string]any{}, operations: map[string]map[string]apiOperation{}, vpcEndpoints: map[string][]string{}, binaryMediaTypes: map[string][]string{},
 	}
 	e.proxy = &httputil.ReverseProxy{
@@ -90,6 +91,8 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case serviceOf(r) == "bedrock" && (strings.HasPrefix(path, "/guardrails") || tagging(r, ":guardrail/")):
 		e.guardrails.ServeHTTP(w, r)
+		return
+	case serviceOf(r) == "logs" && e.logMasks.serve(w, r):
 		return
 	case serviceOf(r) == "sts":
 		if err := e.mayAssume(r); err != nil {
