@@ -66,6 +66,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.Usage = func() { fmt.Fprint(stderr, usage); flags.PrintDefaults() }
 	port := flags.Int("port", 8480, "port of the private API; another free one if this default is taken")
 	awsPort := flags.Int("aws-port", 8481, "port of the emulated AWS; another free one if this default is taken")
+	checksums := flags.Bool("bedrock-checksums", false, "Bedrock sends the checksum without which S3 refuses a write to a bucket with object lock; AWS does not say whether it does")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -111,7 +112,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	defer wipe()
 
 	say("starting the emulated AWS")
-	s, err := sandbox.Start(ctx, sandbox.Options{Region: region, Folder: folder, AWS: aws, Report: func(err error) { say("! %v", err) }})
+	s, err := sandbox.Start(ctx, sandbox.Options{Region: region, Folder: folder, AWS: aws, Checksums: *checksums, Report: func(err error) { say("! %v", err) }})
 	if err != nil {
 		return err
 	}

@@ -150,7 +150,7 @@ type running struct {
 
 func start(t *testing.T, root, program string) *running {
 	t.Helper()
-	s := &running{root: root, cmd: exec.Command(program, "--port", "0", "--aws-port", "0")}
+	s := &running{root: root, cmd: exec.Command(program, "--port", "0", "--aws-port", "0", "--bedrock-checksums")}
 	s.cmd.Dir = root
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // to find out what outlives it
 	s.cmd.Stderr = os.Stderr
@@ -1047,14 +1047,14 @@ func (s *running) readmeLocal(t *testing.T) {
 	}
 }
 
-// readmeAWS deploys stack dev, whose settings keep the log, as its user would on AWS.
+// readmeAWS deploys stack dev, whose settings keep the log, as its user would on AWS; here with a lock on every record.
 func (s *running) readmeAWS(t *testing.T) {
 	file := filepath.Join(s.root, "Pulumi.dev.yaml")
 	config, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	emulated := "  aws:s3UsePathStyle: true\n  aws:skipCredentialsValidation: true\n"
+	emulated := "  aws:s3UsePathStyle: true\n  aws:skipCredentialsValidation: true\n  private-bedrock:objectLockMode: GOVERNANCE\n  private-bedrock:objectLockDays: 1\n"
 	if err := os.WriteFile(file, append(config, emulated...), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -1074,6 +1074,7 @@ func (s *running) readmeAWS(t *testing.T) {
 	if len(s.objects(t, bucket)) == 0 {
 		t.Error("the kept bucket is empty")
 	}
+	s.keepsLockedRecords(t, bucket)
 	policy, err := s.aws.do(context.Background(), "s3", http.MethodGet, "/"+bucket+"?policy", nil, nil)
 	if err != nil || !bytes.Contains(policy, []byte("OnlyOverTLS")) {
 		t.Errorf("the kept bucket has lost its policy: %s, %v", policy, err)
@@ -1090,5 +1091,33 @@ func (s *running) readmeAWS(t *testing.T) {
 	}
 	if endpoints, err := s.aws.vpcEndpoints(context.Background()); err != nil || len(endpoints) > 0 {
 		t.Errorf("endpoints go on costing money: %v, %v", endpoints, err)
+	}
+}
+
+// keepsLockedRecords: what Bedrock wrote is locked, cannot be deleted, and moves to the archive.
+func (s *running) keepsLockedRecords(t *testing.T, bucket string) {
+	t.Helper()
+	for part, want := range map[string]string{"object-lock": "<Mode>GOVERNANCE</Mode>", "lifecycle": "<StorageClass>DEEP_ARCHIVE</StorageClass>"} {
+		if answer, err := s.aws.do(t.Context(), "s3", http.MethodGet, "/"+bucket+"?"+part, nil, nil); err != nil || !bytes.Contains(answer, []byte(want)) {
+			t.Errorf("%s: want %s: %s, %v", part, want, answer, err)
+		}
+	}
+	answer, err := s.aws.do(t.Context(), "s3", http.MethodGet, "/"+bucket+"?versions", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list struct {
+		Versions []struct {
+			Key       string
+			VersionID string `xml:"VersionId"`
+		} `xml:"Version"`
+	}
+	if err := xml.Unmarshal(answer, &list); err != nil || len(list.Versions) == 0 {
+		t.Fatalf("%s, %v", answer, err)
+	}
+	for _, one := range list.Versions {
+		if _, err := s.aws.do(t.Context(), "s3", http.MethodDelete, "/"+bucket+"/"+one.Key+"?versionId="+one.VersionID, nil, nil); err == nil || !strings.Contains(err.Error(), "AccessDenied") {
+			t.Errorf("%s can be deleted: %v", one.Key, err)
+		}
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/md5"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -87,7 +89,9 @@ var bedrock = iampolicy.Principal{Service: "bedrock.amazonaws.com"}
 type invocationLog struct {
 	moto    client
 	account string
-	buckets *buckets
+	// checksums are sent with every object: see Options.
+	checksums bool
+	buckets   *buckets
 	// permitted remembers when a key last let a destination in, by that destination.
 	permitted *sync.Map
 	// failed is told of every delivery that did not happen, as Bedrock's delivery-failure metrics would count it.
@@ -237,6 +241,10 @@ func (l invocationLog) putObject(ctx context.Context, to s3Config, key string, c
 		w.Write(content)
 		w.Close()
 		content, header["Content-Type"] = b.Bytes(), "application/x-gzip"
+	}
+	if l.checksums {
+		sum := md5.Sum(content)
+		header["Content-MD5"] = base64.StdEncoding.EncodeToString(sum[:])
 	}
 	_, err := l.moto.do(ctx, "s3", http.MethodPut, "/"+to.BucketName+"/"+key, header, content)
 	return err

@@ -67,6 +67,19 @@ func TestEndToEndRefusals(t *testing.T) {
 	}
 }
 
+// With an object lock, S3 refuses writers that send no checksum: whoever locks the archive has to know before.
+func TestEndToEndObjectLock(t *testing.T) {
+	t.Parallel()
+	without, with := newSetup(t), newSetup(t, true)
+	without.locked, with.locked = true, true
+	if err := without.configure(); err == nil || !strings.Contains(err.Error(), "Content-MD5") {
+		t.Errorf("without a checksum: %v", err)
+	}
+	if err := with.configure(); err != nil {
+		t.Errorf("with a checksum: %v", err)
+	}
+}
+
 // A record that cannot be delivered must be loud, and must not take the other destination's with it.
 func TestEndToEndLostDeliveryIsReported(t *testing.T) {
 	t.Parallel()
@@ -209,13 +222,14 @@ type setup struct {
 	sandbox                          *Sandbox
 	bucketPolicy, trust, permissions string
 	keyPolicy, accessLogPolicy       string
+	locked                           bool
 	ctx                              context.Context
 
 	mu      sync.Mutex
 	reports []string
 }
 
-func newSetup(t *testing.T) *setup {
+func newSetup(t *testing.T, checksums ...bool) *setup {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -224,7 +238,7 @@ func newSetup(t *testing.T) *setup {
 	s := &setup{ctx: t.Context()}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	s.sandbox, err = Start(ctx, Options{Region: "ap-northeast-1", Folder: t.TempDir(), AWS: listener, Report: func(err error) {
+	s.sandbox, err = Start(ctx, Options{Region: "ap-northeast-1", Folder: t.TempDir(), AWS: listener, Checksums: len(checksums) > 0, Report: func(err error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.reports = append(s.reports, err.Error())
@@ -266,8 +280,21 @@ func (s *setup) configure() error {
 	if err := s.aws.target(s.ctx, "kms", "TrentService.CreateKey", map[string]string{"Policy": s.keyPolicy}, &key); err != nil {
 		return err
 	}
+	var lock map[string]string
+	if s.locked {
+		lock = map[string]string{"X-Amz-Bucket-Object-Lock-Enabled": "true"}
+	}
+	if _, err := s.aws.do(s.ctx, "s3", http.MethodPut, "/logs", lock, []byte(bucketConfiguration)); err != nil {
+		return err
+	}
+	if s.locked {
+		rule := `<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention><Mode>GOVERNANCE</Mode><Days>1</Days></DefaultRetention></Rule></ObjectLockConfiguration>`
+		if _, err := s.aws.do(s.ctx, "s3", http.MethodPut, "/logs?object-lock", nil, []byte(rule)); err != nil {
+			return err
+		}
+	}
 	for _, put := range []struct{ path, body string }{
-		{"/logs", bucketConfiguration}, {"/access", bucketConfiguration}, {"/access?policy", s.accessLogPolicy},
+		{"/access", bucketConfiguration}, {"/access?policy", s.accessLogPolicy},
 		{"/logs?encryption", `<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>aws:kms</SSEAlgorithm><KMSMasterKeyID>` +
 			key.KeyMetadata.Arn + `</KMSMasterKeyID></ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>`},
 		{"/logs?logging", `<BucketLoggingStatus><LoggingEnabled><TargetBucket>access</TargetBucket><TargetPrefix></TargetPrefix></LoggingEnabled></BucketLoggingStatus>`},

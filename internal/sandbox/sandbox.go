@@ -23,6 +23,8 @@ type Options struct {
 	Folder string
 	// AWS is the listener of the AWS endpoint.
 	AWS net.Listener
+	// Checksums has Bedrock send what S3 asks of whoever writes to a bucket with object lock. AWS does not say whether it does.
+	Checksums bool
 	// Report is told of what a user should know and no answer says, such as a record that was not delivered.
 	Report func(error)
 }
@@ -69,7 +71,7 @@ func (s *Sandbox) serveAWS(ctx context.Context) (err error) {
 	aws := client{url: s.AWSEndpointURL, region: s.moto.region}
 	s.functions.aws = aws
 	kept := &buckets{moto: s.moto, account: s.account, by: map[bucketPart]string{}}
-	log := invocationLog{moto: s.moto, account: s.account, buckets: kept, permitted: &sync.Map{}, failed: func(err error) {
+	log := invocationLog{moto: s.moto, account: s.account, checksums: s.options.Checksums, buckets: kept, permitted: &sync.Map{}, failed: func(err error) {
 		s.options.Report(fmt.Errorf("invocation log: %w", err))
 	}}
 	bedrock := &Bedrock{Region: s.moto.region, Account: s.account, Authorize: s.authorize, Deliver: log.deliver}
