@@ -15,10 +15,11 @@ e2e: ## The whole system deployed, called, changed and destroyed in the sandbox;
 bench: ## Speed and size, each against its reference, into bench/RESULTS.md; some 7 minutes
 	go run ./bench
 
-lint: ## gofmt, vet, staticcheck, go.mod in order
+lint: ## gofmt, vet, staticcheck, workflows, go.mod in order
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run: gofmt -w .'; exit 1; }
 	go vet -tags e2e ./...
 	go tool staticcheck -tags e2e ./...
+	go tool actionlint
 	go mod tidy -diff
 
 fuzz: ## Each fuzz test for 20 seconds
