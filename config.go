@@ -45,6 +45,8 @@ type settings struct {
 	ManageInvocationLogging, ManageApiGatewayAccount bool
 	AdoptInvocationLogging, MaskPersonalData         bool
 	RequireInvocationLogging                         bool
+	Monitoring                                       bool
+	AlarmEmail                                       string
 	SsmClient                                        bool
 	RetainLogs                                       bool
 }
@@ -87,6 +89,7 @@ func loadSettings(get func(name string) string, stack, region string) (settings,
 		ObjectLockMode: r.text("objectLockMode"), ObjectLockDays: r.number("objectLockDays", 0, mostDays),
 		ManageInvocationLogging: r.flag("manageInvocationLogging"), ManageApiGatewayAccount: r.flag("manageApiGatewayAccount"),
 		MaskPersonalData: r.flag("maskPersonalData"), AdoptInvocationLogging: r.flag("adoptInvocationLogging"), RequireInvocationLogging: r.flag("requireInvocationLogging"),
+		Monitoring: r.flag("monitoring"), AlarmEmail: get("alarmEmail"),
 		SsmClient: r.flag("ssmClient"), RetainLogs: r.flag("retainLogs"),
 	}
 	if s.Environment == "" {
@@ -169,6 +172,10 @@ func (s settings) check(region string) (errs []error) {
 		wrong("guardrailId, guardrailVersion", components.CheckGuardrail(s.GuardrailId, strconv.Itoa(s.GuardrailVersion)))
 	case s.createsGuardrail() && len(s.name()) > 40:
 		wrong("systemName, environment", fmt.Errorf("got %q, %d characters together, want at most 40, else the guardrail's name is too long", s.name(), len(s.name())))
+	}
+	wrong("alarmEmail", components.CheckAlarmEmail(s.AlarmEmail))
+	if s.AlarmEmail != "" && !s.Monitoring {
+		wrong("alarmEmail", fmt.Errorf("got %q beside monitoring false, which tells nobody anything: want monitoring true, or no address", s.AlarmEmail))
 	}
 	wrong("guardrailContentFilters", components.CheckContentFilters(s.GuardrailContentFilters))
 	wrong("guardrailPiiEntities", components.CheckPiiEntities(s.GuardrailPiiEntities))

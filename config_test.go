@@ -42,6 +42,7 @@ func TestSettingsTogether(t *testing.T) {
 		{map[string]string{"objectLockMode": "COMPLIANCE", "objectLockDays": "30", "retainLogs": "false"}, "root user"},
 		{map[string]string{"objectLockMode": "GOVERNANCE", "objectLockDays": "30", "retainLogs": "false"}, ""},
 		{map[string]string{"objectLockMode": "GOVERNANCE", "objectLockDays": "731", "expireAfterDays": "730"}, "no earlier"},
+		{map[string]string{"alarmEmail": "oncall@example.com", "monitoring": "false"}, "tells nobody anything"},
 		{map[string]string{"archiveStorageClass": "STANDARD", "expireAfterDays": "30"}, ""},
 		{map[string]string{"archiveStorageClass": "STANDARD_IA", "archiveAfterDays": "29"}, "30 or more"},
 	} {
@@ -77,6 +78,8 @@ func TestWrongSettings(t *testing.T) {
 		{"modelIds", `["global.anthropic.claude-sonnet-5"]`, "allowGlobalInference"},
 		{"modelIds", `["arn:aws:bedrock:us-east-1:123456789012:provisioned-model/a1b2c3d4e5f6"]`, "region ap-northeast-1"},
 		{"allowGlobalInference", "yes", "true or false"},
+		{"monitoring", "on", "true or false"},
+		{"alarmEmail", "oncall", "oncall@example.com"},
 		{"vpcId", "vpc-1", "vpc-0123456789abcdef0"},
 		{"vpcId", "vpc-0123456789abcdef0", "private subnets"},
 		{"subnetIds", `["subnet-0123456789abcdef0"]`, "want their VPC"},

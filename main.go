@@ -42,6 +42,7 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 
 	logged := []pulumi.Resource{}
 	var logBucketName, logGroupName pulumi.StringInput
+	watched := &components.MonitoringArgs{AlarmEmail: s.AlarmEmail, NoCustomerManagedKey: !s.CustomerManagedKey, StageName: s.StageName, Tags: tags}
 	if s.ManageInvocationLogging {
 		// Not named after the stack: when a component is renamed, the old one's setting is deleted after the new one is
 		// made, and logging would be off.
@@ -55,6 +56,10 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 		}
 		logged = append(logged, logging.Configuration)
 		logBucketName, logGroupName = logging.BucketName, logging.LogGroupName
+		watched.BucketNames, watched.LogGroupNames = pulumi.StringArray{logging.BucketName, logging.AccessLogBucketName}, pulumi.StringArray{logging.LogGroupName}
+		if s.CustomerManagedKey {
+			watched.KeyIds = pulumi.StringArray{logging.KeyId}
+		}
 		ctx.Export("logBucketName", logging.BucketName)
 		ctx.Export("logGroupName", logging.LogGroupName)
 		ctx.Export("logAccessBucketName", logging.AccessLogBucketName)
@@ -103,6 +108,19 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 	}, pulumi.DependsOn(logged))
 	if err != nil {
 		return err
+	}
+
+	if s.Monitoring {
+		watched.FunctionArn, watched.ApiId, watched.ApiName = function.FunctionArn, api.ApiId, api.ApiName
+		watched.LogGroupNames = append(watched.LogGroupNames, function.LogGroupName, api.AccessLogGroupName)
+		if !s.ResponseStreaming {
+			watched.SlowMs = 20_000 // of the 29 seconds that API Gateway waits
+		}
+		monitoring, err := components.NewMonitoring(ctx, name+"-watch", watched)
+		if err != nil {
+			return err
+		}
+		ctx.Export("alarmTopicArn", monitoring.TopicArn)
 	}
 
 	if s.SsmClient {

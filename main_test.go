@@ -199,12 +199,21 @@ var rules = []func(componentstest.Resource) error{
 		}
 		return nil
 	},
+	// An alarm that calls nobody, or that lies about what it does not know, is none.
+	func(r componentstest.Resource) error {
+		if actions, _ := r.Inputs["alarmActions"].([]any); strings.HasSuffix(r.Type, ":MetricAlarm") &&
+			(len(actions) != 1 || r.Inputs["actionsEnabled"] == false || r.Inputs["treatMissingData"] != "notBreaching" || len(fmt.Sprint(r.Inputs["alarmDescription"])) < 50) {
+			return fmt.Errorf("inputs %v, want one action, a description, and no alarm without data", r.Inputs)
+		}
+		return nil
+	},
 	// What has no tags cannot be found, billed or taken down by system.
 	func(r componentstest.Resource) error {
 		untaggable := []string{
 			"RouteTableAssociation", "RolePolicy", "RolePolicyAttachment", "InvocationLoggingConfiguration", "Permission", "Deployment", "Account",
 			"MethodSettings", "BucketPublicAccessBlock", "BucketOwnershipControls", "BucketVersioningV2", "BucketServerSideEncryptionConfigurationV2", "BucketPolicy",
 			"BucketLifecycleConfigurationV2", "BucketLoggingV2", "BucketObjectLockConfigurationV2", "Alias", "VpcEndpointPolicy", "GuardrailVersion",
+			"EventTarget", "TopicPolicy", "TopicSubscription", "Dashboard",
 		}
 		if slices.Contains(untaggable, r.Type[strings.LastIndex(r.Type, ":")+1:]) {
 			return nil
@@ -239,6 +248,7 @@ func checkPolicy(document string) error {
 		}
 		if slices.Contains(s.Resource, "*") && s.Effect == "Allow" && !slices.Contains([]string{
 			"Traces", "NetworkInterfaces", "SessionManager", "ReadLoggingConfiguration", "AccountDecidesByIam", "BedrockEncryptsRecords", "CloudWatchLogsEncryptsTheGroup",
+			"AlarmsAreEncrypted", "RulesAreEncrypted",
 		}, s.Sid) {
 			return fmt.Errorf("statement %s allows on every resource", s.Sid)
 		}
@@ -395,6 +405,8 @@ func TestSettingsReachResources(t *testing.T) {
 		"expireAfterDays":         {"400", "aws:s3/bucketLifecycleConfigurationV2:BucketLifecycleConfigurationV2", "bedrock-logging", "rules", "expiration:map[days:400]"},
 		"customerManagedKey":      {"false", "aws:s3/bucketServerSideEncryptionConfigurationV2:BucketServerSideEncryptionConfigurationV2", "bedrock-logging", "rules", "sseAlgorithm:AES256"},
 		"maskPersonalData":        {"true", "aws:cloudwatch/logDataProtectionPolicy:LogDataProtectionPolicy", "bedrock-logging", "policyDocument", "EmailAddress"},
+		"monitoring":              {"true", "aws:cloudwatch/eventRule:EventRule", "bedrock-app-prod-watch-api", "eventPattern", `"restApiId":["bedrock-app-prod-api-id"]`},
+		"alarmEmail":              {"oncall@example.com", "aws:sns/topicSubscription:TopicSubscription", "bedrock-app-prod-watch", "endpoint", "oncall@example.com"},
 		"logRetentionDays":        {"30", "aws:cloudwatch/logGroup:LogGroup", "bedrock-app-prod-api", "retentionInDays", "30"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -426,6 +438,15 @@ func TestPairedSettingsReachResources(t *testing.T) {
 		{map[string]string{"responseStreaming": "false"}, "aws:apigateway/restApi:RestApi", "bedrock-app-prod-api", "body", `"responseTransferMode":"BUFFERED"`},
 		{map[string]string{"responseStreaming": "false"}, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "RESPONSE_STREAMING:false"},
 		{map[string]string{"responseStreaming": "false"}, "aws:lambda/function:Function", "bedrock-app-prod-function", "timeout", "29"},
+		{map[string]string{"responseStreaming": "false"}, "aws:cloudwatch/metricAlarm:MetricAlarm", "bedrock-app-prod-watch-api-latency", "threshold", "20000"},
+		{nil, "aws:cloudwatch/metricAlarm:MetricAlarm", "bedrock-app-prod-watch-api-latency", "threshold", "60000"},
+		{nil, "aws:cloudwatch/metricAlarm:MetricAlarm", "bedrock-app-prod-watch-api-5xx", "dimensions", "map[ApiName:bedrock-app-prod-api Stage:api]"},
+		{nil, "aws:sns/topic:Topic", "bedrock-app-prod-watch", "kmsMasterKeyId", "arn:aws:test:::bedrock-app-prod-watch"},
+		{map[string]string{"customerManagedKey": "false"}, "aws:sns/topic:Topic", "bedrock-app-prod-watch", "kmsMasterKeyId", "<nil>"},
+		{nil, "aws:cloudwatch/eventRule:EventRule", "bedrock-app-prod-watch-buckets", "eventPattern", `"bucketName":["bedrock-logging","bedrock-logging-access"]`},
+		{nil, "aws:cloudwatch/eventRule:EventRule", "bedrock-app-prod-watch-logs", "eventPattern", `"logGroupName":["/aws/bedrock/bedrock-logging","/aws/lambda/bedrock-app-prod-function","/aws/apigateway/bedrock-app-prod-api"]`},
+		{nil, "aws:cloudwatch/eventRule:EventRule", "bedrock-app-prod-watch-keys", "eventPattern", `"keyId":[{"suffix":"bedrock-logging-id"},{"suffix":"bedrock-app-prod-watch-id"}]`},
+		{nil, "aws:cloudwatch/eventRule:EventRule", "bedrock-app-prod-watch-function", "eventPattern", `{"suffix":"bedrock-app-prod-function"}`},
 		{map[string]string{"ssmClient": "true"}, "aws:ec2/instance:Instance", "bedrock-app-prod-client", "vpcSecurityGroupIds", "[bedrock-app-prod-clients-id]"},
 		{map[string]string{"ssmClient": "true"}, "aws:lambda/function:Function", "bedrock-app-prod-function", "vpcConfig", "securityGroupIds:[bedrock-app-prod-functions-id]"},
 		{map[string]string{"ssmClient": "true"}, "aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "bedrock-app-prod-client-ssm", "vpcEndpointId", "bedrock-app-prod-ssm-id"},
@@ -487,6 +508,31 @@ func TestBroughtVpcReachesResources(t *testing.T) {
 		policies := fmt.Sprint(r.Inputs(t, "aws:apigateway/restApi:RestApi", name("api"))["policy"], r.Inputs(t, "aws:iam/rolePolicy:RolePolicy", name("function-policy"))["policy"])
 		if strings.Contains(policies, brought) != (setting != "") {
 			t.Errorf("%s: %s", setting, policies)
+		}
+	}
+}
+
+// A stack whose log is another's, or has no key, watches what it has; one without monitoring makes none of it.
+func TestMonitoringWatchesWhatThereIs(t *testing.T) {
+	t.Parallel()
+	for want, overrides := range map[string]map[string]string{
+		"api buckets endpoints function keys logging logs trails watch": nil,
+		"api buckets endpoints function logging logs trails watch":      {"customerManagedKey": "false"},
+		"api endpoints function keys logging logs trails watch":         {"manageInvocationLogging": "false"},
+		"api endpoints function logging logs trails watch":              {"manageInvocationLogging": "false", "customerManagedKey": "false"},
+		"": {"monitoring": "false"},
+	} {
+		r := run(t, "prod", overrides)
+		var got []string
+		for _, rule := range r.OfType("aws:cloudwatch/eventRule:EventRule") {
+			got = append(got, strings.TrimPrefix(rule.Name, "bedrock-app-prod-watch-"))
+		}
+		slices.Sort(got)
+		if strings.Join(got, " ") != want || len(r.OfType("aws:cloudwatch/eventTarget:EventTarget")) != len(got) {
+			t.Errorf("%v: rules %q, want %q, with a target each", overrides, got, want)
+		}
+		if alarms := len(r.OfType("aws:cloudwatch/metricAlarm:MetricAlarm")); alarms != 8 && want != "" || alarms > 0 && want == "" {
+			t.Errorf("%v: %d alarms", overrides, alarms)
 		}
 	}
 }

@@ -55,6 +55,13 @@ func allOf(name string, told func(name string, output pulumi.Output)) pulumi.Run
 		if err != nil {
 			return err
 		}
+		monitoring, err := components.NewMonitoring(ctx, name+"-watch", &components.MonitoringArgs{
+			FunctionArn: function.FunctionArn, ApiId: api.ApiId, ApiName: api.ApiName, StageName: "api", AlarmEmail: "oncall@example.com",
+			BucketNames: pulumi.StringArray{logging.BucketName}, LogGroupNames: pulumi.StringArray{logging.LogGroupName}, KeyIds: pulumi.StringArray{logging.KeyId},
+		})
+		if err != nil {
+			return err
+		}
 		client, err := components.NewSsmClient(ctx, name+"-client", &components.SsmClientArgs{
 			SubnetId: core.PrivateSubnetIds.Index(pulumi.Int(0)), SecurityGroupIds: pulumi.StringArray{core.ClientSecurityGroupId},
 			SsmEndpointId: endpointId("ssm"), SsmMessagesEndpointId: endpointId("ssmmessages"),
@@ -69,7 +76,7 @@ func allOf(name string, told func(name string, output pulumi.Output)) pulumi.Run
 			"BucketName": logging.BucketName, "LogGroupName": logging.LogGroupName, "AccessLogBucketName": logging.AccessLogBucketName, "KeyId": logging.KeyId,
 			"FunctionArn": function.FunctionArn, "FunctionName": function.FunctionName, "RoleArn": function.RoleArn, "function's LogGroupName": function.LogGroupName,
 			"BedrockRuntimeEndpointPolicy": function.BedrockRuntimeEndpointPolicy, "BedrockEndpointPolicy": function.BedrockEndpointPolicy,
-			"ApiId": api.ApiId, "InvokeUrl": api.InvokeUrl, "AccessLogGroupName": api.AccessLogGroupName, "VpcEndpointPolicy": api.VpcEndpointPolicy,
+			"ApiId": api.ApiId, "ApiName": api.ApiName, "TopicArn": monitoring.TopicArn, "InvokeUrl": api.InvokeUrl, "AccessLogGroupName": api.AccessLogGroupName, "VpcEndpointPolicy": api.VpcEndpointPolicy,
 			"InstanceId": client.InstanceId,
 		} {
 			told(output, value)
@@ -98,7 +105,7 @@ func TestOutputs(t *testing.T) {
 		"GuardrailId": "x-guardrail-id", "Version": "1", "BucketName": "x-logs", "LogGroupName": "/aws/bedrock/x-logs",
 		"AccessLogBucketName": "x-logs-access", "KeyId": "x-logs-id",
 		"FunctionArn": "arn:aws:test:::x-function", "FunctionName": "x-function", "RoleArn": "arn:aws:test:::x-function", "function's LogGroupName": "/aws/lambda/x-function",
-		"ApiId": "x-api-id", "InvokeUrl": "https://x-api-id.execute-api.ap-northeast-1.amazonaws.com/api", "AccessLogGroupName": "/aws/apigateway/x-api",
+		"ApiId": "x-api-id", "ApiName": "x-api", "TopicArn": "arn:aws:test:::x-watch", "InvokeUrl": "https://x-api-id.execute-api.ap-northeast-1.amazonaws.com/api", "AccessLogGroupName": "/aws/apigateway/x-api",
 		"InstanceId": "x-client-id", "VpcEndpointPolicy": "ThisApi", "BedrockRuntimeEndpointPolicy": "Models", "BedrockEndpointPolicy": "ReadLoggingConfiguration",
 	} {
 		if value := got[name]; value != want && !(strings.HasSuffix(name, "Policy") && strings.Contains(value, `"Sid": "`+want+`"`)) {
@@ -207,6 +214,14 @@ func TestBadArguments(t *testing.T) {
 			})
 			return err
 		}, []string{"BedrockLogging x", "LogRetentionDays: got 4", `ExpireAfterDays: got "TAPE"`, "ObjectLockDays: got COMPLIANCE"}},
+		"Monitoring nil": {func(ctx *pulumi.Context) error {
+			_, err := components.NewMonitoring(ctx, strings.Repeat("x", 55), nil)
+			return err
+		}, []string{"Monitoring x", "FunctionArn, ApiId, ApiName, StageName", "55 characters, want at most 54"}},
+		"Monitoring": {func(ctx *pulumi.Context) error {
+			_, err := components.NewMonitoring(ctx, "x", &components.MonitoringArgs{AlarmEmail: "oncall", SlowMs: -1})
+			return err
+		}, []string{`AlarmEmail: got "oncall"`, "SlowMs: got -1"}},
 		"SsmClient nil": {func(ctx *pulumi.Context) error {
 			_, err := components.NewSsmClient(ctx, "x", nil)
 			return err
@@ -339,6 +354,18 @@ func TestPromises(t *testing.T) {
 		"an access log that somebody overwrote":    {"aws:s3/bucketVersioningV2:BucketVersioningV2", "x-logs-access", "versioningConfiguration", "status:Enabled"},
 		"S3's delivery of the access log":          {"aws:s3/bucketServerSideEncryptionConfigurationV2:BucketServerSideEncryptionConfigurationV2", "x-logs-access", "rules", "sseAlgorithm:AES256"},
 		"an access log that is public":             {"aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock", "x-logs-access", "restrictPublicBuckets", "true"},
+		"alarms about the log's key, with it":      {"aws:sns/topic:Topic", "x-watch", "kmsMasterKeyId", "arn:aws:test:::x-watch"},
+		"whom an alarm tells":                      {"aws:cloudwatch/metricAlarm:MetricAlarm", "x-watch-refused", "alarmActions", "[arn:aws:test:::x-watch]"},
+		"that an alarm is over":                    {"aws:cloudwatch/metricAlarm:MetricAlarm", "x-watch-refused", "okActions", "[arn:aws:test:::x-watch]"},
+		"refusals of this function":                {"aws:cloudwatch/metricAlarm:MetricAlarm", "x-watch-refused", "metricQueries", "WHERE FunctionName = 'x-function'"},
+		"errors of this function":                  {"aws:cloudwatch/metricAlarm:MetricAlarm", "x-watch-errors", "dimensions", "map[FunctionName:x-function]"},
+		"latency, which is no sum":                 {"aws:cloudwatch/metricAlarm:MetricAlarm", "x-watch-api-latency", "extendedStatistic", "p90"},
+		"an alarm at its threshold":                {"aws:cloudwatch/metricAlarm:MetricAlarm", "x-watch-errors", "comparisonOperator", "GreaterThanOrEqualToThreshold"},
+		"whom a rule tells":                        {"aws:cloudwatch/eventTarget:EventTarget", "x-watch-keys", "arn", "arn:aws:test:::x-watch"},
+		"which rule that is":                       {"aws:cloudwatch/eventTarget:EventTarget", "x-watch-keys", "rule", "x-watch-keys"},
+		"the alarm on the topic's own key":         {"aws:cloudwatch/eventRule:EventRule", "x-watch-keys", "eventPattern", `{"suffix":"x-watch-id"}`},
+		"whom the topic tells":                     {"aws:sns/topicSubscription:TopicSubscription", "x-watch", "topic", "arn:aws:test:::x-watch"},
+		"a dashboard of this function":             {"aws:cloudwatch/dashboard:Dashboard", "x-watch", "dashboardBody", `FunctionName=\"x-function\"`},
 		"the client's credentials":                 {"aws:ec2/instance:Instance", "x-client", "metadataOptions", "httpTokens:required"},
 		"the client's disk in the clear":           {"aws:ec2/instance:Instance", "x-client", "rootBlockDevice", "encrypted:true"},
 		"a group that admits by default":           {"aws:ec2/defaultSecurityGroup:DefaultSecurityGroup", "x-default", "vpcId", "x-id"},
@@ -402,6 +429,8 @@ func TestPoliciesAreAttached(t *testing.T) {
 		{"aws:kms/key:Key", "x-logs", "policy", "AccountDecidesByIam BedrockEncryptsRecords CloudWatchLogsEncryptsTheGroup"},
 		{"aws:iam/role:Role", "x-logs", "assumeRolePolicy", "OnlyForThisAccount"},
 		{"aws:iam/rolePolicy:RolePolicy", "x-logs-policy", "policy", "InvocationLog KeyThroughCloudWatchLogs"},
+		{"aws:sns/topicPolicy:TopicPolicy", "x-watch", "policy", "AlarmsPublish RulesPublish OnlyOverTLS"},
+		{"aws:kms/key:Key", "x-watch", "policy", "AccountDecidesByIam AlarmsAreEncrypted RulesAreEncrypted"},
 		{"aws:iam/role:Role", "x-flow-log", "assumeRolePolicy", "OnlyForThisAccount"},
 		{"aws:iam/rolePolicy:RolePolicy", "x-flow-log-policy", "policy", "FlowLog"},
 		{"aws:iam/role:Role", "x-client", "assumeRolePolicy", "OnlyThisService"},

@@ -204,12 +204,7 @@ func logsService(to target) string { return "logs." + to.region + ".amazonaws.co
 // "*", and knows no other resource (KMS Developer Guide, "Creating a key policy").
 func logKeyPolicy(to target, logGroupName string) (string, error) {
 	return policy(
-		statement{
-			// IAM policies have no effect on a key whose policy lacks this, and one that names only a role which is then deleted
-			// can never be changed again (KMS Developer Guide, "Default key policy", whose statement this is).
-			Sid: "AccountDecidesByIam", Effect: "Allow", Principal: map[string]string{"AWS": "arn:" + to.partition + ":iam::" + to.account + ":root"},
-			Action: []string{"kms:*"}, Resource: []string{"*"},
-		},
+		accountDecidesByIam(to),
 		statement{
 			// Bedrock User Guide, "Set up an Amazon S3 destination".
 			Sid: "BedrockEncryptsRecords", Effect: "Allow", Principal: map[string]string{"Service": "bedrock.amazonaws.com"},
@@ -222,6 +217,60 @@ func logKeyPolicy(to target, logGroupName string) (string, error) {
 				"kms:EncryptionContext:aws:logs:arn": {"arn:" + to.partition + ":logs:" + to.region + ":" + to.account + ":log-group:" + logGroupName},
 			}},
 		},
+	)
+}
+
+// accountDecidesByIam is KMS's own: IAM policies have no effect on a key whose policy lacks this, and one that names only a
+// role which is then deleted can never be changed again (KMS Developer Guide, "Default key policy").
+func accountDecidesByIam(to target) statement {
+	return statement{
+		Sid: "AccountDecidesByIam", Effect: "Allow", Principal: map[string]string{"AWS": "arn:" + to.partition + ":iam::" + to.account + ":root"},
+		Action: []string{"kms:*"}, Resource: []string{"*"},
+	}
+}
+
+// topicPolicy lets CloudWatch and EventBridge publish for this account's alarms and rules whose names begin with the given
+// one (CloudWatch User Guide, "Notifying users on alarm changes"; EventBridge User Guide, "Cross-service confused deputy
+// prevention"), and nobody without TLS (SNS Developer Guide, "Amazon SNS security best practices"). A rule's ARN has the
+// account; aws:SourceAccount beside it keeps EventBridge out of functions, says its guide, "Troubleshooting", and is left out.
+func topicPolicy(to target, topicArn, name string) (string, error) {
+	publish := func(sid, service string, condition map[string]map[string][]string) statement {
+		return statement{
+			Sid: sid, Effect: "Allow", Principal: map[string]string{"Service": service}, Action: []string{"sns:Publish"}, Resource: []string{topicArn},
+			Condition: condition,
+		}
+	}
+	rules := "arn:" + to.partition + ":events:" + to.region + ":" + to.account + ":rule/" + name + "*"
+	return policy(
+		publish("AlarmsPublish", "cloudwatch.amazonaws.com", boundTo(to.account, alarmArns(to, name))),
+		publish("RulesPublish", "events.amazonaws.com", map[string]map[string][]string{"ArnLike": {"aws:SourceArn": {rules}}}),
+		statement{
+			Sid: "OnlyOverTLS", Effect: "Deny", Principal: "*", Action: []string{"sns:Publish"}, Resource: []string{topicArn},
+			Condition: map[string]map[string][]string{"Bool": {"aws:SecureTransport": {"false"}}},
+		},
+	)
+}
+
+func alarmArns(to target, name string) string {
+	return "arn:" + to.partition + ":cloudwatch:" + to.region + ":" + to.account + ":alarm:" + name + "*"
+}
+
+// topicKeyPolicy lets CloudWatch and EventBridge encrypt what they publish, with the actions that EventBridge's guide
+// lists (EventBridge User Guide, "Troubleshooting Amazon EventBridge"). EventBridge sets no condition key when it uses a
+// topic's key (SNS Developer Guide, "Managing Amazon SNS encryption keys and costs"): what it may do with this one, it may
+// do in any account's name, which is one reason why the topic does not share the invocation log's key. The other is that
+// whoever disabled that would have silenced the alarm of it.
+func topicKeyPolicy(to target, name string) (string, error) {
+	encrypt := func(sid, service string, condition map[string]map[string][]string) statement {
+		return statement{
+			Sid: sid, Effect: "Allow", Principal: map[string]string{"Service": service}, Action: []string{"kms:Decrypt", "kms:GenerateDataKey"},
+			Resource: []string{"*"}, Condition: condition,
+		}
+	}
+	return policy(
+		accountDecidesByIam(to),
+		encrypt("AlarmsAreEncrypted", "cloudwatch.amazonaws.com", boundTo(to.account, alarmArns(to, name))),
+		encrypt("RulesAreEncrypted", "events.amazonaws.com", nil),
 	)
 }
 

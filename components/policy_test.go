@@ -68,7 +68,11 @@ func TestPolicies(t *testing.T) {
 		"log-delivery-key": func() (string, error) {
 			return logDeliveryPolicy(to, logGroup, "arn:aws:kms:ap-northeast-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab")
 		},
-		"log-key": func() (string, error) { return logKeyPolicy(to, "/aws/bedrock/example") },
+		"topic": func() (string, error) {
+			return topicPolicy(to, "arn:aws:sns:ap-northeast-1:123456789012:example", "example-")
+		},
+		"topic-key": func() (string, error) { return topicKeyPolicy(to, "example-") },
+		"log-key":   func() (string, error) { return logKeyPolicy(to, "/aws/bedrock/example") },
 		"access-log-bucket": func() (string, error) {
 			return accessLogBucketPolicy("arn:aws:s3:::example-access", "arn:aws:s3:::example", account)
 		},

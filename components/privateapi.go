@@ -22,6 +22,8 @@ type PrivateApi struct {
 	pulumi.ResourceState
 
 	ApiId pulumi.IDOutput
+	// ApiName is the dimension of the API's metrics.
+	ApiName pulumi.StringOutput
 	// InvokeUrl works inside every VPC whose execute-api endpoint is admitted and has private DNS.
 	InvokeUrl          pulumi.StringOutput
 	AccessLogGroupName pulumi.StringOutput
@@ -254,11 +256,11 @@ func NewPrivateApi(ctx *pulumi.Context, name string, args *PrivateApiArgs, opts 
 		return nil, err
 	}
 
-	c.ApiId = api.ID()
+	c.ApiId, c.ApiName = api.ID(), api.Name
 	c.InvokeUrl = pulumi.Sprintf("https://%s.execute-api.%s.amazonaws.com/%s", api.ID(), to.region, stage.StageName)
 	c.AccessLogGroupName = logGroup.Name
 	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{
-		"apiId": c.ApiId, "invokeUrl": c.InvokeUrl, "accessLogGroupName": c.AccessLogGroupName, "vpcEndpointPolicy": c.VpcEndpointPolicy,
+		"apiId": c.ApiId, "apiName": c.ApiName, "invokeUrl": c.InvokeUrl, "accessLogGroupName": c.AccessLogGroupName, "vpcEndpointPolicy": c.VpcEndpointPolicy,
 	})
 }
 

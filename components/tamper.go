@@ -1,0 +1,173 @@
+package components
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// watched are those whose changes are told; of a kind that is empty, the stack has none.
+type watched struct {
+	buckets, logGroups, keyIds []string
+	apiId, functionArn         string
+	topicArn                   string
+	// name is what those of the rules and alarms begin with.
+	name string
+}
+
+// tamperRule is an EventBridge rule on calls that could end, empty or divert the log, or the telling of it.
+type tamperRule struct {
+	name string // the last part of the rule's
+	// means what was touched, and what to do first.
+	means string
+	calls calls
+}
+
+// eventPattern matches what CloudTrail tells EventBridge of calls, of those that were refused as well. Rules get writing
+// calls only unless they ask for more (EventBridge User Guide, "AWS service events delivered via AWS CloudTrail").
+type eventPattern struct {
+	Source     []matcher `json:"source"`
+	DetailType []string  `json:"detail-type"`
+	Detail     calls     `json:"detail"`
+}
+
+// calls are CloudTrail's records, by their fields (CloudTrail User Guide, "CloudTrail record contents").
+type calls struct {
+	EventSource       []string             `json:"eventSource,omitempty"`
+	EventName         []matcher            `json:"eventName,omitempty"`
+	RequestParameters map[string][]matcher `json:"requestParameters,omitempty"`
+	ResponseElements  map[string][]matcher `json:"responseElements,omitempty"`
+	// Or has two or more, or none.
+	Or []calls `json:"$or,omitempty"`
+}
+
+// matcher is a text, or one of EventBridge's operators (EventBridge User Guide, "Comparison operators for use in event
+// patterns").
+type matcher any
+
+func prefix(text string) matcher { return map[string]string{"prefix": text} }
+func suffix(text string) matcher { return map[string]string{"suffix": text} }
+
+func anythingBut(names ...string) []matcher {
+	return []matcher{map[string][]string{"anything-but": names}}
+}
+
+func texts(names ...string) (all []matcher) {
+	for _, name := range names {
+		all = append(all, name)
+	}
+	return all
+}
+
+func each(names []string, matchers ...func(string) matcher) (all []matcher) {
+	for _, name := range names {
+		for _, m := range matchers {
+			all = append(all, m(name))
+		}
+	}
+	return all
+}
+
+func parameter(name string, matchers ...matcher) calls {
+	return calls{RequestParameters: map[string][]matcher{name: matchers}}
+}
+
+// tamperRules watch by resource where CloudTrail's parameters name it in a documented form, and then every call but the
+// everyday ones: what AWS adds later rings, too. Where the form is not documented they watch by the call's name alone,
+// and ring for the account's other resources of that kind as well: too loud is better than silent.
+//
+// Out of sight are: deleted records, unless the trail has S3's data events; IAM, whose calls CloudTrail tells in us-east-1
+// only, so that a delivery role without its policy shows as a failed delivery; and whatever is done with the rule "watch".
+func tamperRules(w watched) (rules []tamperRule) {
+	add := func(name, means, service string, c calls) {
+		c.EventSource = append([]string{service + ".amazonaws.com"}, c.EventSource...)
+		rules = append(rules, tamperRule{name, means, c})
+	}
+	add("logging", "Bedrock's invocation logging was set or deleted: look whether it is on, and goes where it should. The function answers nothing while it does not.",
+		"bedrock", calls{EventName: texts("PutModelInvocationLoggingConfiguration", "DeleteModelInvocationLoggingConfiguration")})
+	if len(w.buckets) > 0 {
+		// Names of calls differ between S3's API and CloudTrail (S3 User Guide, "Amazon S3 CloudTrail events"), and these
+		// beginnings fit both. Not every call: with data events, each record that Bedrock writes would ring.
+		add("buckets", "The bucket of the invocation log, or that of its access log, was changed, or a record in it deleted: compare policy, lifecycle, versioning, lock, encryption and replication with pulumi preview --refresh.",
+			"s3", calls{
+				EventName: append(each([]string{"PutBucket", "DeleteBucket", "CreateBucket", "UpdateBucket"}, prefix),
+					texts("PutAccelerateConfiguration", "DeleteObject", "DeleteObjects", "PutObjectAcl", "PutObjectLegalHold", "PutObjectRetention", "UpdateObjectEncryption")...),
+				RequestParameters: map[string][]matcher{"bucketName": texts(w.buckets...)},
+			})
+	}
+	if len(w.logGroups) > 0 {
+		everyday := anythingBut("CreateLogStream", "PutLogEvents", "StartQuery")
+		add("logs", "A log group was changed, deleted or copied from, or a policy made for all: look at retention, key, subscriptions, filters, transformers and exports. Metrics come from the function's, and audit verify needs the API's.",
+			"logs", calls{Or: []calls{
+				{EventName: everyday, RequestParameters: map[string][]matcher{"logGroupName": texts(w.logGroups...)}},
+				// Names or ARNs (CloudWatch Logs API Reference, "PutDataProtectionPolicy", "PutTransformer").
+				{EventName: everyday, RequestParameters: map[string][]matcher{
+					"logGroupIdentifier": each(w.logGroups, suffix, func(group string) matcher { return suffix(group + ":*") }),
+				}},
+				{EventName: texts("PutAccountPolicy", "DeleteAccountPolicy", "PutResourcePolicy", "DeleteResourcePolicy", "AssociateKmsKey", "DisassociateKmsKey")},
+			}})
+	}
+	if len(w.keyIds) > 0 {
+		// Parameters are ids or ARNs, or, such as DeleteAlias's, do not name the key; then the answer does (KMS Developer
+		// Guide, "Logging AWS KMS API calls with AWS CloudTrail"). Uses of a key are reading calls, and not told.
+		ids := each(w.keyIds, suffix)
+		add("keys", "A key that records or alarms are encrypted with was changed, disabled, given away or is to be deleted: without it nothing can be read again. A deletion can be cancelled for 30 days.",
+			"kms", calls{Or: []calls{
+				parameter("keyId", ids...), parameter("targetKeyId", ids...), {ResponseElements: map[string][]matcher{"keyId": ids}},
+			}})
+	}
+	add("api", "The private API was changed, or the role that its access log is written with: compare its policy, endpoints, methods and stage with pulumi preview --refresh.",
+		"apigateway", calls{Or: []calls{parameter("restApiId", w.apiId), {EventName: texts("UpdateAccount")}}})
+	add("endpoints", "A VPC endpoint of this account was changed or deleted: if it is one of the stack's, compare its policy and security groups with pulumi preview --refresh.",
+		"ec2", calls{EventName: texts("ModifyVpcEndpoint", "DeleteVpcEndpoints")})
+	// A name, an ARN or the end of one, and after each maybe a version (Lambda API Reference, "AddPermission").
+	arn := strings.Split(w.functionArn, ":")
+	name, partial := arn[len(arn)-1], strings.Join(arn[max(0, len(arn)-3):], ":")
+	add("function", "The function, its settings or who may call it were changed: what it runs is no longer what was deployed, unless that was pulumi up.",
+		"lambda", calls{
+			EventName: []matcher{map[string]any{"anything-but": map[string]string{"prefix": "Invoke"}}}, // data events, where the trail has them
+			RequestParameters: map[string][]matcher{"functionName": append(
+				each([]string{name, partial, w.functionArn}, func(form string) matcher { return prefix(form + ":") }), suffix(name))},
+		})
+	add("trails", "A CloudTrail trail was stopped, changed or deleted: without one that logs writing calls, none of these alarms on tampering rings.",
+		"cloudtrail", calls{EventName: texts("StopLogging", "DeleteTrail", "UpdateTrail", "PutEventSelectors")})
+	// Publish would ring for each ring, for ever, where the trail has SNS's data events.
+	add("watch", "An alarm, a rule or the topic of these alarms was changed, silenced or deleted: compare them with pulumi preview --refresh.",
+		"events", calls{EventSource: []string{"monitoring.amazonaws.com", "sns.amazonaws.com"}, Or: []calls{
+			parameter("name", prefix(w.name)), parameter("rule", prefix(w.name)), parameter("alarmName", prefix(w.name)), parameter("alarmNames", prefix(w.name)),
+			{EventName: anythingBut("Publish", "PublishBatch"), RequestParameters: map[string][]matcher{"topicArn": texts(w.topicArn)}},
+			parameter("subscriptionArn", prefix(w.topicArn+":")), parameter("resourceArn", w.topicArn), {EventName: texts("PutAlarmMuteRule")},
+		}})
+	return rules
+}
+
+// pattern is the rule's, on AWS's own events: no account can make up a source that begins with "aws.".
+func (r tamperRule) pattern() (string, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(eventPattern{[]matcher{prefix("aws.")}, []string{"AWS API Call via CloudTrail"}, r.calls})
+	pattern := strings.TrimSpace(b.String())
+	if err == nil && len(pattern) > 2048 { // EventBridge User Guide, "Amazon EventBridge quotas"
+		return "", fmt.Errorf("rule %s: the pattern has %d characters, and EventBridge takes 2048: want fewer or shorter names", r.name, len(pattern))
+	}
+	return pattern, err
+}
+
+// tamperFields are those of a call that its message tells. EventBridge escapes none: a quote in one would spoil the
+// message, and a caller who could put it there would go unseen (EventBridge User Guide, "Amazon EventBridge input
+// transformation"). In none of these can be one.
+var tamperFields = map[string]string{
+	"call": "$.detail.eventName", "by": "$.detail.userIdentity.arn", "from": "$.detail.sourceIPAddress", "at": "$.detail.eventTime",
+	"region": "$.detail.awsRegion", "error": "$.detail.errorCode", "id": "$.detail.eventID",
+}
+
+// message is the text that is sent: a line in quotes for each line. A field that a call does not have is left out.
+func (r tamperRule) message() string {
+	lines := []string{
+		r.name + ": <call> by <by>", "From <from> at <at>, in <region>. Refused with: <error>", r.means,
+		"Event <id> of CloudTrail has the whole call. A deployment rings, too.",
+	}
+	return `"` + strings.Join(lines, "\"\n\"") + `"`
+}
