@@ -116,11 +116,13 @@ func NewMonitoring(ctx *pulumi.Context, name string, args *MonitoringArgs, opts 
 		return nil, err
 	}
 	// Not in the topic, whose ARN it names.
-	if _, err := sns.NewTopicPolicy(ctx, name, &sns.TopicPolicyArgs{Arn: topic.Arn, Policy: topic.Arn.ApplyT(func(arn string) (string, error) {
+	attached, err := sns.NewTopicPolicy(ctx, name, &sns.TopicPolicyArgs{Arn: topic.Arn, Policy: topic.Arn.ApplyT(func(arn string) (string, error) {
 		return topicPolicy(to, arn, name+"-")
-	}).(pulumi.StringOutput)}, parent); err != nil {
+	}).(pulumi.StringOutput)}, parent)
+	if err != nil {
 		return nil, err
 	}
+	told := pulumi.DependsOn([]pulumi.Resource{attached}) // before, the topic takes nothing
 	if a.AlarmEmail != "" {
 		if _, err := sns.NewTopicSubscription(ctx, name, &sns.TopicSubscriptionArgs{
 			Topic: topic.Arn, Protocol: pulumi.String("email"), Endpoint: pulumi.String(a.AlarmEmail),
@@ -128,10 +130,10 @@ func NewMonitoring(ctx *pulumi.Context, name string, args *MonitoringArgs, opts 
 			return nil, err
 		}
 	}
-	if err := newTamperRules(ctx, name, a, topic.Arn, parent); err != nil {
+	if err := newTamperRules(ctx, name, a, topic.Arn, parent, told); err != nil {
 		return nil, err
 	}
-	if err := newAlarms(ctx, name, a, to, topic.Arn, parent); err != nil {
+	if err := newAlarms(ctx, name, a, to, topic.Arn, parent, told); err != nil {
 		return nil, err
 	}
 	c.TopicArn = topic.Arn
@@ -140,7 +142,7 @@ func NewMonitoring(ctx *pulumi.Context, name string, args *MonitoringArgs, opts 
 
 // newTamperRules makes those rules for which there is something to watch. Which these are must be known before any name is:
 // a preview shows them all.
-func newTamperRules(ctx *pulumi.Context, name string, a MonitoringArgs, topicArn pulumi.StringOutput, parent pulumi.ResourceOption) error {
+func newTamperRules(ctx *pulumi.Context, name string, a MonitoringArgs, topicArn pulumi.StringOutput, parent, told pulumi.ResourceOption) error {
 	all := pulumi.All(a.BucketNames.ToStringArrayOutput(), a.LogGroupNames.ToStringArrayOutput(), a.KeyIds.ToStringArrayOutput(), a.ApiId, a.FunctionArn, topicArn)
 	planned := watched{buckets: make([]string, len(a.BucketNames)), logGroups: make([]string, len(a.LogGroupNames)), keyIds: make([]string, len(a.KeyIds))}
 	for i, plan := range tamperRules(planned) {
@@ -152,6 +154,7 @@ func newTamperRules(ctx *pulumi.Context, name string, a MonitoringArgs, topicArn
 		}).(pulumi.StringOutput)
 		rule, err := cloudwatch.NewEventRule(ctx, name+"-"+plan.name, &cloudwatch.EventRuleArgs{
 			Name: pulumi.String(name + "-" + plan.name), Description: pulumi.String(plan.means), EventPattern: pattern, Tags: a.Tags,
+			State: pulumi.String("ENABLED"), // said, because a rule that somebody disabled would else be no drift
 		}, parent)
 		if err != nil {
 			return err
@@ -159,7 +162,7 @@ func newTamperRules(ctx *pulumi.Context, name string, a MonitoringArgs, topicArn
 		if _, err := cloudwatch.NewEventTarget(ctx, name+"-"+plan.name, &cloudwatch.EventTargetArgs{
 			Rule: rule.Name, Arn: topicArn, TargetId: pulumi.String("topic"),
 			InputTransformer: &cloudwatch.EventTargetInputTransformerArgs{InputPaths: pulumi.ToStringMap(tamperFields), InputTemplate: pulumi.String(plan.message())},
-		}, parent); err != nil {
+		}, parent, told); err != nil {
 			return err
 		}
 	}
@@ -167,7 +170,7 @@ func newTamperRules(ctx *pulumi.Context, name string, a MonitoringArgs, topicArn
 }
 
 // newAlarms makes the alarms and the dashboard that shows them.
-func newAlarms(ctx *pulumi.Context, name string, a MonitoringArgs, to target, topicArn pulumi.StringOutput, parent pulumi.ResourceOption) error {
+func newAlarms(ctx *pulumi.Context, name string, a MonitoringArgs, to target, topicArn pulumi.StringOutput, parent, told pulumi.ResourceOption) error {
 	names := pulumi.All(a.FunctionArn, a.ApiName)
 	of := func(v []any) (functionName, apiName string) {
 		arn := v[0].(string)
@@ -200,7 +203,7 @@ func newAlarms(ctx *pulumi.Context, name string, a MonitoringArgs, to target, to
 				alarmArgs.Statistic = pulumi.String(plan.statistic)
 			}
 		}
-		if _, err := cloudwatch.NewMetricAlarm(ctx, name+"-"+plan.name, alarmArgs, parent); err != nil {
+		if _, err := cloudwatch.NewMetricAlarm(ctx, name+"-"+plan.name, alarmArgs, parent, told); err != nil {
 			return err
 		}
 		arns = append(arns, strings.TrimSuffix(alarmArns(to, name+"-"+plan.name), "*"))

@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -111,8 +112,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	defer wipe()
 
+	var ready atomic.Bool
 	say("starting the emulated AWS")
-	s, err := sandbox.Start(ctx, sandbox.Options{Region: region, Folder: folder, AWS: aws, Checksums: *checksums, Report: func(err error) { say("! %v", err) }})
+	s, err := sandbox.Start(ctx, sandbox.Options{Region: region, Folder: folder, AWS: aws, Checksums: *checksums, Report: func(err error) { say("! %v", err) }, Alarm: func(message string) {
+		if ready.Load() { // before, it is pulumi that changes what is watched
+			say("alarm: %s", message)
+		}
+	}})
 	if err != nil {
 		return err
 	}
@@ -159,6 +165,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	say("ready\n\n%s", hints(o))
+	ready.Store(true)
 	<-ctx.Done()
 	say("stopping")
 	return nil

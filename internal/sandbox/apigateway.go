@@ -44,6 +44,7 @@ type apiMethod struct {
 
 // restAPI is an API as API Gateway describes it.
 type restAPI struct {
+	Name                  string `json:"name"`
 	Policy                string `json:"policy"` // escaped once more than JSON is
 	EndpointConfiguration struct {
 		VpcEndpointIDs []string `json:"vpcEndpointIds"`

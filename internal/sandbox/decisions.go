@@ -106,6 +106,25 @@ func allowed(requests []iampolicy.Request, identity []iampolicy.Document, endpoi
 	return nil
 }
 
+// serviceRequest is a request of a service's own, over TLS.
+func serviceRequest(service, action, resource string, source map[string][]string) iampolicy.Request {
+	keys := map[string][]string{"aws:SecureTransport": {"true"}}
+	maps.Copy(keys, source)
+	return iampolicy.Request{Principal: iampolicy.Principal{Service: service}, Action: action, Resource: resource, Context: keys}
+}
+
+// decideResource asks a resource's policy about a service's request.
+func decideResource(document string, request iampolicy.Request) error {
+	policy, err := iampolicy.ParseResource(document)
+	if err != nil {
+		return fmt.Errorf("policy: %w", err)
+	}
+	if decision := policy.Decide(request); decision != iampolicy.Allow {
+		return fmt.Errorf("its policy does not let %s %s: %v", request.Principal.Service, request.Action, decision)
+	}
+	return nil
+}
+
 // reason names the kind of policy that decided against an action, in AWS's words (IAM User Guide, "Troubleshoot access
 // denied error messages").
 func reason(decision iampolicy.Decision, by, action string) string {

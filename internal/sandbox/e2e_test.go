@@ -74,6 +74,7 @@ func TestEndToEnd(t *testing.T) {
 	})
 	t.Run("a second stack, in a brought VPC, with signed calls and a guardrail", s.secondStack)
 	t.Run("nothing is asked of a model while nothing is kept", s.refusesUnlogged)
+	t.Run("tampering is loud", s.tampers)
 	t.Run("destroy leaves nothing", s.destroys)
 	t.Run("the README's commands for AWS work, and the log is kept", s.readmeAWS)
 	t.Run("another sandbox keeps out of the folder", func(t *testing.T) {

@@ -30,6 +30,8 @@ type endpoint struct {
 	guardrails        *guardrails
 	logMasks          logMasks
 
+	events *eventBus // nil tells nobody of calls
+
 	aws client // itself, where moto's answers are mended
 
 	mu           sync.Mutex
@@ -68,6 +70,7 @@ func newEndpoint(moto, aws client, bedrock *Bedrock, functions *functions, log i
 var (
 	logging      = regexp.MustCompile(`^/logging/modelinvocations/?$`)
 	functionPath = regexp.MustCompile(`^/2015-03-31/functions/?([^/]*)(/code|/configuration)?$`)
+	concurrency  = regexp.MustCompile(`^/2017-10-31/functions/([^/]+)/concurrency$`)
 	deployments  = regexp.MustCompile(`^/restapis/([^/]+)/deployments/?$`)
 	restAPIs     = regexp.MustCompile(`^/restapis/?([^/]*)/?$`)
 )
@@ -77,6 +80,25 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the emulated AWS answers programs on this machine, not web pages", http.StatusForbidden)
 		return
 	}
+	if e.events != nil && r.Method != http.MethodGet && r.Method != http.MethodHead {
+		body, err := peek(r)
+		if c, ok := callOf(r, body); ok && err == nil {
+			e.events.tell(w, r, e.callerOf(r), c, e.serve)
+			return
+		}
+	}
+	e.serve(w, r)
+}
+
+// callerOf is whom a request's access key stands for.
+func (e *endpoint) callerOf(r *http.Request) string {
+	if c, ok := e.functions.caller(credential(r)[0]); ok {
+		return c.sessionArn
+	}
+	return "arn:aws:iam::" + e.invocationLog.account + ":root"
+}
+
+func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) {
 	path := r.URL.EscapedPath()
 	var err error
 	switch {
@@ -106,6 +128,8 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			refuse(w, fault{"AccessDeniedException", err.Error()})
 			return
 		}
+	case concurrency.MatchString(path):
+		err = e.keepConcurrency(r, concurrency.FindStringSubmatch(path)[1])
 	case (r.Method == http.MethodPost || r.Method == http.MethodPut) && functionPath.MatchString(path):
 		err = e.keepFunction(r, functionPath.FindStringSubmatch(path)[1])
 	case r.Method == http.MethodPut && restAPIs.MatchString(path):
@@ -183,7 +207,7 @@ func (e *endpoint) mend(response *http.Response) error {
 		return nil
 	}
 	switch {
-	case r.Method == http.MethodDelete && serviceOf(r) == "s3":
+	case r.Method == http.MethodDelete && serviceOf(r) == "s3" && partName(r.URL.Query()) == "":
 		e.invocationLog.buckets.forget(strings.Trim(r.URL.Path, "/")) // of an object: no bucket has such a name
 	case r.Method == http.MethodPost && deployments.MatchString(path):
 		return rewrite(response, func(body []byte) ([]byte, error) {

@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -35,6 +36,8 @@ type frontDoor struct {
 	apiID     string // the API behind the plain address
 	report    func(error)
 	alarm     alarm
+	metrics   *metrics
+	names     sync.Map // of APIs, by id
 }
 
 // API Gateway Developer Guide, "Invoke a private API": {api}[-{vpce}].execute-api.{region}.amazonaws.com.
@@ -434,10 +437,33 @@ func (d *frontDoor) failure(function string, err error, failed refusal) error {
 	return err
 }
 
+// count counts a call of a stage (API Gateway Developer Guide, "Amazon API Gateway dimensions and metrics").
+func (d *frontDoor) count(ctx context.Context, v *visit, status int) {
+	if d.metrics == nil || v.accessLogGroup == "" {
+		return
+	}
+	name, known := d.names.Load(v.apiID)
+	if !known {
+		api, err := d.moto.restAPI(context.WithoutCancel(ctx), v.apiID)
+		if err != nil {
+			d.report(fmt.Errorf("metrics: %w", err))
+			return
+		}
+		name = api.Name
+		d.names.Store(v.apiID, name)
+	}
+	values := map[string]float64{"5XXError": 0, "Latency": float64(time.Since(v.start).Milliseconds())}
+	if status >= 500 {
+		values["5XXError"] = 1
+	}
+	d.metrics.put("AWS/ApiGateway", map[string]string{"ApiName": name.(string), "Stage": v.stage}, values)
+}
+
 var contextVariable = regexp.MustCompile(`\$context\.[a-zA-Z.]+`)
 
 // log writes the access log as the stage's format says (API Gateway Developer Guide, "$context variables").
 func (d *frontDoor) log(r *http.Request, v *visit, status int, length int64) {
+	d.count(r.Context(), v, status)
 	if v.accessLogGroup == "" {
 		return
 	}

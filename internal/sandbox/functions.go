@@ -71,6 +71,7 @@ type functions struct {
 	aws      client // the sandbox's own endpoint, where a function's configuration is whole
 	listener net.Listener
 	report   func(error)
+	metrics  *metrics
 	folder   string
 	alarm    alarm
 
@@ -82,6 +83,7 @@ type functions struct {
 	pools     map[string]*pool  // by function name
 	instances map[string]*instance
 	callers   map[string]caller // by access key id
+	stopped   map[string]bool   // by function name: whether its concurrency is 0
 }
 
 // pool is the running copies of one version of a function.
@@ -137,7 +139,7 @@ func newFunctions(moto client, account, folder string, report func(error)) (*fun
 	}
 	f := &functions{
 		moto: moto, account: account, listener: listener, report: report, folder: folder, alarm: clock,
-		zips: map[string][]byte{}, pools: map[string]*pool{}, instances: map[string]*instance{}, callers: map[string]caller{},
+		zips: map[string][]byte{}, pools: map[string]*pool{}, instances: map[string]*instance{}, callers: map[string]caller{}, stopped: map[string]bool{},
 	}
 	go http.Serve(listener, http.HandlerFunc(f.runtimeAPI))
 	return f, nil
@@ -149,6 +151,12 @@ func (f *functions) keep(zipped []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.zips[base64.StdEncoding.EncodeToString(sum[:])] = zipped
+}
+
+func (f *functions) stop(name string, stopped bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stopped[name] = stopped
 }
 
 func (f *functions) caller(accessKey string) (caller, bool) {
@@ -175,6 +183,7 @@ var (
 	errTimedOut    = errors.New("the function timed out")
 	errEnded       = functionError("the function ended while it worked")
 	errTooLarge    = functionError("Function.ResponseSizeTooLarge: the response is larger than Lambda's quota")
+	errThrottled   = functionError("TooManyRequestsException: Rate Exceeded.")
 	errEventTooBig = errors.New("RequestTooLargeException: the event is larger than Lambda's quota")
 )
 
@@ -207,9 +216,17 @@ func (f *functions) invokeWithResponseStream(ctx context.Context, name string, e
 	if err := f.aws.get(ctx, "lambda", "/2015-03-31/functions/"+name+"/configuration", &config); err != nil {
 		return nil, err
 	}
+	f.mu.Lock()
+	stopped := f.stopped[name]
+	f.mu.Unlock()
+	if stopped {
+		f.count(name, "Throttles")
+		return nil, errThrottled
+	}
 	p := f.pool(config)
 	i, err := f.acquire(ctx, p, config)
 	if err != nil {
+		f.count(name, "Errors")
 		return nil, err
 	}
 	timeout := time.Duration(config.Timeout) * time.Second
@@ -225,6 +242,10 @@ func (f *functions) invokeWithResponseStream(ctx context.Context, name string, e
 	}
 }
 
+func (f *functions) count(name, metric string) {
+	f.metrics.put("AWS/Lambda", map[string]string{"FunctionName": name}, map[string]float64{metric: 1})
+}
+
 // see sees a call through, its caller there or not.
 func (f *functions) see(p *pool, i *instance, call *invocation) {
 	late := make(chan struct{})
@@ -235,6 +256,9 @@ func (f *functions) see(p *pool, i *instance, call *invocation) {
 		f.drop(p, i)
 	} else {
 		f.release(call.config.Name, p, i)
+	}
+	if end.err != nil {
+		f.count(call.config.Name, "Errors")
 	}
 	if call.answered.CompareAndSwap(false, true) {
 		call.answer <- beginning{err: end.err}
@@ -450,6 +474,7 @@ func (f *functions) keepLog(r role, group, stream string, output io.Reader) {
 		if err := f.moto.putLogEvent(context.Background(), group, stream, lines.Text()); err != nil {
 			f.report(fmt.Errorf("the function's log: %w", err))
 		}
+		f.metrics.embedded(lines.Text())
 	}
 	io.Copy(io.Discard, output) // a line too long for the scanner must not stop the function
 }

@@ -94,8 +94,8 @@ type invocationLog struct {
 	buckets   *buckets
 	// permitted remembers when a key last let a destination in, by that destination.
 	permitted *sync.Map
-	// failed is told of every delivery that did not happen, as Bedrock's delivery-failure metrics would count it.
-	failed func(error)
+	// failed is told of every delivery that did not happen, and which metric of Bedrock's counts it; none, if it is not AWS's.
+	failed func(metric string, err error)
 }
 
 // keys are the condition keys of Bedrock's own calls for this account.
@@ -143,7 +143,7 @@ func (l invocationLog) deliver(ctx context.Context, record Record, now time.Time
 		LoggingConfig *loggingConfig `json:"loggingConfig"`
 	}
 	if err := l.moto.get(ctx, "bedrock", "/logging/modelinvocations", &configured); err != nil {
-		l.failed(err)
+		l.failed("", err)
 		return
 	}
 	config := configured.LoggingConfig
@@ -152,14 +152,27 @@ func (l invocationLog) deliver(ctx context.Context, record Record, now time.Time
 	}
 	if config.S3Config != nil {
 		if err := l.deliverS3(ctx, *config.S3Config, record, now); err != nil {
-			l.failed(fmt.Errorf("record %s to S3: %w", record.RequestID, err))
+			l.failed(failure("ModelInvocationLogsS3DeliveryFailure", err), fmt.Errorf("record %s to S3: %w", record.RequestID, err))
 		}
 	}
 	if config.CloudWatchConfig != nil {
 		if err := l.deliverCloudWatch(ctx, config, record, now); err != nil {
-			l.failed(fmt.Errorf("record %s to CloudWatch Logs: %w", record.RequestID, err))
+			l.failed(failure("ModelInvocationLogsCloudWatchDeliveryFailure", err), fmt.Errorf("record %s to CloudWatch Logs: %w", record.RequestID, err))
 		}
 	}
+}
+
+// largeDataError is that a body of more than 100 KB could not be written.
+type largeDataError struct{ error }
+
+func (e largeDataError) Unwrap() error { return e.error }
+
+// failure is the metric that counts an error (Bedrock User Guide, "Monitor Amazon Bedrock Runtime metrics").
+func failure(metric string, err error) string {
+	if large := (largeDataError{}); errors.As(err, &large) {
+		return "ModelInvocationLargeDataS3DeliveryFailure"
+	}
+	return metric
 }
 
 func (l invocationLog) hour(s s3Config, now time.Time) string {
@@ -210,7 +223,7 @@ func (l invocationLog) moveLarge(ctx context.Context, to s3Config, record Record
 		}
 		key := l.hour(to, now) + "data/" + record.RequestID + body.suffix + ".json.gz"
 		if err := l.putObject(ctx, to, key, *body.json); err != nil {
-			return record, err
+			return record, largeDataError{err}
 		}
 		*body.path, *body.json = "s3://"+to.BucketName+"/"+key, nil
 	}

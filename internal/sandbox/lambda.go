@@ -36,6 +36,22 @@ func (e *endpoint) keepFunction(r *http.Request, name string) error {
 	return nil
 }
 
+// keepConcurrency remembers whether a function has none reserved for it, with which it is never started.
+func (e *endpoint) keepConcurrency(r *http.Request, name string) error {
+	body, err := peek(r)
+	if err != nil {
+		return err
+	}
+	var in struct{ ReservedConcurrentExecutions *int }
+	if r.Method == http.MethodPut {
+		if err := json.Unmarshal(body, &in); err != nil {
+			return err
+		}
+	}
+	e.functions.stop(name, in.ReservedConcurrentExecutions != nil && *in.ReservedConcurrentExecutions == 0)
+	return nil
+}
+
 // mendFunction completes a function's configuration, which GetFunction answers with one level deeper.
 func (e *endpoint) mendFunction(ctx context.Context, body []byte) ([]byte, error) {
 	var answer map[string]any

@@ -315,6 +315,7 @@ func (s *running) proves(t *testing.T, second map[string]string) {
 		s.modelRows(t, p, d, other)
 	}
 	s.logRows(t, p)
+	s.topicRows(t, p)
 	s.otherRows(t, p, local, signed)
 	p.check(t, func(document, mutant string) bool {
 		switch {
@@ -760,15 +761,20 @@ func (s *running) keyRows(t *testing.T, p *proof, bucket, group, deliveryRole st
 			Action: r.Action, Resource: "arn:aws:kms:" + s.Region + ":" + account + ":key/other", Context: through,
 		})
 	}
+	accountRows(p, "log key", key)
+}
+
+// accountRows: whom the account's own policies let use a key and change its policy may, and nobody else.
+func accountRows(p *proof, document, key string) {
 	for _, action := range []string{"kms:Decrypt", "kms:PutKeyPolicy"} {
 		who := func(want bool, name, arn string, identity []iampolicy.Document) {
 			r := iampolicy.Request{Principal: iampolicy.Principal{ARN: arn}, Action: action, Resource: key}
-			p.row(want, "log key: "+name+": "+action, func(policy func(string) iampolicy.Document) bool {
+			p.row(want, document+": "+name+": "+action, func(policy func(string) iampolicy.Document) bool {
 				decide := iampolicy.SameAccountKeyOrRole
 				if accountOf(arn) != account {
 					decide = iampolicy.CrossAccount
 				}
-				return decide(identity, []iampolicy.Document{policy("log key")}, r) == iampolicy.Allow
+				return decide(identity, []iampolicy.Document{policy(document)}, r) == iampolicy.Allow
 			})
 		}
 		who(true, "somebody whose own policies allow it", "arn:aws:iam::"+account+":user/auditor", []iampolicy.Document{everything()})

@@ -27,6 +27,8 @@ type Options struct {
 	Checksums bool
 	// Report is told of what a user should know and no answer says, such as a record that was not delivered.
 	Report func(error)
+	// Alarm is told the first line of each message of an alarm or a rule. nil is nobody.
+	Alarm func(message string)
 }
 
 // Sandbox is an emulated AWS.
@@ -40,6 +42,8 @@ type Sandbox struct {
 	functions *functions
 	endpoint  *endpoint
 	servers   []*http.Server
+	metrics   *metrics
+	stop      func() // ends what waits for time to pass
 }
 
 // Start starts moto and serves the AWS endpoint.
@@ -53,11 +57,14 @@ func Start(ctx context.Context, o Options) (*Sandbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sandbox{AWSEndpointURL: "http://" + o.AWS.Addr().String(), options: o, moto: moto, stopMoto: stopMoto}
+	watching, stop := context.WithCancel(context.Background())
+	s := &Sandbox{AWSEndpointURL: "http://" + o.AWS.Addr().String(), options: o, moto: moto, stopMoto: stopMoto, metrics: &metrics{}, stop: stop}
 	if err := s.serveAWS(ctx); err != nil {
 		s.Close()
 		return nil, err
 	}
+	told := topics{s.moto, s.options.Alarm}
+	go (&alarms{moto: s.moto, account: s.account, metrics: s.metrics, topics: told}).watch(watching, func(err error) { s.options.Report(fmt.Errorf("alarms: %w", err)) })
 	return s, nil
 }
 
@@ -69,9 +76,12 @@ func (s *Sandbox) serveAWS(ctx context.Context) (err error) {
 		return err
 	}
 	aws := client{url: s.AWSEndpointURL, region: s.moto.region}
-	s.functions.aws = aws
+	s.functions.aws, s.functions.metrics = aws, s.metrics
 	kept := &buckets{moto: s.moto, account: s.account, by: map[bucketPart]string{}}
-	log := invocationLog{moto: s.moto, account: s.account, checksums: s.options.Checksums, buckets: kept, permitted: &sync.Map{}, failed: func(err error) {
+	log := invocationLog{moto: s.moto, account: s.account, checksums: s.options.Checksums, buckets: kept, permitted: &sync.Map{}, failed: func(metric string, err error) {
+		if metric != "" {
+			s.metrics.put("AWS/Bedrock", nil, map[string]float64{metric: 1})
+		}
 		s.options.Report(fmt.Errorf("invocation log: %w", err))
 	}}
 	bedrock := &Bedrock{Region: s.moto.region, Account: s.account, Authorize: s.authorize, Deliver: log.deliver}
@@ -80,6 +90,7 @@ func (s *Sandbox) serveAWS(ctx context.Context) (err error) {
 	}
 	bedrock.profiles, bedrock.guardrails = s.endpoint.inferenceProfiles, s.endpoint.guardrails
 	s.endpoint.authorizeRead = s.authorizeRead
+	s.endpoint.events = &eventBus{moto: s.moto, account: s.account, topics: topics{s.moto, s.options.Alarm}, failed: s.options.Report}
 	s.serve(s.options.AWS, s.endpoint)
 	return nil
 }
@@ -98,12 +109,13 @@ func (s *Sandbox) ServeAPI(l net.Listener, apiID string) {
 func (s *Sandbox) frontDoor(apiID string) *frontDoor {
 	return &frontDoor{
 		moto: s.moto, account: s.account, functions: s.functions, signers: s.endpoint.signers, deployed: s.endpoint.deployed, apiID: apiID,
-		report: s.options.Report, alarm: clock,
+		report: s.options.Report, alarm: clock, metrics: s.metrics,
 	}
 }
 
 // Close ends everything that Start and ServeAPI began.
 func (s *Sandbox) Close() error {
+	s.stop()
 	var errs []error
 	for _, server := range s.servers {
 		errs = append(errs, server.Close())

@@ -1,0 +1,171 @@
+package sandbox
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// call is a writing call of AWS's, as CloudTrail names it.
+type call struct {
+	service, name string
+	parameters    map[string]any
+}
+
+var (
+	// Uses of a key are reading calls as well (KMS Developer Guide, "Decrypt", "GenerateDataKey": "readOnly": true).
+	readingCall = regexp.MustCompile(`^(Get|List|Describe|Lookup|Filter|Test|Encrypt|Decrypt|ReEncrypt|GenerateDataKey)`)
+	member      = regexp.MustCompile(`^(\w+)\.(?:member\.)?\d+$`)
+
+	// S3 User Guide, "Amazon S3 CloudTrail events": some differ from the API's.
+	bucketParts = map[string]string{
+		"policy": "Policy", "lifecycle": "Lifecycle", "versioning": "Versioning", "object-lock": "ObjectLockConfiguration", "encryption": "Encryption",
+		"publicAccessBlock": "PublicAccessBlock", "ownershipControls": "OwnershipControls", "logging": "Logging", "replication": "Replication",
+		"notification": "Notification", "acl": "Acl", "tagging": "Tagging", "cors": "Cors", "inventory": "InventoryConfiguration",
+	}
+	// Lambda Developer Guide, "Logging AWS Lambda API calls using AWS CloudTrail": names end in the API's version.
+	functionCalls = map[string]string{
+		"POST ": "CreateFunction20150331", "DELETE ": "DeleteFunction20150331",
+		"PUT code": "UpdateFunctionCode20150331v2", "PUT configuration": "UpdateFunctionConfiguration20150331v2",
+		"POST policy": "AddPermission20150331v2", "DELETE policy": "RemovePermission20150331v2",
+		"PUT concurrency": "PutFunctionConcurrency20171031", "DELETE concurrency": "DeleteFunctionConcurrency20171031",
+	}
+	apiVerbs = map[string]string{"POST": "Create", "PUT": "Put", "PATCH": "Update", "DELETE": "Delete"}
+	apiNouns = map[string]string{"restapis": "RestApi", "deployments": "Deployment", "stages": "Stage", "resources": "Resource", "methods": "Method", "account": "Account"}
+)
+
+// callOf reads a call of those services that are watched; reading calls and others are none.
+func callOf(r *http.Request, body []byte) (c call, ok bool) {
+	c = call{service: serviceOf(r), parameters: map[string]any{}}
+	path := strings.Split(strings.Trim(r.URL.EscapedPath(), "/"), "/")
+	part := func(i int) string {
+		if i >= len(path) {
+			return ""
+		}
+		plain, _ := url.PathUnescape(path[i])
+		return plain
+	}
+	switch c.service {
+	case "kms", "logs", "events", "cloudtrail":
+		target := r.Header.Get("X-Amz-Target")
+		c.name = target[strings.LastIndex(target, ".")+1:]
+		var in map[string]any
+		json.Unmarshal(body, &in)
+		for name, value := range in {
+			c.parameters[lowerFirst(name)] = value
+		}
+	case "sns", "monitoring", "ec2":
+		form, _ := url.ParseQuery(string(body))
+		c.name = form.Get("Action")
+		for name, values := range form {
+			if list := member.FindStringSubmatch(name); list != nil {
+				known, _ := c.parameters[lowerFirst(list[1])].([]any)
+				c.parameters[lowerFirst(list[1])] = append(known, values[0])
+				continue
+			}
+			c.parameters[lowerFirst(name)] = values[0]
+		}
+		if c.service == "ec2" { // CloudTrail nests them in an undocumented way
+			c.parameters = map[string]any{c.name + "Request": c.parameters}
+		}
+	case "bedrock":
+		if logging.MatchString(r.URL.Path) {
+			c.name = map[string]string{"PUT": "PutModelInvocationLoggingConfiguration", "DELETE": "DeleteModelInvocationLoggingConfiguration"}[r.Method]
+		}
+	case "s3":
+		verb := map[string]string{"PUT": "Put", "DELETE": "Delete"}[r.Method]
+		if len(path) != 1 || verb == "" { // of objects are data events
+			return c, false
+		}
+		c.parameters["bucketName"] = part(0)
+		c.name = verb + "Bucket" + partName(r.URL.Query())
+		if c.name == "PutBucket" {
+			c.name = "CreateBucket"
+		}
+	case "lambda":
+		var in struct{ FunctionName string }
+		json.Unmarshal(body, &in)
+		c.name, c.parameters["functionName"] = functionCalls[r.Method+" "+part(3)], cmp.Or(part(2), in.FunctionName)
+	case "apigateway":
+		for _, segment := range path {
+			c.name = cmp.Or(apiNouns[segment], c.name)
+		}
+		if c.name != "" && apiVerbs[r.Method] != "" {
+			c.name = apiVerbs[r.Method] + c.name
+		} else {
+			c.name = ""
+		}
+		if part(0) == "restapis" && part(1) != "" {
+			c.parameters["restApiId"] = part(1)
+		}
+	}
+	return c, c.name != "" && !readingCall.MatchString(c.name)
+}
+
+// partName is the part of a bucket's configuration that a request is about, empty of the bucket itself.
+func partName(query url.Values) string {
+	for part, name := range bucketParts {
+		if query.Has(part) {
+			return name
+		}
+	}
+	return ""
+}
+
+func lowerFirst(name string) string { return strings.ToLower(name[:1]) + name[1:] }
+
+// event is CloudTrail's record of the call, in EventBridge's envelope (CloudTrail User Guide, "CloudTrail record
+// contents"). code is empty where the call was not refused.
+func (c call) event(region, account, by, code string, response map[string]any, now time.Time) map[string]any {
+	at := now.UTC().Format(time.RFC3339)
+	detail := map[string]any{
+		"eventVersion": "1.11", "eventTime": at, "eventSource": c.service + ".amazonaws.com", "eventName": c.name, "awsRegion": region,
+		"userIdentity": map[string]any{"arn": by, "accountId": account}, "sourceIPAddress": "127.0.0.1", "requestParameters": c.parameters,
+		"responseElements": response, "eventID": newID(), "readOnly": false, "managementEvent": true, "eventCategory": "Management", "eventType": "AwsApiCall",
+	}
+	if code != "" {
+		detail["errorCode"] = code
+	}
+	return map[string]any{
+		"version": "0", "id": newID(), "detail-type": "AWS API Call via CloudTrail", "source": "aws." + c.service,
+		"account": account, "time": at, "region": region, "resources": []any{}, "detail": detail,
+	}
+}
+
+// outcome remembers how a call ended.
+type outcome struct {
+	http.ResponseWriter
+	status int
+	body   bytes.Buffer // of a refusal
+}
+
+func (o *outcome) WriteHeader(status int) {
+	o.status = status
+	o.ResponseWriter.WriteHeader(status)
+}
+
+func (o *outcome) Write(b []byte) (int, error) {
+	if o.status >= 400 {
+		o.body.Write(b)
+	}
+	return o.ResponseWriter.Write(b)
+}
+
+var errorCode = regexp.MustCompile(`"__type": ?"(?:[^"]*#)?(\w+)|<Code>([\w.]+)`)
+
+// code is the refusal's, empty of a call that was answered.
+func (o *outcome) code() string {
+	if o.status < 400 {
+		return ""
+	}
+	found := errorCode.FindSubmatch(o.body.Bytes())
+	if found == nil {
+		return cmp.Or(o.Header().Get("X-Amzn-Errortype"), http.StatusText(o.status))
+	}
+	return string(append(found[1], found[2]...))
+}

@@ -1,0 +1,174 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// eventBus is EventBridge's default bus, for what CloudTrail tells of calls: rules and targets are those that are deployed.
+// The sandbox's account has a trail, and what AWS tells within minutes it tells before the call is answered.
+type eventBus struct {
+	moto    client
+	account string
+	topics  topics
+	failed  func(error)
+
+	mu    sync.Mutex
+	rules []eventRule // nil is not read since a rule was changed
+}
+
+type eventRule struct {
+	Name, Arn, EventPattern, State string
+
+	pattern map[string]any
+	targets []eventTarget
+}
+
+type eventTarget struct {
+	Arn              string
+	InputTransformer struct {
+		InputPathsMap map[string]string
+		InputTemplate string
+	}
+}
+
+// tell serves a call and tells the rules of it.
+func (b *eventBus) tell(w http.ResponseWriter, r *http.Request, by string, c call, serve http.HandlerFunc) {
+	var response map[string]any
+	if c.service == "kms" {
+		response = b.keyOf(r.Context(), c)
+	}
+	o := &outcome{ResponseWriter: w, status: http.StatusOK}
+	serve(o, r)
+	if c.service == "events" {
+		b.mu.Lock()
+		b.rules = nil
+		b.mu.Unlock()
+	}
+	if err := b.put(context.WithoutCancel(r.Context()), c.event(b.moto.region, b.account, by, o.code(), response, time.Now())); err != nil {
+		b.failed(fmt.Errorf("event of %s: %w", c.name, err))
+	}
+}
+
+// keyOf is what CloudTrail adds to calls that change a key, so that they can be found (KMS Developer Guide, "Logging AWS
+// KMS API calls with AWS CloudTrail").
+func (b *eventBus) keyOf(ctx context.Context, c call) map[string]any {
+	var out struct{ KeyMetadata struct{ Arn string } }
+	for _, parameter := range []string{"keyId", "targetKeyId", "aliasName"} {
+		if id, ok := c.parameters[parameter].(string); ok && b.moto.target(ctx, "kms", "TrentService.DescribeKey", map[string]string{"KeyId": id}, &out) == nil {
+			return map[string]any{"keyId": out.KeyMetadata.Arn}
+		}
+	}
+	return nil
+}
+
+// put sends an event to the targets of each rule that matches.
+func (b *eventBus) put(ctx context.Context, event map[string]any) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.rules == nil {
+		if err := b.read(ctx); err != nil {
+			return err
+		}
+	}
+	var errs []error
+	for _, rule := range b.rules {
+		ok, err := matches(rule.pattern, event)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("rule %s: %w", rule.Name, err))
+		}
+		for _, target := range rule.targets {
+			if !ok {
+				break
+			}
+			message, err := transformed(target.InputTransformer.InputPathsMap, target.InputTransformer.InputTemplate, event)
+			if err == nil {
+				// SNS Developer Guide, "Managing Amazon SNS encryption keys and costs": EventBridge's use of a key has no source.
+				err = b.topics.publish(ctx, target.Arn, "events.amazonaws.com", map[string][]string{"aws:SourceArn": {rule.Arn}, "aws:SourceAccount": {b.account}}, nil, message)
+			}
+			if err != nil {
+				errs = append(errs, fmt.Errorf("rule %s: %w", rule.Name, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// read reads the rules that are on, and their targets.
+func (b *eventBus) read(ctx context.Context) error {
+	var out struct{ Rules []eventRule }
+	if err := b.moto.target(ctx, "events", "AWSEvents.ListRules", map[string]string{}, &out); err != nil {
+		return err
+	}
+	rules := []eventRule{}
+	for _, rule := range out.Rules {
+		if rule.State != "ENABLED" {
+			continue
+		}
+		if err := json.Unmarshal([]byte(rule.EventPattern), &rule.pattern); err != nil {
+			return fmt.Errorf("rule %s: %w", rule.Name, err)
+		}
+		var of struct{ Targets []eventTarget }
+		if err := b.moto.target(ctx, "events", "AWSEvents.ListTargetsByRule", map[string]string{"Rule": rule.Name}, &of); err != nil {
+			return err
+		}
+		rule.targets = of.Targets
+		rules = append(rules, rule)
+	}
+	b.rules = rules
+	return nil
+}
+
+// topics publishes in services' names.
+type topics struct {
+	moto client
+	// told hears each message's first line.
+	told func(string)
+}
+
+// publish publishes if the topic's policy lets the service, and its key's where it has one. Of a topic that is gone nobody
+// hears, as on AWS.
+func (t topics) publish(ctx context.Context, topic, service string, source, keySource map[string][]string, message string) error {
+	attributes, err := t.attributes(ctx, topic)
+	if notFound(err) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if err := decideResource(attributes["Policy"], serviceRequest(service, "sns:Publish", topic, source)); err != nil {
+		return fmt.Errorf("topic %s: %w", topic, err)
+	}
+	if key := attributes["KmsMasterKeyId"]; key != "" {
+		if err := t.moto.keyAllows(ctx, key, nil, serviceRequest(service, "kms:GenerateDataKey", key, keySource), serviceRequest(service, "kms:Decrypt", key, keySource)); err != nil {
+			return err
+		}
+	}
+	first, _, _ := strings.Cut(message, "\n")
+	if t.told != nil {
+		t.told(first)
+	}
+	return t.moto.query(ctx, "sns", snsVersion, "Publish", map[string]string{"TopicArn": topic, "Message": message}, &struct{}{})
+}
+
+func (t topics) attributes(ctx context.Context, topic string) (map[string]string, error) {
+	var out struct {
+		Attributes []struct {
+			Key   string `xml:"key"`
+			Value string `xml:"value"`
+		} `xml:"GetTopicAttributesResult>Attributes>entry"`
+	}
+	err := t.moto.query(ctx, "sns", snsVersion, "GetTopicAttributes", map[string]string{"TopicArn": topic}, &out)
+	attributes := map[string]string{}
+	for _, a := range out.Attributes {
+		attributes[a.Key] = a.Value
+	}
+	return attributes, err
+}
+
+const snsVersion = "2010-03-31"
