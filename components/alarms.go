@@ -40,7 +40,8 @@ func alarms(functionName, apiName, stageName string, slowMs float64) []alarm {
 		lost("delivery-large", "ModelInvocationLargeDataS3DeliveryFailure",
 			"Bedrock could not write bodies over 100 KB: their records lack the prompt or the answer. Look at the bucket's policy and lock, and at the key."),
 		{
-			name: "refused", query: `SELECT SUM(UnloggedInvocationsRefused) FROM PrivateBedrock WHERE FunctionName = '` + functionName + `'`, threshold: 1, periodSeconds: 60, periods: 1,
+			// The greatest and not the sum: whoever may put metrics could put negative ones. Not into AWS's own namespaces.
+			name: "refused", query: `SELECT MAX(UnloggedInvocationsRefused) FROM PrivateBedrock WHERE FunctionName = '` + functionName + `'`, threshold: 1, periodSeconds: 60, periods: 1,
 			means: "The function refuses calls because Bedrock's invocation logging is off, leaves out kinds of data, or goes elsewhere than it was deployed with. Set it again with pulumi up --refresh; the rule named logging told who changed it.",
 		},
 		{

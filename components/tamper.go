@@ -78,7 +78,8 @@ func parameter(name string, matchers ...matcher) calls {
 // and ring for the account's other resources of that kind as well: too loud is better than silent.
 //
 // Out of sight are: deleted records, unless the trail has S3's data events; IAM, whose calls CloudTrail tells in us-east-1
-// only, so that a delivery role without its policy shows as a failed delivery; and whatever is done with the rule "watch".
+// only, so that a delivery role without its policy shows as a failed delivery; security groups and routes; and whatever
+// keeps the message of itself from being sent: the rule "watch" disabled, the topic without policy, key or subscriber.
 func tamperRules(w watched) (rules []tamperRule) {
 	add := func(name, means, service string, c calls) {
 		c.EventSource = append([]string{service + ".amazonaws.com"}, c.EventSource...)
@@ -134,10 +135,11 @@ func tamperRules(w watched) (rules []tamperRule) {
 		"cloudtrail", calls{EventName: texts("StopLogging", "DeleteTrail", "UpdateTrail", "PutEventSelectors")})
 	// Publish would ring for each ring, for ever, where the trail has SNS's data events.
 	add("watch", "An alarm, a rule or the topic of these alarms was changed, silenced or deleted: compare them with pulumi preview --refresh.",
+		// A mute rule silences alarms, and a bus whose key EventBridge may not use silences rules.
 		"events", calls{EventSource: []string{"monitoring.amazonaws.com", "sns.amazonaws.com"}, Or: []calls{
 			parameter("name", prefix(w.name)), parameter("rule", prefix(w.name)), parameter("alarmName", prefix(w.name)), parameter("alarmNames", prefix(w.name)),
 			{EventName: anythingBut("Publish", "PublishBatch"), RequestParameters: map[string][]matcher{"topicArn": texts(w.topicArn)}},
-			parameter("subscriptionArn", prefix(w.topicArn+":")), parameter("resourceArn", w.topicArn), {EventName: texts("PutAlarmMuteRule")},
+			parameter("subscriptionArn", prefix(w.topicArn+":")), parameter("resourceArn", w.topicArn), {EventName: texts("PutAlarmMuteRule", "UpdateEventBus")},
 		}})
 	return rules
 }

@@ -100,7 +100,7 @@ type metricAlarm struct {
 	} `xml:"Metrics>member"`
 }
 
-var metricsQuery = regexp.MustCompile(`^SELECT SUM\((\w+)\) FROM "?([\w/]+)"?(?: WHERE (\w+) = '([^']*)')?$`)
+var metricsQuery = regexp.MustCompile(`^SELECT (SUM|MAX)\((\w+)\) FROM "?([\w/]+)"?(?: WHERE (\w+) = '([^']*)')?$`)
 
 // state is the alarm's by the data, at a time (CloudWatch User Guide, "Alarm evaluation"). A query adds up every series; an
 // alarm on a metric has the one with exactly its dimensions.
@@ -118,9 +118,9 @@ func (a metricAlarm) state(samples []sample, now time.Time) (string, error) {
 		if q == nil {
 			return "", fmt.Errorf("alarm %s: query %q is not understood", a.Name, a.Queries[0].Expression)
 		}
-		statistic, period = "Sum", a.Queries[0].Period
+		statistic, period = map[string]string{"SUM": "Sum", "MAX": "p100"}[q[1]], a.Queries[0].Period
 		counts = func(s sample) bool {
-			return s.metric == q[1] && s.namespace == q[2] && (q[3] == "" || s.dimensions[q[3]] == q[4])
+			return s.metric == q[2] && s.namespace == q[3] && (q[4] == "" || s.dimensions[q[4]] == q[5])
 		}
 	}
 	if a.ComparisonOperator != "GreaterThanOrEqualToThreshold" || a.TreatMissingData != "notBreaching" || period < 1 || a.EvaluationPeriods < 1 {

@@ -18,7 +18,7 @@ func (c client) keyPolicy(ctx context.Context, key string) (string, error) {
 	return out.Policy, err
 }
 
-// keyAllows asks a key's policy about requests of a service's, or, with its role's own policies, of a role's.
+// keyAllows asks whether a key is enabled, and its policy about requests of a service's, or, with its role's own policies, of a role's.
 func (c client) keyAllows(ctx context.Context, key string, identity []iampolicy.Document, requests ...iampolicy.Request) error {
 	document, err := c.keyPolicy(ctx, key)
 	if err != nil {
@@ -27,6 +27,13 @@ func (c client) keyAllows(ctx context.Context, key string, identity []iampolicy.
 	policy, err := iampolicy.ParseResource(document)
 	if err != nil {
 		return fmt.Errorf("policy of key %s: %w", key, err)
+	}
+	var out struct{ KeyMetadata struct{ Enabled bool } }
+	if err := c.target(ctx, "kms", "TrentService.DescribeKey", map[string]string{"KeyId": key}, &out); err != nil {
+		return err
+	}
+	if !out.KeyMetadata.Enabled {
+		return fmt.Errorf("key %s is disabled", key)
 	}
 	for _, r := range requests {
 		r.Resource = key

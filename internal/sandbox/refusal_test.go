@@ -3,6 +3,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net"
@@ -102,6 +103,76 @@ func TestEndToEndLostDeliveryIsReported(t *testing.T) {
 		"X-Amz-Target": "Logs_20140328.FilterLogEvents", "Content-Type": "application/x-amz-json-1.1"}, []byte(`{"logGroupName":"logs"}`))
 	if err != nil || strings.Count(string(events), "ModelInvocationLog") != 1 {
 		t.Errorf("CloudWatch Logs has %s, %v", events, err)
+	}
+}
+
+// A message that is not heard must be loud, and one that AWS would not deliver must not be heard: what is broken here is who
+// may publish to a topic and use its key.
+func TestEndToEndUnheardMessagesAreReported(t *testing.T) {
+	t.Parallel()
+	const topic = "arn:aws:sns:ap-northeast-1:" + account + ":topic"
+	statement := func(service, actions, condition string) string {
+		return `{"Effect":"Allow","Principal":{"Service":"` + service + `"},"Action":` + actions + `,"Resource":"*"` + condition + `}`
+	}
+	document := func(statements ...string) string {
+		return `{"Version":"2012-10-17","Statement":[` + strings.Join(statements, ",") + `]}`
+	}
+	from := func(arn string) string { return `,"Condition":{"ArnLike":{"aws:SourceArn":"` + arn + `"}}` }
+	publish := func(rule string) string {
+		return document(statement("events.amazonaws.com", `"sns:Publish"`, from("arn:aws:events:ap-northeast-1:"+account+":rule/"+rule)))
+	}
+	root := `{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::` + account + `:root"},"Action":"kms:*","Resource":"*"}`
+	encrypt := func(actions, condition string) string {
+		return document(root, statement("events.amazonaws.com", actions, condition))
+	}
+	both := `["kms:GenerateDataKey","kms:Decrypt"]`
+	for name, c := range map[string]struct {
+		policy, keyPolicy string
+		disabled          bool
+		pattern, want     string
+	}{
+		"nothing is broken":            {policy: publish("x"), keyPolicy: encrypt(both, "")},
+		"topic for another rule":       {policy: publish("y"), keyPolicy: encrypt(both, ""), want: "does not let events.amazonaws.com sns:Publish"},
+		"key that EventBridge may not": {policy: publish("x"), keyPolicy: document(root), want: "does not let events.amazonaws.com kms:GenerateDataKey"},
+		"key to encrypt with only":     {policy: publish("x"), keyPolicy: encrypt(`"kms:GenerateDataKey"`, ""), want: "does not let events.amazonaws.com kms:Decrypt"},
+		"key bound to a source, which AWS does not support for EventBridge": {
+			policy: publish("x"), keyPolicy: encrypt(both, from("arn:aws:events:*")), want: "does not let events.amazonaws.com kms:GenerateDataKey"},
+		"disabled key":                   {policy: publish("x"), keyPolicy: encrypt(both, ""), disabled: true, want: "is disabled"},
+		"pattern that is not understood": {policy: publish("x"), keyPolicy: encrypt(both, ""), pattern: `{"source":[{"wildcard":"*"}]}`, want: "is not understood"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSetup(t)
+			call := func(service, target string, in, out any) {
+				t.Helper()
+				if err := s.aws.target(s.ctx, service, target, in, out); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var key struct{ KeyMetadata struct{ Arn string } }
+			call("kms", "TrentService.CreateKey", map[string]string{"Policy": c.keyPolicy}, &key)
+			if err := s.aws.query(s.ctx, "sns", snsVersion, "CreateTopic", map[string]string{
+				"Name": "topic", "Attributes.entry.1.key": "Policy", "Attributes.entry.1.value": c.policy,
+				"Attributes.entry.2.key": "KmsMasterKeyId", "Attributes.entry.2.value": key.KeyMetadata.Arn,
+			}, &struct{}{}); err != nil {
+				t.Fatal(err)
+			}
+			if c.disabled {
+				call("kms", "TrentService.DisableKey", map[string]string{"KeyId": key.KeyMetadata.Arn}, nil)
+			}
+			call("events", "AWSEvents.PutRule", map[string]string{"Name": "x", "EventPattern": cmp.Or(c.pattern, `{"detail":{"eventName":["StopLogging"]}}`)}, nil)
+			call("events", "AWSEvents.PutTargets", map[string]any{"Rule": "x", "Targets": []any{map[string]any{
+				"Id": "topic", "Arn": topic, "InputTransformer": map[string]any{"InputPathsMap": map[string]string{"call": "$.detail.eventName"}, "InputTemplate": `"<call>"`},
+			}}}, nil)
+			s.aws.target(s.ctx, "cloudtrail", "CloudTrail_20131101.StopLogging", map[string]string{"Name": "none"}, nil) // refused: there is none
+			heard := s.heard()                                                                                           // of one call
+			if (c.want == "") != slices.Contains(heard, "StopLogging") {
+				t.Errorf("heard %q", heard)
+			}
+			if reports := s.reported(); c.want == "" && len(reports) > 0 || c.want != "" && !slices.ContainsFunc(reports, func(r string) bool { return strings.Contains(r, c.want) }) {
+				t.Errorf("reported %q, want %q", reports, c.want)
+			}
+		})
 	}
 }
 
@@ -227,6 +298,7 @@ type setup struct {
 
 	mu      sync.Mutex
 	reports []string
+	alarms  []string
 }
 
 func newSetup(t *testing.T, checksums ...bool) *setup {
@@ -242,6 +314,10 @@ func newSetup(t *testing.T, checksums ...bool) *setup {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.reports = append(s.reports, err.Error())
+	}, Alarm: func(message string) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.alarms = append(s.alarms, message)
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -268,6 +344,12 @@ func (s *setup) reported() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.reports
+}
+
+func (s *setup) heard() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.alarms
 }
 
 const bucketConfiguration = `<CreateBucketConfiguration><LocationConstraint>ap-northeast-1</LocationConstraint></CreateBucketConfiguration>`
