@@ -47,6 +47,8 @@ type settings struct {
 	RequireInvocationLogging                         bool
 	Monitoring                                       bool
 	AlarmEmail                                       string
+	AuditQueries                                     bool
+	AuditorArns                                      []string
 	SsmClient                                        bool
 	RetainLogs                                       bool
 }
@@ -90,6 +92,7 @@ func loadSettings(get func(name string) string, stack, region string) (settings,
 		ManageInvocationLogging: r.flag("manageInvocationLogging"), ManageApiGatewayAccount: r.flag("manageApiGatewayAccount"),
 		MaskPersonalData: r.flag("maskPersonalData"), AdoptInvocationLogging: r.flag("adoptInvocationLogging"), RequireInvocationLogging: r.flag("requireInvocationLogging"),
 		Monitoring: r.flag("monitoring"), AlarmEmail: get("alarmEmail"),
+		AuditQueries: r.flag("auditQueries"), AuditorArns: r.list("auditorArns"),
 		SsmClient: r.flag("ssmClient"), RetainLogs: r.flag("retainLogs"),
 	}
 	if s.Environment == "" {
@@ -197,6 +200,10 @@ func (s settings) check(region string) (errs []error) {
 	}
 	if s.ObjectLockMode != "" {
 		wrong("objectLockMode, objectLockDays, expireAfterDays, retainLogs", components.CheckObjectLock(s.ObjectLockMode, s.ObjectLockDays, s.ExpireAfterDays, !s.RetainLogs))
+	}
+	wrong("auditorArns", components.CheckAuditors(s.AuditorArns))
+	if len(s.AuditorArns) > 0 && !s.ManageInvocationLogging {
+		wrong("auditorArns", fmt.Errorf("got %q beside manageInvocationLogging false, want none: the role that reads the log is of the stack that manages it", s.AuditorArns))
 	}
 	return errs
 }

@@ -146,6 +146,11 @@ func TestWrongSettings(t *testing.T) {
 		{"functionArchitecture", "sparc", "arm64 or x86_64"},
 		{"manageInvocationLogging", "yes", "true or false"},
 		{"manageApiGatewayAccount", "", "true or false"},
+		{"auditQueries", "yes", "true or false"},
+		{"auditorArns", `["*"]`, "arn:aws:iam::123456789012:role/auditor"},
+		{"auditorArns", `["arn:aws:iam::123456789012:root"]`, "a role or a user"},
+		{"auditorArns", `["arn:aws:iam::123456789012:role/*"]`, "a role or a user"},
+		{"auditorArns", `["arn:aws:iam::123456789012:user/a","arn:aws:iam::123456789012:user/a"]`, "twice"},
 		{"ssmClient", "1", "true or false"},
 		{"retainLogs", "no", "true or false"},
 	} {
@@ -188,7 +193,7 @@ func TestEveryMistakeAtOnce(t *testing.T) {
 	for _, name := range []string{"systemName", "environment", "vpcCidr", "availabilityZones", "subnetIds", "bedrockEndpointId", "modelIds", "allowGlobalInference",
 		"guardrailVersion", "guardrailContentFilters", "guardrailBlockedWords", "guardrailPiiEntities", "callerArns", "stageName", "consumerVpcEndpointIds", "throttlingRateLimit",
 		"throttlingBurstLimit", "functionArchitecture", "functionMemoryMb", "logRetentionDays",
-		"customerManagedKey", "archiveAfterDays", "expireAfterDays", "objectLockDays", "manageInvocationLogging", "adoptInvocationLogging", "maskPersonalData", "manageApiGatewayAccount", "ssmClient", "retainLogs"} {
+		"customerManagedKey", "archiveAfterDays", "expireAfterDays", "objectLockDays", "manageInvocationLogging", "adoptInvocationLogging", "maskPersonalData", "auditQueries", "auditorArns", "manageApiGatewayAccount", "ssmClient", "retainLogs"} {
 		if err == nil || !strings.Contains(err.Error(), name+":") {
 			t.Errorf("%s is not reported in:\n%v", name, err)
 		}

@@ -43,6 +43,8 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 	logged := []pulumi.Resource{}
 	var logBucketName, logGroupName pulumi.StringInput
 	watched := &components.MonitoringArgs{AlarmEmail: s.AlarmEmail, NoCustomerManagedKey: !s.CustomerManagedKey, StageName: s.StageName, Tags: tags}
+	var logKeyArn pulumi.StringPtrInput
+	var auditQuery *components.AuditQuery
 	if s.ManageInvocationLogging {
 		// Not named after the stack: when a component is renamed, the old one's setting is deleted after the new one is
 		// made, and logging would be off.
@@ -64,6 +66,17 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 		ctx.Export("logGroupName", logging.LogGroupName)
 		ctx.Export("logAccessBucketName", logging.AccessLogBucketName)
 		ctx.Export("logKeyId", logging.KeyId)
+		if s.CustomerManagedKey {
+			logKeyArn = logging.KeyArn.ToStringPtrOutput()
+		}
+		if s.AuditQueries {
+			auditQuery, err = components.NewAuditQuery(ctx, "bedrock-audit", &components.AuditQueryArgs{LogBucketName: logging.BucketName, KeyArn: logKeyArn, Tags: tags})
+			if err != nil {
+				return err
+			}
+			ctx.Export("auditDatabaseName", auditQuery.DatabaseName)
+			ctx.Export("auditWorkgroupName", auditQuery.WorkgroupName)
+		}
 	}
 
 	zip := filepath.Join(".build", "function-"+s.FunctionArchitecture+".zip")
@@ -121,6 +134,16 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 			return err
 		}
 		ctx.Export("alarmTopicArn", monitoring.TopicArn)
+	}
+	if len(s.AuditorArns) > 0 {
+		reader, err := components.NewAuditReader(ctx, "bedrock-audit-reader", &components.AuditReaderArgs{
+			AuditorArns: s.AuditorArns, LogBucketName: logBucketName, LogGroupName: logGroupName, AccessLogGroupName: api.AccessLogGroupName,
+			KeyArn: logKeyArn, Query: auditQuery, Tags: tags,
+		})
+		if err != nil {
+			return err
+		}
+		ctx.Export("auditReaderRoleArn", reader.RoleArn)
 	}
 
 	if s.SsmClient {

@@ -66,6 +66,10 @@ var stacks = map[string]struct {
 		"modelIds": `["jp.anthropic.claude-haiku-4-5-20251001-v1:0","global.anthropic.claude-sonnet-5"]`,
 	}},
 	"locked, with AWS's keys": {"prod", map[string]string{"customerManagedKey": "false", "objectLockMode": "COMPLIANCE", "objectLockDays": "365", "expireAfterDays": "731"}},
+	"with auditors":           {"prod", map[string]string{"auditorArns": `["arn:aws:iam::123456789012:role/auditor"]`}},
+	"with auditors, without queries and key": {"prod", map[string]string{
+		"auditorArns": `["arn:aws:iam::123456789012:role/auditor"]`, "auditQueries": "false", "customerManagedKey": "false",
+	}},
 	"second in the account": {"prod", map[string]string{
 		"environment": "second", "manageInvocationLogging": "false", "manageApiGatewayAccount": "false",
 	}},
@@ -212,7 +216,7 @@ var rules = []func(componentstest.Resource) error{
 		untaggable := []string{
 			"RouteTableAssociation", "RolePolicy", "RolePolicyAttachment", "InvocationLoggingConfiguration", "Permission", "Deployment", "Account",
 			"MethodSettings", "BucketPublicAccessBlock", "BucketOwnershipControls", "BucketVersioningV2", "BucketServerSideEncryptionConfigurationV2", "BucketPolicy",
-			"BucketLifecycleConfigurationV2", "BucketLoggingV2", "BucketObjectLockConfigurationV2", "Alias", "VpcEndpointPolicy", "GuardrailVersion",
+			"BucketLifecycleConfigurationV2", "BucketLoggingV2", "BucketObjectLockConfigurationV2", "Alias", "VpcEndpointPolicy", "GuardrailVersion", "CatalogTable", "NamedQuery",
 			"EventTarget", "TopicPolicy", "TopicSubscription", "Dashboard",
 		}
 		if slices.Contains(untaggable, r.Type[strings.LastIndex(r.Type, ":")+1:]) {
@@ -300,8 +304,8 @@ func TestSeed(t *testing.T) {
 	r := run(t, "dev", map[string]string{"availabilityZones": `["ap-northeast-1a","ap-northeast-1c","ap-northeast-1d"]`})
 	for typ, want := range map[string]int{
 		"aws:ec2/vpc:Vpc": 1, "aws:ec2/subnet:Subnet": 3, "aws:ec2/securityGroup:SecurityGroup": 4, "aws:ec2/flowLog:FlowLog": 1,
-		"aws:ec2/vpcEndpoint:VpcEndpoint": 5, "aws:ec2/instance:Instance": 1, "aws:s3/bucketV2:BucketV2": 2, "aws:s3/bucketPolicy:BucketPolicy": 2,
-		"aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": 2, "aws:s3/bucketVersioningV2:BucketVersioningV2": 2,
+		"aws:ec2/vpcEndpoint:VpcEndpoint": 5, "aws:ec2/instance:Instance": 1, "aws:s3/bucketV2:BucketV2": 3, "aws:s3/bucketPolicy:BucketPolicy": 3,
+		"aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": 3, "aws:s3/bucketVersioningV2:BucketVersioningV2": 3,
 		"aws:bedrockmodel/invocationLoggingConfiguration:InvocationLoggingConfiguration": 1,
 		"aws:apigateway/restApi:RestApi":                                                 1, "aws:lambda/function:Function": 1, "aws:lambda/permission:Permission": 1,
 	} {
@@ -356,6 +360,31 @@ func TestRetainLogs(t *testing.T) {
 		}
 		if got := resources.Inputs(t, "aws:s3/bucketV2:BucketV2", "bedrock-logging")["forceDestroy"]; got != !retain {
 			t.Errorf("retainLogs %v: forceDestroy = %v", retain, got)
+		}
+	}
+}
+
+// A role that nobody asked for, or a way to query a log that is another stack's, is one more way to prompts and answers.
+func TestNobodyReadsUnasked(t *testing.T) {
+	t.Parallel()
+	with := `["arn:aws:iam::123456789012:role/auditor"]`
+	for name, c := range map[string]struct {
+		set              map[string]string
+		readers, queries int
+	}{
+		"defaults":        {nil, 0, 1},
+		"auditors":        {map[string]string{"auditorArns": with}, 1, 1},
+		"without queries": {map[string]string{"auditorArns": with, "auditQueries": "false"}, 1, 0},
+		"another's log":   {map[string]string{"manageInvocationLogging": "false"}, 0, 0},
+	} {
+		r := run(t, "prod", c.set)
+		if readers, queries := len(r.OfType("private-bedrock:index:AuditReader")), len(r.OfType("private-bedrock:index:AuditQuery")); readers != c.readers || queries != c.queries {
+			t.Errorf("%s: %d reader roles and %d AuditQuery, want %d and %d", name, readers, queries, c.readers, c.queries)
+		}
+		for _, policy := range r.OfType("aws:iam/rolePolicy:RolePolicy") {
+			if policy.Name == "bedrock-audit-reader-policy" && strings.Contains(fmt.Sprint(policy.Inputs["policy"]), "athena:") != (c.queries > 0) {
+				t.Errorf("%s: %v", name, policy.Inputs["policy"])
+			}
 		}
 	}
 }
@@ -431,6 +460,10 @@ func TestPairedSettingsReachResources(t *testing.T) {
 		{map[string]string{"guardrailId": "3o06191495ze", "guardrailVersion": "2"}, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "GUARDRAIL_ID:3o06191495ze GUARDRAIL_VERSION:2"},
 		{map[string]string{"guardrailId": "3o06191495ze", "guardrailVersion": "2"}, "aws:iam/rolePolicy:RolePolicy", "bedrock-app-prod-function-policy", "policy", "arn:aws:bedrock:ap-northeast-1:123456789012:guardrail/3o06191495ze:2"},
 		{map[string]string{"guardrailBlockedWords": `["xyzzy"]`}, "aws:iam/rolePolicy:RolePolicy", "bedrock-app-prod-function-policy", "policy", "guardrail/bedrock-app-prod-guardrail-id:1"},
+		{nil, "aws:athena/workgroup:Workgroup", "bedrock-audit", "configuration", "kmsKeyArn:arn:aws:test:::bedrock-logging"},
+		{map[string]string{"customerManagedKey": "false"}, "aws:athena/workgroup:Workgroup", "bedrock-audit", "configuration", "encryptionOption:SSE_S3"},
+		{map[string]string{"auditorArns": `["arn:aws:iam::999999999999:user/auditor"]`}, "aws:iam/role:Role", "bedrock-audit-reader", "assumeRolePolicy", "arn:aws:iam::999999999999:user/auditor"},
+		{map[string]string{"auditorArns": `["arn:aws:iam::999999999999:user/auditor"]`}, "aws:iam/rolePolicy:RolePolicy", "bedrock-audit-reader-policy", "policy", "log-group:/aws/apigateway/bedrock-app-prod-api:*"},
 		{nil, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "LOG_BUCKET_NAME:bedrock-logging LOG_GROUP_NAME:/aws/bedrock/bedrock-logging MODEL_IDS"},
 		{map[string]string{"requireInvocationLogging": "false"}, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "REQUIRE_INVOCATION_LOGGING:false"},
 		{map[string]string{"responseStreaming": "true"}, "aws:apigateway/restApi:RestApi", "bedrock-app-prod-api", "body", `"responseTransferMode":"STREAM"`},

@@ -28,6 +28,8 @@ type BedrockLogging struct {
 	AccessLogBucketName pulumi.StringOutput
 	// KeyId of the customer managed key, whose deletion makes every record unreadable; empty without one.
 	KeyId pulumi.StringOutput
+	// KeyArn is the same key's, or empty.
+	KeyArn pulumi.StringOutput
 	// Configuration is what to depend on where no call may go unrecorded. The whole component is there a minute later: the
 	// AWS provider waits that long for a lifecycle, which is not needed for the first record.
 	Configuration *bedrockmodel.InvocationLoggingConfiguration
@@ -186,9 +188,9 @@ func NewBedrockLogging(ctx *pulumi.Context, name string, args *BedrockLoggingArg
 		return nil, err
 	}
 
-	c.BucketName, c.LogGroupName, c.AccessLogBucketName = bucket.Bucket, logGroup.Name, accessLogBucket.Bucket
+	c.BucketName, c.LogGroupName, c.AccessLogBucketName, c.KeyArn = bucket.Bucket, logGroup.Name, accessLogBucket.Bucket, keyArn
 	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{
-		"bucketName": c.BucketName, "logGroupName": c.LogGroupName, "accessLogBucketName": c.AccessLogBucketName, "keyId": c.KeyId,
+		"bucketName": c.BucketName, "logGroupName": c.LogGroupName, "accessLogBucketName": c.AccessLogBucketName, "keyId": c.KeyId, "keyArn": c.KeyArn,
 	})
 }
 

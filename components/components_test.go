@@ -62,6 +62,17 @@ func allOf(name string, told func(name string, output pulumi.Output)) pulumi.Run
 		if err != nil {
 			return err
 		}
+		query, err := components.NewAuditQuery(ctx, name+"-audit", &components.AuditQueryArgs{LogBucketName: logging.BucketName, KeyArn: logging.KeyArn.ToStringPtrOutput()})
+		if err != nil {
+			return err
+		}
+		reader, err := components.NewAuditReader(ctx, name+"-reader", &components.AuditReaderArgs{
+			AuditorArns: []string{"arn:aws:iam::123456789012:role/auditor"}, LogBucketName: logging.BucketName, LogGroupName: logging.LogGroupName,
+			AccessLogGroupName: api.AccessLogGroupName, KeyArn: logging.KeyArn.ToStringPtrOutput(), Query: query,
+		})
+		if err != nil {
+			return err
+		}
 		client, err := components.NewSsmClient(ctx, name+"-client", &components.SsmClientArgs{
 			SubnetId: core.PrivateSubnetIds.Index(pulumi.Int(0)), SecurityGroupIds: pulumi.StringArray{core.ClientSecurityGroupId},
 			SsmEndpointId: endpointId("ssm"), SsmMessagesEndpointId: endpointId("ssmmessages"),
@@ -73,7 +84,8 @@ func allOf(name string, told func(name string, output pulumi.Output)) pulumi.Run
 			"VpcId": core.VpcId, "PrivateSubnetIds": core.PrivateSubnetIds, "EndpointIds": core.EndpointIds,
 			"ClientSecurityGroupId": core.ClientSecurityGroupId, "FunctionSecurityGroupId": core.FunctionSecurityGroupId,
 			"GuardrailId": guardrail.GuardrailId, "Version": guardrail.Version,
-			"BucketName": logging.BucketName, "LogGroupName": logging.LogGroupName, "AccessLogBucketName": logging.AccessLogBucketName, "KeyId": logging.KeyId,
+			"BucketName": logging.BucketName, "LogGroupName": logging.LogGroupName, "AccessLogBucketName": logging.AccessLogBucketName, "KeyId": logging.KeyId, "KeyArn": logging.KeyArn,
+			"DatabaseName": query.DatabaseName, "WorkgroupName": query.WorkgroupName, "ResultsBucketName": query.ResultsBucketName, "reader's RoleArn": reader.RoleArn,
 			"FunctionArn": function.FunctionArn, "FunctionName": function.FunctionName, "RoleArn": function.RoleArn, "function's LogGroupName": function.LogGroupName,
 			"BedrockRuntimeEndpointPolicy": function.BedrockRuntimeEndpointPolicy, "BedrockEndpointPolicy": function.BedrockEndpointPolicy,
 			"ApiId": api.ApiId, "ApiName": api.ApiName, "TopicArn": monitoring.TopicArn, "InvokeUrl": api.InvokeUrl, "AccessLogGroupName": api.AccessLogGroupName, "VpcEndpointPolicy": api.VpcEndpointPolicy,
@@ -103,7 +115,8 @@ func TestOutputs(t *testing.T) {
 		"EndpointIds":           "map[bedrock:x-bedrock-id bedrock-runtime:x-bedrock-runtime-id execute-api:x-execute-api-id ssm:x-ssm-id ssmmessages:x-ssmmessages-id]",
 		"ClientSecurityGroupId": "x-clients-id", "FunctionSecurityGroupId": "x-functions-id",
 		"GuardrailId": "x-guardrail-id", "Version": "1", "BucketName": "x-logs", "LogGroupName": "/aws/bedrock/x-logs",
-		"AccessLogBucketName": "x-logs-access", "KeyId": "x-logs-id",
+		"AccessLogBucketName": "x-logs-access", "KeyId": "x-logs-id", "KeyArn": "arn:aws:test:::x-logs",
+		"DatabaseName": "x_audit", "WorkgroupName": "x-audit", "ResultsBucketName": "x-audit", "reader's RoleArn": "arn:aws:test:::x-reader",
 		"FunctionArn": "arn:aws:test:::x-function", "FunctionName": "x-function", "RoleArn": "arn:aws:test:::x-function", "function's LogGroupName": "/aws/lambda/x-function",
 		"ApiId": "x-api-id", "ApiName": "x-api", "TopicArn": "arn:aws:test:::x-watch", "InvokeUrl": "https://x-api-id.execute-api.ap-northeast-1.amazonaws.com/api", "AccessLogGroupName": "/aws/apigateway/x-api",
 		"InstanceId": "x-client-id", "VpcEndpointPolicy": "ThisApi", "BedrockRuntimeEndpointPolicy": "Models", "BedrockEndpointPolicy": "ReadLoggingConfiguration",
@@ -182,6 +195,25 @@ func TestBadArguments(t *testing.T) {
 			})
 			return err
 		}, []string{"Authorization, CallerArns", "without AWS_IAM", `got "*"`}},
+		"AuditQuery nil": {func(ctx *pulumi.Context) error {
+			_, err := components.NewAuditQuery(ctx, "x", nil)
+			return err
+		}, []string{"AuditQuery x", "LogBucketName: got none"}},
+		"AuditQuery": {func(ctx *pulumi.Context) error {
+			_, err := components.NewAuditQuery(ctx, "x", &components.AuditQueryArgs{LogBucketName: pulumi.String("b"), BytesScannedCutoffPerQuery: 9_999_999, ResultRetentionDays: -1})
+			return err
+		}, []string{"BytesScannedCutoffPerQuery: got 9999999", "ResultRetentionDays: got -1"}},
+		"AuditReader nil": {func(ctx *pulumi.Context) error {
+			_, err := components.NewAuditReader(ctx, "x", nil)
+			return err
+		}, []string{"AuditReader x", "AuditorArns: got none", "LogBucketName, LogGroupName, AccessLogGroupName"}},
+		"AuditReader for everybody": {func(ctx *pulumi.Context) error {
+			_, err := components.NewAuditReader(ctx, "x", &components.AuditReaderArgs{
+				AuditorArns:   []string{"arn:aws:iam::123456789012:root", "*", "arn:aws:iam::123456789012:role/a", "arn:aws:iam::123456789012:role/a"},
+				LogBucketName: pulumi.String("b"), LogGroupName: pulumi.String("g"), AccessLogGroupName: pulumi.String("a"),
+			})
+			return err
+		}, []string{`got "arn:aws:iam::123456789012:root"`, `got "*"`, `"arn:aws:iam::123456789012:role/a" twice`}},
 		"Guardrail nil": {func(ctx *pulumi.Context) error {
 			_, err := components.NewGuardrail(ctx, strings.Repeat("x", 51), nil)
 			return err
@@ -366,6 +398,23 @@ func TestPromises(t *testing.T) {
 		"the alarm on the topic's own key":         {"aws:cloudwatch/eventRule:EventRule", "x-watch-keys", "eventPattern", `{"suffix":"x-watch-id"}`},
 		"whom the topic tells":                     {"aws:sns/topicSubscription:TopicSubscription", "x-watch", "topic", "arn:aws:test:::x-watch"},
 		"a dashboard of this function":             {"aws:cloudwatch/dashboard:Dashboard", "x-watch", "dashboardBody", `FunctionName=\"x-function\"`},
+		"results in the clear":                     {"aws:athena/workgroup:Workgroup", "x-audit", "configuration", "encryptionConfiguration:map[encryptionOption:SSE_KMS kmsKeyArn:arn:aws:test:::x-logs]"},
+		"results where their reader likes":         {"aws:athena/workgroup:Workgroup", "x-audit", "configuration", "enforceWorkgroupConfiguration:true"},
+		"results in somebody else's bucket":        {"aws:athena/workgroup:Workgroup", "x-audit", "configuration", "expectedBucketOwner:123456789012 outputLocation:s3://x-audit/"},
+		"a query that reads years":                 {"aws:athena/workgroup:Workgroup", "x-audit", "configuration", "bytesScannedCutoffPerQuery:1.073741824e+11"},
+		"restored records":                         {"aws:athena/workgroup:Workgroup", "x-audit", "configuration", "selectedEngineVersion:Athena engine version 3"},
+		"results that S3's own key opens":          {"aws:s3/bucketServerSideEncryptionConfigurationV2:BucketServerSideEncryptionConfigurationV2", "x-audit", "rules", "kmsMasterKeyId:arn:aws:test:::x-logs sseAlgorithm:aws:kms"},
+		"results that stay":                        {"aws:s3/bucketLifecycleConfigurationV2:BucketLifecycleConfigurationV2", "x-audit", "rules", "expiration:map[days:7] filter:map[prefix:] id:expire noncurrentVersionExpiration:map[noncurrentDays:1] status:Enabled"},
+		"results that are public":                  {"aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock", "x-audit", "restrictPublicBuckets", "true"},
+		"results over plain HTTP":                  {"aws:s3/bucketPolicy:BucketPolicy", "x-audit", "policy", "OnlyOverTLS"},
+		"the table of this bucket":                 {"aws:glue/catalogTable:CatalogTable", "x-audit", "storageDescriptor", "location:s3://x-logs/bedrock/AWSLogs/123456789012/BedrockModelInvocationLogs/ap-northeast-1/"},
+		"the table in its database":                {"aws:glue/catalogTable:CatalogTable", "x-audit", "databaseName", "x_audit"},
+		"a saved query in its workgroup":           {"aws:athena/namedQuery:NamedQuery", "x-audit-text-search", "workgroup", "x-audit"},
+		"who may read the log":                     {"aws:iam/role:Role", "x-reader", "assumeRolePolicy", "arn:aws:iam::123456789012:role/auditor"},
+		"what they may read":                       {"aws:iam/rolePolicy:RolePolicy", "x-reader-policy", "policy", "arn:aws:s3:::x-logs/bedrock/AWSLogs/123456789012"},
+		"a key for them":                           {"aws:iam/rolePolicy:RolePolicy", "x-reader-policy", "policy", `"arn:aws:test:::x-logs"`},
+		"a bucket that can be taken down":          {"aws:s3/bucketV2:BucketV2", "x-audit", "forceDestroy", "true"},
+		"queries for them":                         {"aws:iam/rolePolicy:RolePolicy", "x-reader-policy", "policy", "arn:aws:athena:ap-northeast-1:123456789012:workgroup/x-audit"},
 		"the client's credentials":                 {"aws:ec2/instance:Instance", "x-client", "metadataOptions", "httpTokens:required"},
 		"the client's disk in the clear":           {"aws:ec2/instance:Instance", "x-client", "rootBlockDevice", "encrypted:true"},
 		"a group that admits by default":           {"aws:ec2/defaultSecurityGroup:DefaultSecurityGroup", "x-default", "vpcId", "x-id"},

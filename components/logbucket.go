@@ -94,23 +94,23 @@ func expire(days int) s3.BucketLifecycleConfigurationV2RuleArgs {
 	}
 }
 
+// expireResults deletes copies of records: unlike expire, it leaves no version of them for long.
+func expireResults(days int) s3.BucketLifecycleConfigurationV2RuleArgs {
+	return s3.BucketLifecycleConfigurationV2RuleArgs{
+		Id: pulumi.String("expire"), Status: pulumi.String("Enabled"), Filter: everyObject,
+		Expiration:                  s3.BucketLifecycleConfigurationV2RuleExpirationArgs{Days: pulumi.Int(days)},
+		NoncurrentVersionExpiration: s3.BucketLifecycleConfigurationV2RuleNoncurrentVersionExpirationArgs{NoncurrentDays: pulumi.Int(1)},
+	}
+}
+
 var everyObject = s3.BucketLifecycleConfigurationV2RuleFilterArgs{Prefix: pulumi.String("")}
 
 // newLogBucket makes all that must be in place before Bedrock writes to the bucket. key is nil without one of the customer's.
 func newLogBucket(ctx *pulumi.Context, name string, a BedrockLoggingArgs, to target, bucket *s3.BucketV2, key pulumi.StringPtrInput, child []pulumi.ResourceOption) ([]pulumi.Resource, error) {
-	encryption := ownKeyOfS3
-	if key != nil {
-		encryption = s3.BucketServerSideEncryptionConfigurationV2RuleArgs{
-			BucketKeyEnabled: pulumi.Bool(true), // else KMS is called, and paid, for each record
-			ApplyServerSideEncryptionByDefault: s3.BucketServerSideEncryptionConfigurationV2RuleApplyServerSideEncryptionByDefaultArgs{
-				SseAlgorithm: pulumi.String("aws:kms"), KmsMasterKeyId: key,
-			},
-		}
-	}
 	policy := bucket.Arn.ApplyT(func(arn string) (string, error) {
 		return logBucketPolicy(arn, to.account, to.region, to.partition, []string{logPrefix, largeDataPrefix})
 	}).(pulumi.StringOutput)
-	ready, err := protectBucket(ctx, name, bucket, encryption, policy, logLifecycle(a), child)
+	ready, err := protectBucket(ctx, name, bucket, bucketEncryption(key), policy, logLifecycle(a), child)
 	if err != nil || a.ObjectLockMode == noObjectLock {
 		return ready, err
 	}
@@ -143,6 +143,19 @@ func newAccessLog(ctx *pulumi.Context, name string, a BedrockLoggingArgs, to tar
 		Bucket: logged.ID(), TargetBucket: bucket.ID(), TargetPrefix: pulumi.String(""),
 	}, append(child, pulumi.DependsOn(ready))...)
 	return bucket, logging, err
+}
+
+// bucketEncryption is by a KMS key, or by S3's own where that is nil.
+func bucketEncryption(key pulumi.StringPtrInput) s3.BucketServerSideEncryptionConfigurationV2RuleArgs {
+	if key == nil {
+		return ownKeyOfS3
+	}
+	return s3.BucketServerSideEncryptionConfigurationV2RuleArgs{
+		BucketKeyEnabled: pulumi.Bool(true), // else KMS is called, and paid, for each object
+		ApplyServerSideEncryptionByDefault: s3.BucketServerSideEncryptionConfigurationV2RuleApplyServerSideEncryptionByDefaultArgs{
+			SseAlgorithm: pulumi.String("aws:kms"), KmsMasterKeyId: key,
+		},
+	}
 }
 
 var ownKeyOfS3 = s3.BucketServerSideEncryptionConfigurationV2RuleArgs{

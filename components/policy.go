@@ -279,7 +279,7 @@ func topicKeyPolicy(to target, name string) (string, error) {
 func logBucketPolicy(bucketArn, account, region, partition string, prefixes []string) (string, error) {
 	var records []string
 	for _, prefix := range prefixes {
-		records = append(records, bucketArn+"/"+prefix+"/AWSLogs/"+account+"/BedrockModelInvocationLogs/*")
+		records = append(records, recordsBelow(bucketArn, prefix, account))
 	}
 	return policy(
 		statement{
@@ -300,6 +300,83 @@ func accessLogBucketPolicy(bucketArn, loggedBucketArn, account string) (string, 
 		},
 		onlyOverTLS(bucketArn),
 	)
+}
+
+// resultsBucketPolicy: who reads and writes query results is for IAM's policies to say.
+func resultsBucketPolicy(bucketArn string) (string, error) { return policy(onlyOverTLS(bucketArn)) }
+
+// auditedLog is what a reader of the invocation log reads, by names; keyArn is empty without a key of the customer's, and
+// queries is nil without Athena.
+type auditedLog struct {
+	bucket, logGroup, accessLogGroup, keyArn string
+	queries                                  *auditedQueries
+}
+
+type auditedQueries struct{ database, workgroup, results string }
+
+// auditReaderTrust names whom it admits as principals, and leaves nothing to policies of theirs: IAM keeps their unique ids,
+// so that one who is deleted and made anew under the same name has to be admitted anew (IAM User Guide, "AWS JSON policy
+// elements: Principal"), and refuses one who does not exist.
+func auditReaderTrust(auditorArns []string) (string, error) {
+	return policy(statement{
+		Sid: "OnlyTheseAuditors", Effect: "Allow", Principal: map[string][]string{"AWS": auditorArns}, Action: []string{"sts:AssumeRole"},
+	})
+}
+
+// auditReaderPolicy lets cmd/audit and, with queries, Athena read the log, and nothing else. Athena does what it does with
+// S3, Glue and KMS in the name of whoever runs the query (Athena User Guide, "Control access to Amazon S3 from Athena").
+func auditReaderPolicy(to target, log auditedLog) (string, error) {
+	arn := func(service, resource string) string {
+		return "arn:" + to.partition + ":" + service + ":" + to.region + ":" + to.account + ":" + resource
+	}
+	bucketArn := func(bucket string) string { return "arn:" + to.partition + ":s3:::" + bucket }
+	allow := func(sid string, actions []string, resources ...string) statement {
+		return statement{Sid: sid, Effect: "Allow", Action: actions, Resource: resources}
+	}
+	records := bucketArn(log.bucket)
+	statements := []statement{
+		allow("ListRecords", []string{"s3:ListBucket"}, records),
+		allow("ReadRecords", []string{"s3:GetObject"}, recordsBelow(records, logPrefix, to.account), recordsBelow(records, largeDataPrefix, to.account)),
+		// CloudWatch Logs asks for a group's ARN that ends in ":*" (CloudWatch Logs User Guide, "CloudWatch Logs resources and
+		// operations").
+		allow("ReadLogGroups", []string{"logs:FilterLogEvents"}, arn("logs", "log-group:"+log.logGroup+":*"), arn("logs", "log-group:"+log.accessLogGroup+":*")),
+	}
+	if log.keyArn != "" {
+		decrypt := allow("DecryptRecords", []string{"kms:Decrypt"}, log.keyArn)
+		decrypt.Condition = map[string]map[string][]string{"StringEquals": {"kms:ViaService": {logsService(to), s3Service(to)}}}
+		statements = append(statements, decrypt)
+	}
+	if q := log.queries; q != nil {
+		results := bucketArn(q.results)
+		statements = append(statements,
+			// Of AWS's list, what running a saved query and fetching its answer takes (Athena User Guide, "Example workgroup
+			// policies"). Resources of Athena's actions are workgroups, of saved queries, too.
+			allow("RunQueries", []string{
+				"athena:BatchGetNamedQuery", "athena:GetNamedQuery", "athena:GetQueryExecution", "athena:GetQueryResults", "athena:GetWorkGroup",
+				"athena:ListNamedQueries", "athena:StartQueryExecution", "athena:StopQueryExecution",
+			}, arn("athena", "workgroup/"+q.workgroup)),
+			// Each action on a table needs its database and the catalog, too (Athena User Guide, "Configure access to databases and
+			// tables in the AWS Glue Data Catalog").
+			allow("ReadTable", []string{"glue:GetDatabase", "glue:GetTable"},
+				arn("glue", "catalog"), arn("glue", "database/"+q.database), arn("glue", "table/"+q.database+"/"+recordsTable)),
+			// What AWS gives for the results' location (Athena User Guide, "AWS managed policies for Amazon Athena").
+			allow("ResultsLocation", []string{"s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"}, results),
+			allow("WriteAndReadResults", []string{"s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"}, results+"/*"),
+		)
+		if log.keyArn != "" {
+			encrypt := allow("EncryptResults", []string{"kms:GenerateDataKey"}, log.keyArn) // Athena User Guide, "Encryption at rest"
+			encrypt.Condition = map[string]map[string][]string{"StringEquals": {"kms:ViaService": {s3Service(to)}}}
+			statements = append(statements, encrypt)
+		}
+	}
+	return policy(statements...)
+}
+
+func s3Service(to target) string { return "s3." + to.region + ".amazonaws.com" }
+
+// recordsBelow is all that Bedrock writes below a prefix, permission check and large bodies included.
+func recordsBelow(bucketArn, prefix, account string) string {
+	return bucketArn + "/" + prefix + "/AWSLogs/" + account + "/BedrockModelInvocationLogs/*"
 }
 
 // onlyOverTLS denies all else (S3 User Guide, "Security best practices for Amazon S3"). "s3:*": every way of reading or

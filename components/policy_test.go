@@ -83,6 +83,19 @@ func TestPolicies(t *testing.T) {
 			return logBucketPolicy("arn:aws:s3:::example", account, region, "aws", []string{logPrefix, largeDataPrefix})
 		},
 		"log-mask":       logMaskPolicy,
+		"results-bucket": func() (string, error) { return resultsBucketPolicy("arn:aws:s3:::example-results") },
+		"audit-reader-trust": func() (string, error) {
+			return auditReaderTrust([]string{role, "arn:aws:iam::999999999999:user/auditor"})
+		},
+		"audit-reader": func() (string, error) {
+			return auditReaderPolicy(to, auditedLog{bucket: "example", logGroup: "/aws/bedrock/example", accessLogGroup: "/aws/apigateway/example"})
+		},
+		"audit-reader-queries": func() (string, error) {
+			return auditReaderPolicy(to, auditedLog{
+				"example", "/aws/bedrock/example", "/aws/apigateway/example", "arn:aws:kms:ap-northeast-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+				&auditedQueries{"example_audit", "example-audit", "example-results"},
+			})
+		},
 		"flow-log":       func() (string, error) { return flowLogPolicy(logGroup) },
 		"ssm-client":     ssmClientPolicy,
 		"function-trust": func() (string, error) { return plainTrustPolicy("lambda.amazonaws.com") },

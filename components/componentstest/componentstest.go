@@ -127,9 +127,9 @@ func (r *recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.P
 	} else {
 		r.seen[key] = true
 	}
-	// Two resources of one physical name cannot both exist.
+	// Two resources of one physical name cannot both exist, but in two databases.
 	if name := args.Inputs["name"]; name.IsString() {
-		if key := args.TypeToken + " named " + name.StringValue(); r.seen[key] {
+		if key := fmt.Sprint(args.TypeToken, " named ", name.StringValue(), args.Inputs["database"], args.Inputs["databaseName"]); r.seen[key] {
 			return "", nil, fmt.Errorf("%s is there twice", key)
 		} else {
 			r.seen[key] = true

@@ -29,6 +29,7 @@ type endpoint struct {
 	inferenceProfiles *inferenceProfiles
 	guardrails        *guardrails
 	logMasks          logMasks
+	athena            *athena
 
 	events *eventBus // nil tells nobody of calls
 
@@ -50,7 +51,7 @@ func newEndpoint(moto, aws client, bedrock *Bedrock, functions *functions, log i
 	}
 	e := &endpoint{
 		moto: moto, aws: aws, bedrock: bedrock, functions: functions, invocationLog: log, signers: newSigners(moto, log.account),
-		inferenceProfiles: newInferenceProfiles(moto.region, log.account), guardrails: newGuardrails(moto.region, log.account), logMasks: logMasks{by: map[string]string{}},
+		inferenceProfiles: newInferenceProfiles(moto.region, log.account), guardrails: newGuardrails(moto.region, log.account), logMasks: logMasks{by: map[string]string{}}, athena: newAthena(moto.region, log.account),
 		deployments: map[string]deployment{}, logging: map[string]any{}, operations: map[string]map[string]apiOperation{}, vpcEndpoints: map[string][]string{}, binaryMediaTypes: map[string][]string{},
 	}
 	e.proxy = &httputil.ReverseProxy{
@@ -115,6 +116,9 @@ func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) {
 		e.guardrails.ServeHTTP(w, r)
 		return
 	case serviceOf(r) == "logs" && e.logMasks.serve(w, r):
+		return
+	case serviceOf(r) == "athena":
+		e.athena.ServeHTTP(w, r)
 		return
 	case serviceOf(r) == "sts":
 		if err := e.mayAssume(r); err != nil {

@@ -1,0 +1,48 @@
+WITH calls AS (
+  SELECT
+    day,
+    json_extract_scalar(line, '$.timestamp') AS timestamp,
+    json_extract_scalar(line, '$.requestId') AS requestId,
+    json_extract_scalar(line, '$.requestMetadata.apiRequestId') AS apiRequestId,
+    json_extract_scalar(line, '$.requestMetadata.apiExtendedRequestId') AS apiExtendedRequestId,
+    coalesce(
+      nullif(json_extract_scalar(line, '$.requestMetadata.caller'), ''),
+      nullif(json_extract_scalar(line, '$.requestMetadata.sourceIp'), '') || ' via ' ||
+        coalesce(nullif(json_extract_scalar(line, '$.requestMetadata.sourceVpce'), ''), 'no endpoint'),
+      json_extract_scalar(line, '$.identity.arn')
+    ) AS caller,
+    json_extract_scalar(line, '$.identity.arn') AS identityArn,
+    json_extract_scalar(line, '$.requestMetadata.sourceVpce') AS sourceVpce,
+    json_extract_scalar(line, '$.requestMetadata.sourceIp') AS sourceIp,
+    json_format(json_extract(line, '$.requestMetadata')) AS requestMetadata,
+    json_extract_scalar(line, '$.accountId') AS accountId,
+    json_extract_scalar(line, '$.region') AS region,
+    json_extract_scalar(line, '$.inferenceRegion') AS inferenceRegion,
+    json_extract_scalar(line, '$.operation') AS operation,
+    json_extract_scalar(line, '$.modelId') AS modelId,
+    coalesce(
+      nullif(json_extract_scalar(line, '$.errorCode'), ''),
+      CASE
+        WHEN json_extract_scalar(line, '$.status') LIKE '2%' OR lower(json_extract_scalar(line, '$.status')) IN ('success', '') THEN NULL
+        ELSE json_extract_scalar(line, '$.status')
+      END
+    ) AS errorCode,
+    CAST(coalesce(json_extract_scalar(line, '$.input.inputTokenCount'), '0') AS bigint) AS inputTokenCount,
+    CAST(coalesce(json_extract_scalar(line, '$.output.outputTokenCount'), '0') AS bigint) AS outputTokenCount,
+    CAST(coalesce(json_extract_scalar(line, '$.input.cacheReadInputTokenCount'), '0') AS bigint) AS cacheReadInputTokenCount,
+    CAST(coalesce(json_extract_scalar(line, '$.input.cacheWriteInputTokenCount'), '0') AS bigint) AS cacheWriteInputTokenCount,
+    json_extract_scalar(line, '$.input.inputContentType') AS inputContentType,
+    json_extract_scalar(line, '$.output.outputContentType') AS outputContentType,
+    CAST(json_extract_scalar(line, '$.output.outputImageWidth') AS bigint) AS outputImageWidth,
+    CAST(json_extract_scalar(line, '$.output.outputImageHeight') AS bigint) AS outputImageHeight,
+    json_format(json_extract(line, '$.input.inputBodyJson')) AS inputBodyJson,
+    json_format(json_extract(line, '$.output.outputBodyJson')) AS outputBodyJson,
+    json_extract_scalar(line, '$.input.inputBodyS3Path') AS inputBodyS3Path,
+    json_extract_scalar(line, '$.output.outputBodyS3Path') AS outputBodyS3Path,
+    json_extract_scalar(line, '$.output.outputBodyJson.stopReason') AS stopReason,
+    json_extract_scalar(line, '$.schemaVersion') AS schemaVersion,
+    "$path" AS file
+  FROM records
+  WHERE "$path" NOT LIKE '%/data/%' -- the bodies over 100 KB, which lie below the records
+    AND json_extract_scalar(line, '$.schemaType') = 'ModelInvocationLog'
+)

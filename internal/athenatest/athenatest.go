@@ -1,0 +1,157 @@
+// Package athenatest runs Athena's queries without Athena: in SQLite, with those functions of Athena's engine that SQLite
+// lacks or has otherwise. A query runs as it is written; what SQLite and Athena do not share, types first of all, it does
+// not check.
+package athenatest
+
+import (
+	"bytes"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mattn/go-sqlite3"
+)
+
+// Line is a row of the table records.
+type Line struct {
+	Line string
+	Day  string // the partition, such as 2026/11/23
+	Path string // of the line's object, s3://…
+}
+
+// Run answers with a query's rows, by the columns' names in lower case, which is how Athena has them. Parameters stand for
+// its question marks.
+func Run(t testing.TB, query string, lines []Line, parameters ...any) (rows []map[string]any) {
+	t.Helper()
+	db, err := sql.Open(driver(), ":memory:")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1) // each connection has a memory of its own
+	if _, err := db.Exec(`CREATE TABLE records (line text, day text, "$path" text)`); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range lines {
+		if _, err := db.Exec("INSERT INTO records VALUES (?, ?, ?)", l.Line, l.Day, l.Path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answer, err := db.Query(query, parameters...)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, query)
+	}
+	defer answer.Close()
+	columns, err := answer.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for answer.Next() {
+		values := make([]any, len(columns))
+		for i := range values {
+			values[i] = new(any)
+		}
+		if err := answer.Scan(values...); err != nil {
+			t.Fatal(err)
+		}
+		row := map[string]any{}
+		for i, column := range columns {
+			row[strings.ToLower(column)] = *values[i].(*any)
+		}
+		rows = append(rows, row)
+	}
+	if err := answer.Err(); err != nil {
+		t.Fatalf("%v\n%s", err, query)
+	}
+	return rows
+}
+
+var driver = sync.OnceValue(func() string {
+	sql.Register("athenatest", &sqlite3.SQLiteDriver{ConnectHook: func(c *sqlite3.SQLiteConn) error {
+		for name, function := range functions {
+			if err := c.RegisterFunc(name, function, true); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+		return nil
+	}})
+	return "athenatest"
+})
+
+// functions are Trino's (Trino documentation, "Functions and operators"). All but coalesce answer NULL with NULL.
+var functions = map[string]any{
+	"json_extract": func(document, path any) (any, error) {
+		value, found, err := extract(document, path)
+		if !found || err != nil {
+			return nil, err
+		}
+		var b bytes.Buffer
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(false)
+		err = e.Encode(value)
+		return strings.TrimSpace(b.String()), err
+	},
+	"json_extract_scalar": func(document, path any) (any, error) {
+		value, _, err := extract(document, path)
+		switch value := value.(type) {
+		case string:
+			return value, err
+		case json.Number:
+			return value.String(), err
+		case bool:
+			return fmt.Sprint(value), err
+		}
+		return nil, err // objects, arrays and null have none
+	},
+	"json_format": func(document any) any { return document },
+	"lower": func(text any) any { // SQLite's own knows ASCII only
+		if text, ok := text.(string); ok {
+			return strings.ToLower(text)
+		}
+		return nil
+	},
+	"strpos": func(text, part any) any {
+		t, ok := text.(string)
+		p, also := part.(string)
+		if !ok || !also {
+			return nil
+		}
+		return int64(strings.Index(t, p) + 1)
+	},
+	"date_add": func(unit string, n int, date string) (string, error) {
+		day, err := time.Parse(time.DateOnly, date)
+		if unit != "day" {
+			err = fmt.Errorf("date_add: got unit %q, want day", unit)
+		}
+		return day.AddDate(0, 0, n).Format(time.DateOnly), err
+	},
+	"date_format": func(date, format string) (string, error) {
+		day, err := time.Parse(time.DateOnly, date)
+		return strings.NewReplacer("%Y", day.Format("2006"), "%m", day.Format("01"), "%d", day.Format("02")).Replace(format), err
+	},
+}
+
+// extract follows a path of names, such as $.input.inputTokenCount. What is no JSON has nothing at any path.
+func extract(document, path any) (value any, found bool, err error) {
+	text, ok := document.(string)
+	names, rooted := strings.CutPrefix(fmt.Sprint(path), "$.")
+	if !rooted || strings.ContainsAny(names, `[]"* `) {
+		return nil, false, fmt.Errorf("json_extract: got path %v, want names only, such as $.input.inputTokenCount", path)
+	}
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	if !ok || d.Decode(&value) != nil {
+		return nil, false, nil
+	}
+	for name := range strings.SplitSeq(names, ".") {
+		object, _ := value.(map[string]any)
+		if value, found = object[name]; !found {
+			return nil, false, nil
+		}
+	}
+	return value, true, nil
+}
