@@ -937,8 +937,10 @@ func (s *running) keepsBroughtVpc(t *testing.T, b broughtVpc, policy string) {
 }
 
 func (s *running) destroys(t *testing.T) {
+	gone := s.monitoringIsGone(t)
 	s.keepsForeignLogging(t)
 	s.pulumi(t, "local", "destroy", "--yes", "--skip-preview", "--run-program")
+	gone()
 	ctx := context.Background()
 	if bucket := s.loggingBucket(t); bucket != "" {
 		t.Errorf("logging still goes to %s", bucket)

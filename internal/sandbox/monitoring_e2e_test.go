@@ -470,6 +470,33 @@ func (s *running) staysSilent(t *testing.T, l *listener) {
 	}
 }
 
+// monitoringIsGone is asked before the stack is, and again after.
+func (s *running) monitoringIsGone(t *testing.T) (gone func()) {
+	topic, err := topics{moto: s.aws}.attributes(t.Context(), s.StackOutputs["alarmTopicArn"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		for action, service := range map[string]string{"DescribeAlarms": "monitoring", "ListDashboards": "monitoring", "ListTopics": "sns"} {
+			version := map[string]string{"monitoring": cloudWatchVersion, "sns": snsVersion}[service]
+			answer, err := s.aws.do(t.Context(), service, http.MethodPost, "/", map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, []byte("Action="+action+"&Version="+version))
+			if err != nil || bytes.Contains(answer, []byte("bedrock-app-local")) {
+				t.Errorf("%s still lists the stack's: %s, %v", action, answer, err)
+			}
+		}
+		var rules struct{ Rules []struct{ Name string } }
+		if s.target(t, "events", "AWSEvents.ListRules", map[string]string{"NamePrefix": "bedrock-app-local"}, &rules); len(rules.Rules) > 0 {
+			t.Errorf("rules %v are still there", rules.Rules)
+		}
+		var key struct {
+			KeyMetadata struct{ KeyState string }
+		}
+		if s.target(t, "kms", "TrentService.DescribeKey", map[string]string{"KeyId": topic["KmsMasterKeyId"]}, &key); key.KeyMetadata.KeyState != "PendingDeletion" {
+			t.Errorf("the topic's key is %s", key.KeyMetadata.KeyState)
+		}
+	}
+}
+
 // crashing is a function's code that ends at once.
 func crashing(t *testing.T) []byte {
 	t.Helper()

@@ -149,7 +149,7 @@ func TestEndToEndUnheardMessagesAreReported(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			var key struct{ KeyMetadata struct{ Arn string } }
+			var key struct{ KeyMetadata struct{ Arn, KeyID string } }
 			call("kms", "TrentService.CreateKey", map[string]string{"Policy": c.keyPolicy}, &key)
 			if err := s.aws.query(s.ctx, "sns", snsVersion, "CreateTopic", map[string]string{
 				"Name": "topic", "Attributes.entry.1.key": "Policy", "Attributes.entry.1.value": c.policy,
@@ -158,7 +158,7 @@ func TestEndToEndUnheardMessagesAreReported(t *testing.T) {
 				t.Fatal(err)
 			}
 			if c.disabled {
-				call("kms", "TrentService.DisableKey", map[string]string{"KeyId": key.KeyMetadata.Arn}, nil)
+				call("kms", "TrentService.DisableKey", map[string]string{"KeyId": key.KeyMetadata.KeyID}, nil)
 			}
 			call("events", "AWSEvents.PutRule", map[string]string{"Name": "x", "EventPattern": cmp.Or(c.pattern, `{"detail":{"eventName":["StopLogging"]}}`)}, nil)
 			call("events", "AWSEvents.PutTargets", map[string]any{"Rule": "x", "Targets": []any{map[string]any{
