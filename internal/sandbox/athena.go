@@ -76,6 +76,12 @@ func (a *athena) answer(action string, in map[string]any) (map[string]any, error
 			return map[string]any{"WorkGroup": group}, nil
 		}
 		return nothing, nil
+	case "ListWorkGroups":
+		groups := []any{}
+		for _, group := range a.workgroups {
+			groups = append(groups, map[string]any{"Name": group["Name"], "State": group["State"]})
+		}
+		return map[string]any{"WorkGroups": groups}, nil
 	case "CreateNamedQuery":
 		if a.workgroups[text("WorkGroup")] == nil {
 			return nil, fmt.Errorf("WorkGroup %s is not found.", text("WorkGroup"))

@@ -56,14 +56,17 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("the API serves its definition", s.servesItsDefinition)
 	t.Run("prompts are in the invocation log only", s.keepsPromptsToItself)
 	t.Run("the auditor misses nothing but what is gone", s.audits)
+	t.Run("the auditor's queries answer what the log has", s.queries)
 	t.Run("a preview shows no change", func(t *testing.T) { s.pulumi(t, "local", "preview", "--expect-no-changes") })
 	t.Run("the README's commands for this machine work", s.readmeLocal)
 	t.Run("a changed setting updates in place", s.updatesInPlace)
 	t.Run("a changed policy is in force", s.redeploys)
 	t.Run("a refresh finds no drift", func(t *testing.T) { s.pulumi(t, "local", "refresh", "--yes", "--expect-no-changes") })
-	t.Run("a client instance and a mask over personal data are added", func(t *testing.T) {
+	t.Run("a client instance, a role for auditors and a mask over personal data are added", func(t *testing.T) {
 		s.set(t, "local", "ssmClient", "true")
 		s.set(t, "local", "maskPersonalData", "true")
+		s.pulumi(t, "local", "config", "set", "--path", "auditorArns[0]", auditorUser)
+		s.pulumi(t, "local", "config", "set", "--path", "auditorArns[1]", partnerRole)
 		s.pulumi(t, "local", "up", "--yes", "--skip-preview")
 		s.pulumi(t, "local", "preview", "--expect-no-changes")
 		var mask struct{ PolicyDocument string }
@@ -703,7 +706,7 @@ func (s *running) secondStack(t *testing.T) {
 	}
 	provisioned := "arn:aws:bedrock:" + s.Region + ":" + account + ":provisioned-model/a1b2c3d4e5f6"
 	config, _, _ := strings.Cut(string(content), "encryptionsalt")
-	for _, name := range []string{"vpcCidr", "consumerVpcEndpointIds", "ssmClient"} { // the first stack's own
+	for _, name := range []string{"vpcCidr", "consumerVpcEndpointIds", "ssmClient", "auditorArns"} { // the first stack's own
 		config = regexp.MustCompile(`(?m)^  private-bedrock:`+name+`:.*\n(    - .*\n)*`).ReplaceAllString(config, "")
 	}
 	config += fmt.Sprintf(`  private-bedrock:manageInvocationLogging: false
@@ -968,17 +971,17 @@ func (s *running) destroys(t *testing.T) {
 	for _, e := range endpoints {
 		t.Errorf("endpoint %s is still there", e.ID)
 	}
-	for service, path := range map[string]string{"s3": "/", "lambda": "/2015-03-31/functions/", "apigateway": "/restapis", "logs": ""} {
+	for service, path := range map[string]string{"s3": "/", "lambda": "/2015-03-31/functions/", "apigateway": "/restapis", "logs": "", "glue": "", "athena": ""} {
 		var answer []byte
-		if service == "logs" {
-			answer, err = s.aws.do(ctx, service, http.MethodPost, "/", map[string]string{"X-Amz-Target": "Logs_20140328.DescribeLogGroups", "Content-Type": "application/x-amz-json-1.1"}, []byte("{}"))
+		if target := map[string]string{"logs": "Logs_20140328.DescribeLogGroups", "glue": "AWSGlue.GetDatabases", "athena": "AmazonAthena.ListWorkGroups"}[service]; target != "" {
+			answer, err = s.aws.do(ctx, service, http.MethodPost, "/", map[string]string{"X-Amz-Target": target, "Content-Type": "application/x-amz-json-1.1"}, []byte("{}"))
 		} else {
 			answer, err = s.aws.do(ctx, service, http.MethodGet, path, nil, nil)
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		if bytes.Contains(answer, []byte("bedrock-app")) || bytes.Contains(answer, []byte("bedrock-logging")) {
+		if bytes.Contains(answer, []byte("bedrock-app")) || bytes.Contains(answer, []byte("bedrock-logging")) || bytes.Contains(answer, []byte("bedrock-audit")) || bytes.Contains(answer, []byte("bedrock_audit")) {
 			t.Errorf("%s still lists the stack's: %s", service, answer)
 		}
 	}

@@ -316,6 +316,7 @@ func (s *running) proves(t *testing.T, second map[string]string) {
 	}
 	s.logRows(t, p)
 	s.topicRows(t, p)
+	s.auditReaderRows(t, p)
 	s.otherRows(t, p, local, signed)
 	p.check(t, func(document, mutant string) bool {
 		switch {
