@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Query says which records to read, and what of them. The zero Query reads all of them without their texts.
@@ -35,7 +36,7 @@ type Query struct {
 	Record bool
 }
 
-func (q Query) admits(r *record, e Entry) bool {
+func (q Query) admits(e *Entry) bool {
 	switch {
 	case !q.Since.IsZero() && e.Timestamp.Before(q.Since), !q.Until.IsZero() && !e.Timestamp.Before(q.Until):
 		return false
@@ -52,8 +53,34 @@ func (q Query) admits(r *record, e Entry) bool {
 	return false
 }
 
+// contains tells whether a text has a part, whichever case its letters are in: as in lower case, but without a copy of every
+// text, since they are looked through by the gigabyte.
 func contains(text, part string) bool {
-	return part == "" || strings.Contains(strings.ToLower(text), strings.ToLower(part))
+	if part == "" {
+		return true
+	}
+	part = strings.ToLower(part)
+	// These two become k and i.
+	if strings.IndexFunc(part, func(r rune) bool { return r >= utf8.RuneSelf }) >= 0 || strings.Contains(text, "\u212a") || strings.Contains(text, "\u0130") {
+		return strings.Contains(strings.ToLower(text), part)
+	}
+	lower, upper := part[0], strings.ToUpper(part[:1])[0]
+	for {
+		at := strings.IndexByte(text, lower)
+		if at < 0 {
+			at = len(text)
+		}
+		if earlier := strings.IndexByte(text[:at], upper); earlier >= 0 {
+			at = earlier
+		}
+		switch {
+		case len(text)-at < len(part):
+			return false
+		case strings.EqualFold(text[at:at+len(part)], part):
+			return true
+		}
+		text = text[at+1:]
+	}
 }
 
 // plainID is what a line has of the id however its JSON is escaped.
@@ -247,43 +274,49 @@ var permissionLine = []byte("Permissions are correctly set for Amazon Bedrock lo
 
 // entry is nil if the query does not admit it. The bodies are looked at last.
 func (r Reader) entry(ctx context.Context, q Query, line []byte) (*Entry, error) {
-	if line[0] == '{' && !bytes.Contains(line, q.plainID()) {
+	if bytes.HasPrefix(line, []byte("{")) && !bytes.Contains(line, q.plainID()) {
 		return nil, nil // not worth parsing
 	}
-	rec, problem := parse(line)
-	if rec == nil {
-		return nil, problem
+	if q.Record && !json.Valid(line) {
+		return nil, errors.New("not a record: not valid JSON")
 	}
-	e := rec.entry()
-	if !q.admits(rec, e) {
-		return nil, problem
+	t := trees.Get().(*tree)
+	defer trees.Put(t)
+	rec, err := parse(t.parse(line))
+	if err != nil {
+		return nil, err
+	}
+	e := &rec.Entry
+	if !q.admits(e) {
+		return nil, rec.mistyped
 	}
 	var errs []error
 	if q.Bodies || q.Text != "" {
-		for _, body := range []struct {
-			json *json.RawMessage
-			path string
-		}{{&rec.Input.BodyJSON, rec.Input.BodyS3Path}, {&rec.Output.BodyJSON, rec.Output.BodyS3Path}} {
-			if body.path == "" || len(*body.json) > 0 {
+		for _, body := range []*body{&rec.Input, &rec.Output} {
+			if body.S3Path == "" || body.JSON.tree != nil {
 				continue
 			}
 			var err error
-			if *body.json, err = r.body(ctx, body.path); err != nil {
+			if body.JSON, err = r.body(ctx, body.S3Path); err != nil {
 				errs = append(errs, fmt.Errorf("record %s: %w", e.RequestID, err))
 			}
 		}
 	}
 	if q.Texts || q.Text != "" {
-		turns := prompt(rec.Input.BodyJSON)
-		e.Prompt, e.Answer = joined(turns), answer(rec.Output.BodyJSON)
-		if len(rec.Input.BodyJSON) == 0 && rec.Input.BodyS3Path != "" {
-			e.Prompt, turns = q.reference(rec.Input.BodyS3Path), nil
+		limit := q.Limit
+		if q.Text != "" {
+			limit = 0 // it may be anywhere
 		}
-		if len(rec.Output.BodyJSON) == 0 && rec.Output.BodyS3Path != "" {
-			e.Answer = q.reference(rec.Output.BodyS3Path)
+		turns := prompt(rec.Input.JSON)
+		e.Prompt, e.Answer = joined(turns), answer(rec.Output.JSON, limit)
+		if rec.Input.JSON.tree == nil && rec.Input.S3Path != "" {
+			e.Prompt, turns = q.reference(rec.Input.S3Path), nil
+		}
+		if rec.Output.JSON.tree == nil && rec.Output.S3Path != "" {
+			e.Answer = q.reference(rec.Output.S3Path)
 		}
 		if q.Text != "" && !contains(e.Prompt, q.Text) && !contains(e.Answer, q.Text) {
-			return nil, errors.Join(append(errs, problem)...)
+			return nil, errors.Join(append(errs, rec.mistyped)...)
 		}
 		if q.Limit > 0 {
 			if n := len(turns); n > 1 { // the new is at the end
@@ -298,7 +331,7 @@ func (r Reader) entry(ctx context.Context, q Query, line []byte) (*Entry, error)
 			errs = append(errs, err)
 		}
 	}
-	return &e, errors.Join(append(errs, problem)...)
+	return e, errors.Join(append(errs, rec.mistyped)...)
 }
 
 // reference stands for a large body that was not fetched, or is no JSON.
@@ -310,45 +343,45 @@ func (q Query) reference(path string) string {
 }
 
 // body fetches a large body, if it is JSON: else its path is all that a text can have of it.
-func (r Reader) body(ctx context.Context, path string) (json.RawMessage, error) {
+func (r Reader) body(ctx context.Context, path string) (value, error) {
 	if r.Body == nil {
-		return nil, fmt.Errorf("body %s: no bucket is given to fetch it from", path)
+		return value{}, fmt.Errorf("body %s: no bucket is given to fetch it from", path)
 	}
 	content, err := r.Body(ctx, path)
 	if err != nil {
-		return nil, err
+		return value{}, err
 	}
 	defer content.Close()
 	b, err := io.ReadAll(io.LimitReader(content, largestBody+1))
 	if err != nil {
-		return nil, fmt.Errorf("body %s: %w", path, err)
+		return value{}, fmt.Errorf("body %s: %w", path, err)
 	}
 	if len(b) > largestBody {
-		return nil, fmt.Errorf("body %s has more than %d MiB: fetch it yourself", path, largestBody>>20)
+		return value{}, fmt.Errorf("body %s has more than %d MiB: fetch it yourself", path, largestBody>>20)
 	}
 	if b = bytes.TrimSpace(b); !json.Valid(b) {
-		return nil, nil // an image, say
+		return value{}, nil // an image, say
 	}
-	return b, nil
+	return parseJSON(b), nil
 }
 
 // whole is the line with the bodies that were fetched.
 func whole(line []byte, r *record) (json.RawMessage, error) {
-	if r.Input.BodyS3Path == "" && r.Output.BodyS3Path == "" {
+	if r.Input.S3Path == "" && r.Output.S3Path == "" {
 		return bytes.Clone(line), nil
 	}
 	var fields, sides map[string]json.RawMessage
 	if err := json.Unmarshal(line, &fields); err != nil {
 		return nil, err
 	}
-	for side, body := range map[string]json.RawMessage{"input": r.Input.BodyJSON, "output": r.Output.BodyJSON} {
-		if body == nil {
+	for side, body := range map[string]value{"input": r.Input.JSON, "output": r.Output.JSON} {
+		if body.null() {
 			continue
 		}
 		if sides = nil; json.Unmarshal(fields[side], &sides) != nil {
 			continue
 		}
-		sides[side+"BodyJson"] = body
+		sides[side+"BodyJson"] = json.RawMessage(body.raw())
 		b, err := marshal(sides)
 		if err != nil {
 			return nil, err

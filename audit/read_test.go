@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -147,6 +148,61 @@ func TestOnlyHoursAskedForAreRead(t *testing.T) {
 		if !strings.Contains(key, "/2026/11/23/00/2026") {
 			t.Errorf("read %s", key)
 		}
+	}
+}
+
+// held counts the objects that are open, and the most of them.
+type held struct {
+	store
+	open_, most, opened atomic.Int64
+}
+
+func (h *held) open(ctx context.Context, key string) (io.ReadCloser, error) {
+	content, err := h.store.open(ctx, key)
+	h.opened.Add(1)
+	if n := h.open_.Add(1); n > h.most.Load() {
+		h.most.Store(n)
+	}
+	return closing{content, func() { h.open_.Add(-1) }}, err
+}
+
+type closing struct {
+	io.ReadCloser
+	closed func()
+}
+
+func (c closing) Close() error {
+	c.closed()
+	return c.ReadCloser.Close()
+}
+
+// Lost: the auditor's memory, to a log of gigabytes: it holds the objects that are read at once, and the records of as long
+// as one may be late, however long the log is.
+func TestHoldsNoMoreThanItNeeds(t *testing.T) {
+	t.Parallel()
+	objects := map[string]string{}
+	begin := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+	for i := range 300 {
+		at := begin.Add(time.Duration(i) * time.Minute)
+		objects[region+at.Format("2006/01/02/15/20060102T150405")+"000Z_1.json.gz"] = zip(line(at.Format(time.RFC3339), fmt.Sprint(i), "", "", strings.Repeat("long ", 20_000)))
+	}
+	a := dir(t, objects)
+	h := &held{store: a.store}
+	a.store = h
+	const workers = 4
+	seen := int64(0)
+	for _, err := range (Reader{Log: a, Workers: workers}).Entries(t.Context(), Query{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen++
+		// One that is late by the whole of it, the minute between flushes, and what is read ahead.
+		if n, most := h.opened.Load()-seen, int64(lateness/time.Minute)+1+workers+1; n > most {
+			t.Fatalf("at record %d, %d more were read, want at most %d", seen, n, most)
+		}
+	}
+	if most := h.most.Load(); seen != 300 || most > workers+1 || h.open_.Load() != 0 {
+		t.Errorf("%d records, at most %d objects open, %d still", seen, most, h.open_.Load())
 	}
 }
 

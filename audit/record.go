@@ -6,56 +6,90 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
 
-// record is one line of the log (Bedrock User Guide, "Monitor model invocation using CloudWatch Logs and Amazon S3").
-// That page lists neither inferenceRegion nor the cache's counts, the S3 paths and errorCode: real records have them. The
-// bodies stay as they are until somebody asks for their text.
+// record is one line of the log (Bedrock User Guide, "Monitor model invocation using CloudWatch Logs and Amazon S3"): what
+// an Entry has of it, and the bodies, which stay as they are until somebody asks for their text. AWS's page lists neither
+// inferenceRegion nor the cache's counts, the S3 paths and errorCode: real records have them.
 type record struct {
-	SchemaType string    `json:"schemaType"`
-	Timestamp  time.Time `json:"timestamp"`
-	Identity   struct {
-		ARN string `json:"arn"`
-	} `json:"identity"`
-	Region          string            `json:"region"`
-	RequestID       string            `json:"requestId"`
-	Operation       string            `json:"operation"`
-	ModelID         string            `json:"modelId"`
-	RequestMetadata map[string]string `json:"requestMetadata"`
-	InferenceRegion string            `json:"inferenceRegion"`
-	ErrorCode       json.RawMessage   `json:"errorCode"`
-	Status          json.RawMessage   `json:"status"`
-	Input           struct {
-		BodyJSON             json.RawMessage `json:"inputBodyJson"`
-		BodyS3Path           string          `json:"inputBodyS3Path"`
-		TokenCount           int64           `json:"inputTokenCount"`
-		CacheReadTokenCount  int64           `json:"cacheReadInputTokenCount"`
-		CacheWriteTokenCount int64           `json:"cacheWriteInputTokenCount"`
-	} `json:"input"`
-	Output struct {
-		BodyJSON   json.RawMessage `json:"outputBodyJson"`
-		BodyS3Path string          `json:"outputBodyS3Path"`
-		TokenCount int64           `json:"outputTokenCount"`
-	} `json:"output"`
+	Entry
+	Input, Output body
+
+	mistyped error
 }
 
-// parse reads a line. A record that has a field of another type than AWS's comes with an error that names the field: the
-// rest of it is evidence all the same.
-func parse(line []byte) (*record, error) {
-	r := &record{}
-	err := json.Unmarshal(line, r)
-	var mistyped *json.UnmarshalTypeError
-	switch {
-	case err != nil && (!errors.As(err, &mistyped) || mistyped.Field == ""):
-		return nil, fmt.Errorf("not a record: %w", err)
-	case r.SchemaType != "ModelInvocationLog":
-		return nil, fmt.Errorf("not a record of Bedrock's: schemaType is %q, want ModelInvocationLog", r.SchemaType)
-	case r.Timestamp.IsZero():
+// body of a record, or where it lies.
+type body struct {
+	JSON   value
+	S3Path string
+}
+
+// parse reads a line. A field of another type than AWS's is mistyped: the rest of the record is evidence all the same.
+func parse(line value) (*record, error) {
+	if !line.is('{') {
+		return nil, errors.New("not a record: not an object of JSON")
+	}
+	if schema, _ := line.get("schemaType").text(); schema != "ModelInvocationLog" {
+		return nil, fmt.Errorf("not a record of Bedrock's: schemaType is %q, want ModelInvocationLog", schema)
+	}
+	at, _ := line.get("timestamp").text()
+	when, err := time.Parse(time.RFC3339, at)
+	if err != nil || when.IsZero() {
 		return nil, errors.New("a record without a timestamp")
 	}
-	return r, err
+	r := &record{}
+	identity, metadata := r.object(line, "identity"), r.object(line, "requestMetadata")
+	input, output := r.object(line, "input"), r.object(line, "output")
+	r.Entry = Entry{
+		Timestamp: when.UTC(), RequestID: r.text(line, "requestId"), APIExtendedRequestID: r.text(metadata, "apiExtendedRequestId"),
+		IdentityARN: r.text(identity, "arn"), SourceVpce: r.text(metadata, "sourceVpce"), SourceIP: r.text(metadata, "sourceIp"),
+		ModelID: r.text(line, "modelId"), Operation: r.text(line, "operation"), Region: r.text(line, "region"), InferenceRegion: r.text(line, "inferenceRegion"),
+		InputTokenCount: r.count(input, "inputTokenCount"), OutputTokenCount: r.count(output, "outputTokenCount"),
+		CacheReadInputTokenCount: r.count(input, "cacheReadInputTokenCount"), CacheWriteInputTokenCount: r.count(input, "cacheWriteInputTokenCount"),
+		ErrorCode:      cmp.Or(plain(line.get("errorCode")), failed(plain(line.get("status")))),
+		metadataCaller: r.text(metadata, "caller"),
+	}
+	address := ""
+	if r.SourceIP != "" {
+		address = r.SourceIP + " via " + cmp.Or(r.SourceVpce, "no endpoint")
+	}
+	r.Caller = cmp.Or(r.metadataCaller, address, r.IdentityARN)
+	r.Input = body{input.get("inputBodyJson"), r.text(input, "inputBodyS3Path")}
+	r.Output = body{output.get("outputBodyJson"), r.text(output, "outputBodyS3Path")}
+	return r, nil
+}
+
+func (r *record) object(in value, name string) value {
+	v := in.get(name)
+	r.want(v.is('{'), v, name, "an object")
+	return v
+}
+
+func (r *record) text(in value, name string) string {
+	v := in.get(name)
+	s, is := v.text()
+	r.want(is, v, name, "a text")
+	return s
+}
+
+func (r *record) count(in value, name string) int64 {
+	v := in.get(name)
+	if v.null() {
+		return 0
+	}
+	n, err := strconv.ParseInt(string(v.raw()), 10, 64)
+	r.want(err == nil, v, name, "a whole number")
+	return n
+}
+
+// want never says what there is instead: it may be anybody's prompt.
+func (r *record) want(is bool, v value, name, kind string) {
+	if !is && !v.null() {
+		r.mistyped = fmt.Errorf("%s is not %s", name, kind)
+	}
 }
 
 // Entry is what an auditor asks of a record. Its names in JSON are the record's own.
@@ -86,32 +120,12 @@ type Entry struct {
 	metadataCaller string
 }
 
-// entry is the record without its texts.
-func (r *record) entry() Entry {
-	e := Entry{
-		Timestamp: r.Timestamp.UTC(), RequestID: r.RequestID, APIExtendedRequestID: r.RequestMetadata["apiExtendedRequestId"],
-		IdentityARN: r.Identity.ARN, SourceVpce: r.RequestMetadata["sourceVpce"], SourceIP: r.RequestMetadata["sourceIp"],
-		ModelID: r.ModelID, Operation: r.Operation, Region: r.Region, InferenceRegion: r.InferenceRegion,
-		InputTokenCount: r.Input.TokenCount, OutputTokenCount: r.Output.TokenCount,
-		CacheReadInputTokenCount: r.Input.CacheReadTokenCount, CacheWriteInputTokenCount: r.Input.CacheWriteTokenCount,
-		metadataCaller: r.RequestMetadata["caller"],
-		ErrorCode:      cmp.Or(plain(r.ErrorCode), failed(plain(r.Status))),
-	}
-	address := ""
-	if e.SourceIP != "" {
-		address = e.SourceIP + " via " + cmp.Or(e.SourceVpce, "no endpoint")
-	}
-	e.Caller = cmp.Or(e.metadataCaller, address, e.IdentityARN)
-	return e
-}
-
 // plain is a text or number.
-func plain(raw json.RawMessage) string {
-	var s string
-	if json.Unmarshal(raw, &s) == nil {
-		return s
+func plain(v value) string {
+	if text, is := v.text(); is || v.null() {
+		return text
 	}
-	return string(raw)
+	return string(v.raw())
 }
 
 // failed is a status unless it tells of success.

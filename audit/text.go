@@ -8,45 +8,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // shown is how many characters of JSON stand for a body or block of a shape that nobody here knows.
 const shown = 300
-
-// object is one of JSON's; nil if it is none.
-type object = map[string]any
-
-// tree is what JSON holds, with numbers as they are written; nil if it is none.
-func tree(raw []byte) (v any) {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.UseNumber()
-	if d.Decode(&v) != nil {
-		return nil
-	}
-	return v
-}
-
-// at follows a path of keys, through the first element of every array on the way.
-func at(v any, path ...string) any {
-	for _, key := range path {
-		if all, _ := v.([]any); len(all) > 0 {
-			v = all[0]
-		}
-		o, _ := v.(object)
-		v = o[key]
-	}
-	return v
-}
-
-// first is the first text that one of the paths leads to.
-func first(v any, paths [][]string) (text string, found bool) {
-	for _, path := range paths {
-		if text, found = at(v, path...).(string); found {
-			return text, true
-		}
-	}
-	return "", false
-}
 
 // turn is what one side says.
 type turn struct{ role, text string }
@@ -58,29 +24,29 @@ var inputs = [][]string{
 }
 
 // prompt has every turn: of a conversation that a caller sends, any may be invented, and the last need not be what matters.
-func prompt(raw json.RawMessage) []turn {
+func prompt(raw value) []turn {
 	body := parseBody(raw)
-	if messages, ok := at(body, "messages").([]any); ok {
+	if messages := body.get("messages"); messages.is('[') {
 		var turns []turn
-		if system := content(at(body, "system")); system != "" {
+		if system := content(body.get("system")); system != "" {
 			turns = append(turns, turn{"system", system})
 		}
-		for _, message := range messages {
-			role, _ := at(message, "role").(string)
-			turns = append(turns, turn{role, content(at(message, "content"))})
+		for message := range messages.elements() {
+			role, _ := message.get("role").text()
+			turns = append(turns, turn{role, content(message.get("content"))})
 		}
 		return turns
 	}
-	if text, found := first(body, inputs); found {
+	if text, found := body.firstText(inputs); found {
 		return []turn{{"user", text}}
 	}
-	if texts, _ := at(body, "texts").([]any); len(texts) > 0 {
+	if texts := body.get("texts"); texts.count() > 0 {
 		return []turn{{"user", content(texts)}}
 	}
-	if len(raw) == 0 || string(raw) == "null" {
+	if raw.null() {
 		return nil
 	}
-	return []turn{{"user", shorten(compact(raw), shown)}}
+	return []turn{{"user", shorten(compact(raw.raw()), shown)}}
 }
 
 // joined names who speaks unless only one does.
@@ -103,71 +69,72 @@ var outputs = [][]string{
 	{"completion"}, {"generation"}, {"results", "outputText"}, {"outputText"}, {"outputs", "text"}, {"choices", "message", "content"}, {"text"},
 }
 
-// answer is a model's, whole or in chunks.
-func answer(raw json.RawMessage) string {
+// answer is a model's, whole or in chunks: of many chunks only what a limit asks for; 0 is none.
+func answer(raw value, limit int) string {
 	body := parseBody(raw)
-	if chunks, ok := body.([]any); ok {
-		if text, known := streamed(chunks); known {
+	if body.is('[') {
+		if text, known := streamed(body, limit); known {
 			return text
 		}
-	} else if text, found := first(body, outputs); found {
+	}
+	if text, found := body.firstText(outputs); found {
 		return text
 	}
-	o, _ := body.(object)
-	switch {
-	case at(o, "output", "message", "content") != nil:
-		return content(at(o, "output", "message", "content"))
-	case o["content"] != nil:
-		return content(o["content"])
-	case o["embedding"] != nil:
-		return embedding(o["embedding"])
-	case o["embeddings"] != nil:
-		return embeddings(o["embeddings"])
-	}
-	for _, key := range []string{"images", "artifacts"} {
-		if images, ok := o[key].([]any); ok {
-			return fmt.Sprintf("[%d images]", len(images))
+	for _, path := range [][]string{{"output", "message", "content"}, {"content"}} {
+		if v := body.at(path...); !v.null() {
+			return content(v)
 		}
 	}
-	if len(raw) == 0 || string(raw) == "null" {
+	if v := body.get("embedding"); !v.null() {
+		return embedding(v)
+	}
+	if v := body.get("embeddings"); !v.null() {
+		return embeddings(v)
+	}
+	for _, key := range []string{"images", "artifacts"} {
+		if images := body.get(key); images.is('[') {
+			return fmt.Sprintf("[%d images]", images.count())
+		}
+	}
+	if raw.null() {
 		return ""
 	}
-	return shorten(compact(raw), shown)
+	return shorten(compact(raw.raw()), shown)
 }
 
 // parseBody takes JSON out of a text that holds it.
-func parseBody(raw json.RawMessage) any {
-	body := tree(raw)
-	if text, is := body.(string); is && json.Valid([]byte(text)) { // the whole of it: nothing may hide behind
-		return tree([]byte(text))
+func parseBody(raw value) value {
+	if text, is := raw.text(); is {
+		if inner := parseJSON([]byte(text)); !inner.null() { // the whole of it: nothing may hide behind
+			return inner
+		}
 	}
-	return body
+	return raw
 }
 
-func embedding(numbers any) string {
-	all, _ := numbers.([]any)
-	return fmt.Sprintf("[embedding of %d numbers]", len(all))
+func embedding(numbers value) string {
+	return fmt.Sprintf("[embedding of %d numbers]", numbers.count())
 }
 
-func embeddings(v any) string {
-	all, _ := v.([]any)
-	for _, kind := range slices.Sorted(maps.Keys(byKey(v))) {
-		of, _ := byKey(v)[kind].([]any)
-		all = append(all, of...)
+// embeddings are an array of them, or of objects that hold them, or arrays by kind.
+func embeddings(v value) string {
+	all := slices.Collect(v.elements())
+	kinds := map[string]value{}
+	for name, one := range v.fields() {
+		kind, _ := name.text()
+		kinds[kind] = one
+	}
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		all = slices.AppendSeq(all, kinds[kind].elements())
 	}
 	var texts []string
 	for _, one := range all {
-		if numbers := at(byKey(one), "embedding"); numbers != nil {
+		if numbers := one.get("embedding"); !numbers.null() {
 			one = numbers
 		}
 		texts = append(texts, embedding(one))
 	}
 	return strings.Join(texts, " ")
-}
-
-func byKey(v any) object {
-	o, _ := v.(object)
-	return o
 }
 
 // deltas are where chunks of a stream have their text: of Anthropic's Messages API, of Nova and ConverseStream, and of
@@ -187,40 +154,40 @@ var frames = []string{
 	"choices", "amazon-bedrock-invocationMetrics",
 }
 
-func streamed(chunks []any) (text string, known bool) {
+// streamed puts chunks together, at least the first characters up to a limit; 0 is none.
+func streamed(chunks value, limit int) (text string, known bool) {
 	var b strings.Builder
-	known = len(chunks) == 0
-	for _, c := range chunks {
-		if inner := at(byKey(c), "chunk"); inner != nil {
+	known = chunks.count() == 0
+	for c := range chunks.elements() {
+		if inner := c.get("chunk"); !inner.null() {
 			c = inner
 		}
-		o := byKey(c)
-		if encoded, is := o["bytes"].(string); is {
+		if encoded, is := c.get("bytes").text(); is {
 			if decoded, err := base64.StdEncoding.DecodeString(encoded); err == nil {
-				o = byKey(tree(decoded))
+				c = parseJSON(decoded)
 			}
 		}
-		if name, found := first(o, toolStarts); found {
+		if name, found := c.firstText(toolStarts); found {
 			b.WriteString("[tool " + name + "] ")
 		}
-		text, found := first(o, deltas)
+		text, found := c.firstText(deltas)
 		b.WriteString(text)
 		known = known || found
-		for _, frame := range frames {
-			known = known || o[frame] != nil
+		known = known || slices.ContainsFunc(frames, func(frame string) bool { return !c.get(frame).null() })
+		if limit > 0 && b.Len() > limit*utf8.UTFMax {
+			break
 		}
 	}
 	return b.String(), known
 }
 
 // content is a text, or blocks of it (Bedrock API Reference, ContentBlock; Anthropic's Messages API).
-func content(v any) string {
-	if text, is := v.(string); is {
+func content(v value) string {
+	if text, is := v.text(); is {
 		return text
 	}
-	blocks, _ := v.([]any)
 	var all []string
-	for _, one := range blocks {
+	for one := range v.elements() {
 		if text := block(one); text != "" {
 			all = append(all, text)
 		}
@@ -229,23 +196,20 @@ func content(v any) string {
 }
 
 // block is what stands for one in a text: of an image or a document what it is, not its bytes.
-func block(v any) string {
-	if text, is := v.(string); is {
+func block(v value) string {
+	if text, is := v.text(); is {
 		return text
 	}
-	o := byKey(v)
-	if text, found := first(o, [][]string{{"text"}, {"guardContent", "text", "text"}}); found {
+	if text, found := v.firstText([][]string{{"text"}, {"guardContent", "text", "text"}}); found {
 		return text
 	}
-	if text, found := first(o, [][]string{{"thinking"}, {"reasoningContent", "reasoningText", "text"}}); found {
+	if text, found := v.firstText([][]string{{"thinking"}, {"reasoningContent", "reasoningText", "text"}}); found {
 		return "[reasoning] " + text
 	}
-	kind, _ := o["type"].(string)
-	inner := o
-	if kind == "" && len(o) == 1 { // Converse's: a union
-		for key, value := range o {
-			kind, inner = key, byKey(value)
-		}
+	kind, _ := v.get("type").text()
+	inner := v
+	if union := v.only(); kind == "" && union != "" { // Converse's
+		kind, inner = union, v.get(union)
 	}
 	switch kind {
 	case "cachePoint":
@@ -253,40 +217,41 @@ func block(v any) string {
 	case "image", "video", "audio", "document":
 		return "[" + strings.Join(append([]string{kind}, source(inner)...), " ") + "]"
 	case "toolUse", "tool_use":
-		name, _ := inner["name"].(string)
-		return "[tool " + name + "] " + toJSON(inner["input"])
+		name, _ := inner.get("name").text()
+		return "[tool " + name + "] " + toJSON(inner.get("input"))
 	case "toolResult", "tool_result":
-		return "[tool result] " + content(inner["content"])
+		return "[tool result] " + content(inner.get("content"))
 	case "json":
-		return toJSON(o["json"])
+		return toJSON(v.get("json"))
 	case "citationsContent":
-		return content(inner["content"])
+		return content(inner.get("content"))
 	}
 	return shorten(toJSON(v), shown)
 }
 
 // source says of a file its format, its name, and where it lies or how large it is.
-func source(file object) (all []string) {
+func source(file value) (all []string) {
 	for _, path := range [][]string{{"format"}, {"source", "media_type"}, {"name"}, {"title"}, {"source", "s3Location", "uri"}, {"source", "url"}} {
-		if text, found := at(file, path...).(string); found {
+		if text, found := file.at(path...).text(); found {
 			all = append(all, text)
 		}
 	}
-	if encoded, found := first(file, [][]string{{"source", "bytes"}, {"source", "data"}}); found {
+	if encoded, found := file.firstText([][]string{{"source", "bytes"}, {"source", "data"}}); found {
 		all = append(all, fmt.Sprintf("of %d bytes", base64.RawStdEncoding.DecodedLen(len(strings.TrimRight(encoded, "=")))))
 	}
 	return all
 }
 
-func toJSON(v any) string {
-	b, err := marshal(v)
+// toJSON writes without spaces and needless escapes.
+func toJSON(v value) string {
+	b, err := marshal(v.any())
 	if err != nil {
 		return err.Error()
 	}
 	return string(b)
 }
 
-func compact(raw json.RawMessage) string {
+func compact(raw []byte) string {
 	var b bytes.Buffer
 	if json.Compact(&b, raw) != nil {
 		return string(raw)

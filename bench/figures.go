@@ -54,6 +54,7 @@ const (
 	bare           = "Go function that only calls the SDK's Converse"
 	bareStream     = "Go function that only calls the SDK's ConverseStream"
 	python         = "the seed's function, Python and boto3"
+	zcatJq         = "zcat piped to jq, printing as many"
 	startup        = "start of the process to ready for the first event"
 )
 
@@ -88,6 +89,10 @@ var figures = []figure{
 	{"/generate as server-sent events, first byte", straightStream, "ms", "≤ 1.2 ×", atMost(1.2), calls(1, sdkStream, generateStream)},
 	{"resident memory after a stream of 100 MB", "after its start", "MiB", "≤ + 8 MiB", func(r, m float64) bool { return m <= r+8 }, memoryAfterStream},
 	{"resident memory after 1,000 calls", python, "MiB", "≤ 1/2", atMost(1. / 2), memoryAgainstSeed},
+	{"100,000 records listed", zcatJq, "s", "≤ 1/10", atMost(1. / 10), reads(jqList)},
+	{"100,000 records filtered by text", zcatJq, "s", "≤ 1/10", atMost(1. / 10), reads(jqText, "--text", needle)},
+	{"100,000 records filtered by caller", zcatJq, "s", "≤ 1/10", atMost(1. / 10), reads(jqCaller, "--caller", needleCaller)},
+	{"most memory to list 100,000 records", "to list 50,000", "MiB", "≤ 1.1 ×", atMost(1.1), memoryOfReading},
 	{"deployed zip, arm64", "", "MB", "≤ 5 MB", func(_, m float64) bool { return m <= 5 }, zipSize},
 	{"compilation of the program, nothing changed", "the same with an empty build cache", "s", "", nil, compilation},
 	{"pulumi preview without change, prebuilt program", "terraform plan without change of the seed", "s", "", nil, preview},
@@ -98,6 +103,7 @@ type bench struct {
 	folder   string
 	standIn  *standIn
 	commands map[string]func() ([]string, error) // of each function by its folder, or of the seed's
+	records  func() (records, error)             // made when first asked for
 	running  sync.WaitGroup                      // functions, each until the context that it was started with is done
 }
 
@@ -118,6 +124,7 @@ func newBench(ctx context.Context, folder string) (*bench, error) {
 		python, err := output(ctx, "", nil, "python3", "-c", "import sys, boto3; print(sys.executable)")
 		return []string{python, seed}, err
 	})}}
+	b.records = newRecords(ctx, b)
 	for _, dir := range []string{ours, onlyStarts, onlyConverse} {
 		b.commands[dir] = sync.OnceValues(func() ([]string, error) {
 			bootstrap, err := b.bootstrap(ctx, dir)

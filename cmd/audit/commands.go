@@ -47,14 +47,23 @@ func short(name, behind string) string {
 }
 
 // oneLine keeps a prompt from writing lines of its own, or to the terminal what the auditor did not type: whatever is not
-// printed becomes a space.
+// printed becomes a space, and many become one.
 func oneLine(text string) string {
-	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
+	var b strings.Builder
+	b.Grow(len(text))
+	space := false
+	for _, r := range text {
+		switch {
+		case r == ' ' || !unicode.IsPrint(r):
+			space = b.Len() > 0
+			continue
+		case space:
+			b.WriteByte(' ')
+			space = false
 		}
-		return r
-	}, text)), " ")
+		b.WriteRune(r)
+	}
+	return b.String()
 }
 
 func jsonLines(ctx context.Context, reader audit.Reader, q audit.Query, out io.Writer) error {

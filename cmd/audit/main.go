@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"regexp"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -43,6 +44,7 @@ Exit status: 0; 1 if nothing could be done; 2 if something could not be read, or
 `
 
 func main() {
+	debug.SetGCPercent(400) // reading leaves nothing but garbage: a sixth of the time less, for 20 MiB more
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	complete, err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)

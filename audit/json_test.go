@@ -1,0 +1,86 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/json"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// asAny is what encoding/json would make of a value.
+func asAny(v value) any {
+	switch raw := string(v.raw()); {
+	case v.is('"'):
+		text, _ := v.text()
+		return text
+	case v.is('['):
+		all := []any{}
+		for one := range v.elements() {
+			all = append(all, asAny(one))
+		}
+		return all
+	case v.is('{'):
+		all := map[string]any{}
+		for key, one := range v.fields() {
+			name, _ := key.text()
+			if utf8.ValidString(name) && !strings.ContainsRune(name, utf8.RuneError) {
+				one = v.get(name)
+			}
+			all[name] = asAny(one)
+		}
+		return all
+	case raw == "null":
+		return nil
+	case raw == "true" || raw == "false":
+		return raw == "true"
+	default:
+		return json.Number(raw)
+	}
+}
+
+// Lost: what a record says, where the quick reader reads JSON otherwise than encoding/json does, as a prompt may be made to.
+func FuzzJSON(f *testing.F) {
+	samples, err := filepath.Glob("testdata/*.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range samples {
+		f.Add(sample(f, filepath.Base(name)))
+	}
+	for _, text := range []string{
+		`{"a":1,"b":{"a":2},"a":[3,{}],"":"","a\u0062":{"c":null}}`, ` [ "\"\\\/\b\f\n\r\t" , "\ud83d\ude00\ud83d\ud83dx\ude00\u00e9" , true,false , -1.5e3 ] `,
+		`"a\\"`, `"\\\"]"`, "\"\xff\"", "{\"\xff\":1}", `{"a":"}"}`, `[[],[[]],{"a":{}}]`, `{}`, `""`, `[1`, `{"a"}`, `{"a":}`, `[1,]`, `{"a":1,}`, `"\u12"`, `"\`, `]`, ``, `1 2`,
+		strings.Repeat("[", deepest+2) + strings.Repeat("]", deepest+2),
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		v := parseJSON(text)
+		got := asAny(v)
+		var want any
+		d := json.NewDecoder(bytes.NewReader(text))
+		d.UseNumber()
+		if !json.Valid(text) || d.Decode(&want) != nil {
+			return // it must not fail, no more
+		}
+		if v.tree == nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s\nis %v\nwant %v", text, got, want)
+		}
+	})
+}
+
+// Lost: prompts behind what is no JSON: half a record must not pass for a whole one.
+func TestBrokenJSON(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		``, ` `, `{`, `[`, `"`, `"\"`, `{"a"`, `{"a":`, `{"a":1`, `{"a":1,`, `{"a" 1}`, `{"a":1 "b":2}`, `{1:2}`, `{"a":1]`, `[1}`, `[1,]`, `[1 2]`, `{,}`, `[,]`, `1 2`, `{} {}`, `]`,
+		strings.Repeat("[", deepest+2) + strings.Repeat("]", deepest+2),
+	} {
+		if v := parseJSON([]byte(text)); v.tree != nil {
+			t.Errorf("%.50s is taken for %.50s", text, v.raw())
+		}
+	}
+}
