@@ -179,8 +179,9 @@ func TestReport(t *testing.T) {
 	folder := dir(t, all)
 	out, _ := command(t, 0, "report", "--dir", folder)
 	for _, want := range []string{
-		"6 calls, of which 1 failed; tokens: 1,286,597 in, 26,024 out,\n0 read from the cache, 8 written to it.", "2026-11-23 10:15 to 2026-11-25 10:15 UTC",
-		"<title>2026-11-24: 0 calls, 0 failed</title>", "<td>amazon.nova-lite-v1:0<div class=\"share\" style=\"width: 100%\"></div></td><td>1</td><td>0</td><td>1,234,567</td>",
+		"<dt>calls</dt><dd>6</dd>", "<dt>failed</dt><dd>1</dd>", "<dt>tokens in</dt><dd>1,286,597</dd>", "<dt>tokens out</dt><dd>26,024</dd>",
+		"<dt>cache read</dt><dd>0</dd>", "<dt>cache written</dt><dd>8</dd>", "2026-11-23 10:15 to 2026-11-25 10:15 UTC",
+		"<title>2026-11-24: 0 calls, 0 failed;", `<th scope="row">2026-11-24</th><td>0</td>`, `<tr><th scope="row">amazon.nova-lite-v1:0<div class="share"`, "</th><td>1</td><td>0</td><td>1,234,567</td>",
 		"assumed-role/Clerk/&lt;script&gt;", "<span>2026-11-23</span><span>2026-11-25</span>",
 	} {
 		if !strings.Contains(out, want) {

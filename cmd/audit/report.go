@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	_ "embed"
+	"fmt"
 	"html/template"
 	"io"
 	"slices"
@@ -35,8 +36,11 @@ func (u *use) add(e audit.Entry) {
 // Tokens are of all kinds; their prices differ.
 func (u *use) Tokens() int64 { return u.Input + u.Output + u.CacheRead + u.CacheWrite }
 
-// Share is in hundredths of the one that has most.
-func (u *use) Share() float64 { return float64(u.Tokens()) / float64(max(u.Most, 1)) * 100 }
+// Share is a hundredth of the one that has most, for each of so many tokens.
+func (u *use) Share(tokens int64) float64 { return float64(tokens) / float64(max(u.Most, 1)) * 100 }
+
+// PerCall is how many tokens a call had.
+func (u *use) PerCall() int64 { return u.Tokens() / int64(max(u.Calls, 1)) }
 
 type uses map[string]*use
 
@@ -62,22 +66,35 @@ func (u uses) ranked() []*use {
 	return all
 }
 
-// bar of a chart: its heights count up from 0 to 100.
-type bar struct {
-	*use
-	X, Width, Calls100, Input100, Output100, Cache100 float64
+// chart has what one day had above the other day's, from 0 to its top: a round number.
+type chart struct {
+	Title      string
+	Keys       []key
+	Top, Half  int64
+	Width      float64
+	Bars       []bar
+	First, Mid string // days; Mid is empty where there is none between
+	Last       string
 }
 
-func (b bar) InputTop() float64  { return 100 - b.Input100 }
-func (b bar) CacheTop() float64  { return b.InputTop() - b.Cache100 }
-func (b bar) OutputTop() float64 { return b.CacheTop() - b.Output100 }
-func (b bar) CallsTop() float64  { return 100 - b.Calls100 }
+type key struct{ Class, Name string }
+
+// bar is a day's, of parts above each other. Heights are hundredths of the chart's.
+type bar struct {
+	*use
+	X, Width float64
+	Parts    []part
+}
+
+type part struct {
+	Class     string
+	Y, Height float64
+}
 
 const chartWidth = 800
 
-// chart has a bar for every day from the first to the last; of more than a year's, for the days that have calls.
-func chart(days uses) []bar {
-	var all []*use
+// everyDay has a use for every day from the first to the last; of more than a year's, for the days that have calls.
+func everyDay(days uses) (all []*use) {
 	for _, one := range days {
 		all = append(all, one)
 	}
@@ -96,19 +113,51 @@ func chart(days uses) []bar {
 		}
 		slices.SortFunc(all, byName)
 	}
-	var calls, tokens float64 = 1, 1
-	for _, one := range all {
-		calls, tokens = max(calls, float64(one.Calls)), max(tokens, float64(one.Tokens()))
+	return all
+}
+
+// newChart puts the keys' counts of every day above each other, the first at the bottom.
+func newChart(title string, days []*use, keys []key, counts func(*use) []int64) chart {
+	c := chart{Title: title, Keys: keys, Width: chartWidth}
+	if len(days) == 0 {
+		return c
 	}
-	var bars []bar
-	width := chartWidth / float64(len(all))
-	for i, one := range all {
-		bars = append(bars, bar{
-			one, float64(i) * width, max(width*0.85, 0.5), float64(one.Calls) / calls * 100, float64(one.Input) / tokens * 100,
-			float64(one.Output) / tokens * 100, float64(one.CacheRead+one.CacheWrite) / tokens * 100,
-		})
+	most := int64(1)
+	for _, day := range days {
+		sum := int64(0)
+		for _, n := range counts(day) {
+			sum += n
+		}
+		most = max(most, sum)
 	}
-	return bars
+	c.Top = roundUp(most)
+	c.Half = c.Top / 2
+	width := chartWidth / float64(len(days))
+	for i, day := range days {
+		b := bar{use: day, X: float64(i) * width, Width: min(max(width*0.8, 0.5), 60)}
+		b.X += (width - b.Width) / 2
+		y := 100.0
+		for j, n := range counts(day) {
+			height := float64(n) / float64(c.Top) * 100
+			y -= height
+			b.Parts = append(b.Parts, part{keys[j].Class, y, height})
+		}
+		c.Bars = append(c.Bars, b)
+	}
+	c.First, c.Last = days[0].Name, days[len(days)-1].Name
+	if len(days) > 4 {
+		c.Mid = days[len(days)/2].Name
+	}
+	return c
+}
+
+// roundUp gives the next even number of one digit and zeros.
+func roundUp(n int64) int64 {
+	unit := int64(1)
+	for n > 20*unit {
+		unit *= 10
+	}
+	return (n + 2*unit - 1) / (2 * unit) * 2 * unit
 }
 
 //go:embed report.html
@@ -116,19 +165,27 @@ var page string
 
 var reportPage = template.Must(template.New("report").Funcs(template.FuncMap{
 	"count": func(n any) string { // 1,234,567
-		text := ""
-		switch n := n.(type) {
-		case int:
-			text = strconv.Itoa(n)
-		case int64:
-			text = strconv.FormatInt(n, 10)
-		}
+		text := fmt.Sprint(n)
 		for i := len(text) - 3; i > 0; i -= 3 {
 			text = text[:i] + "," + text[i:]
 		}
 		return text
 	},
+	"short": func(n int64) string { // 1.2 million
+		switch {
+		case n >= 1e9:
+			return strconv.FormatFloat(float64(n)/1e9, 'g', -1, 64) + " G"
+		case n >= 1e6:
+			return strconv.FormatFloat(float64(n)/1e6, 'g', -1, 64) + " M"
+		case n >= 1e4:
+			return strconv.FormatFloat(float64(n)/1e3, 'g', -1, 64) + " k"
+		}
+		return strconv.FormatInt(n, 10)
+	},
 }).Parse(page))
+
+// tokenKeys are the kinds that are billed apart.
+var tokenKeys = []key{{"input", "in"}, {"read", "cache read"}, {"write", "cache written"}, {"output", "out"}}
 
 // report holds no prompt and no answer: who may see what was spent need not see what was said.
 func report(ctx context.Context, reader audit.Reader, q audit.Query, out io.Writer) error {
@@ -146,11 +203,17 @@ func report(ctx context.Context, reader audit.Reader, q audit.Query, out io.Writ
 			u.add(e)
 		}
 	}
+	all := everyDay(days)
 	return reportPage.Execute(out, map[string]any{
-		"Total": total, "Width": chartWidth, "First": first, "Last": last, "Caller": q.Caller, "Model": q.Model, "Days": chart(days),
+		"Total": total, "First": first, "Last": last, "Caller": q.Caller, "Model": q.Model, "Days": all,
+		"Charts": []chart{
+			newChart("Calls by day", all, []key{{"calls", "answered"}, {"failed", "failed"}}, func(u *use) []int64 { return []int64{int64(u.Calls - u.Failed), int64(u.Failed)} }),
+			newChart("Tokens by day", all, tokenKeys, func(u *use) []int64 { return []int64{u.Input, u.CacheRead, u.CacheWrite, u.Output} }),
+		},
+		"Keys": tokenKeys,
 		"Tables": []struct {
-			Title string
-			Rows  []*use
-		}{{"Models", models.ranked()}, {"Callers", callers.ranked()}},
+			Title, Of string
+			Rows      []*use
+		}{{"By model", "model", models.ranked()}, {"By caller", "caller", callers.ranked()}},
 	})
 }
