@@ -22,6 +22,7 @@ import (
 
 // Log is where records lie, or lines of an access log.
 type Log interface {
+	fmt.Stringer
 	// pieces gives what may hold lines of the time from since until until, the oldest first. A zero time is open.
 	pieces(ctx context.Context, since, until time.Time) iter.Seq2[piece, error]
 }
@@ -68,6 +69,8 @@ func Dir(name, prefix string) (Archive, error) {
 	}
 	return Archive{dirStore{root.FS(), name}, "", prefix}, nil
 }
+
+func (a Archive) String() string { return a.store.String() }
 
 // layout is of a key behind its region. Large bodies lie in data/.
 var layout = regexp.MustCompile(`^(\d{4}/\d\d/\d\d/\d\d)/(?:(\d{8}T\d{6})\d*Z_)?([^/]*)$`)
@@ -322,6 +325,8 @@ func clean(prefix string) string { return path.Clean("./" + prefix) }
 
 // File reads the lines of one file, gzipped or not.
 type File string
+
+func (f File) String() string { return "file " + string(f) }
 
 func (f File) pieces(context.Context, time.Time, time.Time) iter.Seq2[piece, error] {
 	return func(yield func(piece, error) bool) {

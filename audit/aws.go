@@ -72,6 +72,8 @@ type LogGroup struct {
 	Name   string
 }
 
+func (g LogGroup) String() string { return "log group " + g.Name }
+
 func (g LogGroup) pieces(ctx context.Context, since, until time.Time) iter.Seq2[piece, error] {
 	return func(yield func(piece, error) bool) {
 		in := &cloudwatchlogs.FilterLogEventsInput{LogGroupName: &g.Name}
@@ -96,7 +98,7 @@ func (g LogGroup) pieces(ctx context.Context, since, until time.Time) iter.Seq2[
 				lines.WriteString(aws.ToString(event.Message) + "\n")
 			}
 			first := time.UnixMilli(aws.ToInt64(page.Events[0].Timestamp)).UTC()
-			if !yield(piece{"log group " + g.Name + ", page from " + first.Format(time.RFC3339), first, func(context.Context) (io.ReadCloser, error) {
+			if !yield(piece{g.String() + ", page from " + first.Format(time.RFC3339), first, func(context.Context) (io.ReadCloser, error) {
 				return io.NopCloser(strings.NewReader(lines.String())), nil
 			}}, nil) {
 				return

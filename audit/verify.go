@@ -169,7 +169,7 @@ func Verify(ctx context.Context, records Reader, access Log, since, until, now t
 		if now.Sub(c.Time) < lateness {
 			hint = "; it is recent, and Bedrock delivers in batches: verify again later"
 		}
-		find(c.Time, c, "no record%s", hint)
+		find(c.Time, c, "no record in %v%s", records.Log, hint)
 	}
 	slices.SortStableFunc(v.Findings, func(a, b Finding) int {
 		if order := a.Time.Compare(b.Time); order != 0 {

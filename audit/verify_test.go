@@ -77,7 +77,7 @@ func TestVerify(t *testing.T) {
 		return v, strings.Join(all, "\n")
 	}
 	past := "record b-past, 2026-11-23T10:00:00Z, Converse of a.model-v1:0 by arn:aws:sts::1:assumed-role/function/f: not made through the API: its requestMetadata has no apiExtendedRequestId"
-	missing2 := "call missing-2, 2026-11-23T10:00:00Z, POST /model/{modelId}/invoke by 10.0.0.1 via vpce-1: no record; it is recent, and Bedrock delivers in batches: verify again later"
+	missing2 := "call missing-2, 2026-11-23T10:00:00Z, POST /model/{modelId}/invoke by 10.0.0.1 via vpce-1: no record in " + archive.String() + "; it is recent, and Bedrock delivers in batches: verify again later"
 	twice := "record b-copied-2, 2026-11-23T10:00:00Z, Converse of a.model-v1:0 by arn:aws:sts::1:assumed-role/function/f: its API request copied already has record b-copied-1"
 	again := "record b-delivered, 2026-11-23T10:00:00Z, Converse of a.model-v1:0 by arn:aws:sts::1:assumed-role/function/f: it is in the log twice"
 	forged := "record b-forged, 2026-11-23T10:00:01Z, Converse of a.model-v1:0 by arn:aws:sts::1:assumed-role/function/f: its API request never is not in the access log"
@@ -87,7 +87,7 @@ func TestVerify(t *testing.T) {
 
 	v, got := verify(time.Time{}, time.Time{})
 	past1 := strings.NewReplacer("b-past", "b-past-last-year", "2026", "2025").Replace(past) + "\n"
-	if want := past1 + "call missing-1, 2026-11-23T09:00:00Z, POST /generate/{prompt} by 10.0.0.1 via vpce-1: no record\n" + now + "\n" + forged; got != want {
+	if want := past1 + "call missing-1, 2026-11-23T09:00:00Z, POST /generate/{prompt} by 10.0.0.1 via vpce-1: no record in " + archive.String() + "\n" + now + "\n" + forged; got != want {
 		t.Errorf("found\n%s\nwant\n%s", got, want)
 	}
 	if v.Calls != 10 || v.Records != 16 || v.Older != 1 {

@@ -213,7 +213,7 @@ func TestVerify(t *testing.T) {
 		want   string
 	}{
 		"all there":      {all, 0, "4 successful calls of a model, 4 records: nothing is missing\n"},
-		"without record": {all + line("lost="), 2, "call lost=, 2026-11-23T10:15:30Z, POST /generate by arn:aws:sts::123456789012:assumed-role/Clerk/jane: no record\n5 successful calls of a model, 4 records: 1 to look into\n"},
+		"without record": {all + line("lost="), 2, "call lost=, 2026-11-23T10:15:30Z, POST /generate by arn:aws:sts::123456789012:assumed-role/Clerk/jane: no record in folder " + folder + "\n5 successful calls of a model, 4 records: 1 to look into\n"},
 		"without call":   {strings.Replace(all, "failed=", "QmOw7G1BIAMFYJQ=", 1), 2, "record 6f1e0a52-1111-4c60-9d3b-0f4f2f5d0003, 2026-11-23T10:15:33Z, Converse of jp.anthropic.claude-haiku-4-5-20251001-v1:0 by arn:aws:sts::123456789012:assumed-role/bedrock-app-dev-function-role/bedrock-app-dev-function: its API request failed= is not in the access log\n3 successful calls of a model, 4 records: 1 to look into\n"},
 	} {
 		if err := os.WriteFile(log, []byte(c.log), 0o600); err != nil {

@@ -18,8 +18,9 @@ import (
 
 // Bedrock stands in for Amazon Bedrock Runtime: it speaks its wire protocol, refuses what Bedrock refuses, and
 // answers with what it was asked. The last text of the user's may be a command: "fault " and the name of one of Faults is
-// answered with it, "break " and the name of one of StreamFaults with a stream that ends with it after the first word, and
-// what begins with "slowly " with a stream that pauses before every other word.
+// answered with it, "break " and the name of one of StreamFaults with a stream that ends with it after the first word,
+// what begins with "slowly " with a stream that pauses before every other word, and the delivery of the records of "die before"
+// and "die between" dies before its first destination, or between the two, without a word to anybody.
 type Bedrock struct {
 	Region, Account string
 	// Authorize names the caller of a request, or says why it may not make the call. nil admits everybody.
@@ -208,7 +209,12 @@ func (b *Bedrock) serve(w http.ResponseWriter, r *http.Request, requestID string
 		if b.Deliver == nil {
 			return
 		}
+		dies := ""
+		if command == "die" {
+			dies, _, _ = strings.Cut(name, " ")
+		}
 		b.Deliver(context.WithoutCancel(r.Context()), Record{
+			dies:       dies,
 			SchemaType: "ModelInvocationLog", SchemaVersion: "1.0", Timestamp: start.UTC().Format(time.RFC3339), AccountID: b.Account,
 			Identity: Identity{identity}, Region: b.Region, RequestID: requestID, Operation: op.name, ModelID: b.recorded(call, model),
 			RequestMetadata: in.metadata, InferenceRegion: b.inferenceRegion(call),

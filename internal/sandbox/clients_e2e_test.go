@@ -16,8 +16,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -421,19 +419,7 @@ func (s *running) refusesUnlogged(t *testing.T) {
 // audits: every call so far has its record, and a record that somebody takes away is missed by its call's name. It is put back.
 func (s *running) audits(t *testing.T) {
 	bucket := s.StackOutputs["logBucketName"]
-	program := filepath.Join(s.root, ".build", "audit")
-	command(t, s.root, nil, "go", "build", "-o", program, "./cmd/audit")
-	audit := func(args ...string) (string, int) {
-		t.Helper()
-		cmd := exec.Command(program, args...)
-		cmd.Dir, cmd.Env = s.root, append(os.Environ(), s.env...)
-		out, err := cmd.Output()
-		var exit *exec.ExitError
-		if err != nil && !errors.As(err, &exit) {
-			t.Fatal(err)
-		}
-		return string(out), cmd.ProcessState.ExitCode()
-	}
+	audit := s.audit(t)
 	if out, status := audit("verify", "--stack", "local"); status != 0 {
 		t.Fatalf("exit status %d: %s", status, out)
 	}

@@ -34,6 +34,8 @@ type Record struct {
 	Input           Input             `json:"input"`
 	Output          Output            `json:"output"`
 	InferenceRegion string            `json:"inferenceRegion,omitempty"`
+
+	dies string // where its delivery ends, as if killed: before the first destination, or between them
 }
 
 // Identity of a caller.
@@ -150,10 +152,16 @@ func (l invocationLog) deliver(ctx context.Context, record Record, now time.Time
 	if config == nil || config.TextDataDeliveryEnabled != nil && !*config.TextDataDeliveryEnabled {
 		return
 	}
+	if record.dies == "before" {
+		return
+	}
 	if config.S3Config != nil {
 		if err := l.deliverS3(ctx, *config.S3Config, record, now); err != nil {
 			l.failed(failure("ModelInvocationLogsS3DeliveryFailure", err), fmt.Errorf("record %s to S3: %w", record.RequestID, err))
 		}
+	}
+	if record.dies == "between" {
+		return
 	}
 	if config.CloudWatchConfig != nil {
 		if err := l.deliverCloudWatch(ctx, config, record, now); err != nil {
