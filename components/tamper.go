@@ -113,7 +113,7 @@ func tamperRules(w watched) (rules []tamperRule) {
 		// Parameters are ids or ARNs, or, such as DeleteAlias's, do not name the key; then the answer does (KMS Developer
 		// Guide, "Logging AWS KMS API calls with AWS CloudTrail"). Uses of a key are reading calls, and not told.
 		ids := each(w.keyIds, suffix)
-		add("keys", "A key that records or alarms are encrypted with was changed, disabled, given away or is to be deleted: without it nothing can be read again. A deletion can be cancelled for 30 days.",
+		add("keys", "A key that records or alarms are encrypted with was changed, disabled, given away or is to be deleted: without it nothing can be read again. A deletion can be cancelled until its day, the seventh at the soonest.",
 			"kms", calls{Or: []calls{
 				parameter("keyId", ids...), parameter("targetKeyId", ids...), {ResponseElements: map[string][]matcher{"keyId": ids}},
 			}})

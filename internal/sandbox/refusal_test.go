@@ -136,7 +136,7 @@ func TestEndToEndUnheardMessagesAreReported(t *testing.T) {
 		"key that EventBridge may not": {policy: publish("x"), keyPolicy: document(root), want: "does not let events.amazonaws.com kms:GenerateDataKey"},
 		"key to encrypt with only":     {policy: publish("x"), keyPolicy: encrypt(`"kms:GenerateDataKey"`, ""), want: "does not let events.amazonaws.com kms:Decrypt"},
 		"key bound to a source, which AWS does not support for EventBridge": {
-			policy: publish("x"), keyPolicy: encrypt(both, from("arn:aws:events:*")), want: "does not let events.amazonaws.com kms:GenerateDataKey"},
+			policy: publish("x"), keyPolicy: encrypt(both, from("arn:aws:events:ap-northeast-1:"+account+":rule/x")), want: "does not let events.amazonaws.com kms:GenerateDataKey"},
 		"disabled key":                   {policy: publish("x"), keyPolicy: encrypt(both, ""), disabled: true, want: "is disabled"},
 		"pattern that is not understood": {policy: publish("x"), keyPolicy: encrypt(both, ""), pattern: `{"source":[{"wildcard":"*"}]}`, want: "is not understood"},
 	} {
