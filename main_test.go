@@ -284,6 +284,31 @@ func TestEveryEndpointHasItsPolicy(t *testing.T) {
 	}
 }
 
+// A bucket without one of these is public, in the clear, somebody else's, or kept for ever.
+func TestEveryBucketIsProtected(t *testing.T) {
+	t.Parallel()
+	for name, s := range stacks {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := run(t, s.stack, s.overrides)
+			for _, typ := range []string{
+				"bucketPublicAccessBlock:BucketPublicAccessBlock", "bucketOwnershipControls:BucketOwnershipControls", "bucketVersioningV2:BucketVersioningV2", "bucketPolicy:BucketPolicy",
+				"bucketServerSideEncryptionConfigurationV2:BucketServerSideEncryptionConfigurationV2", "bucketLifecycleConfigurationV2:BucketLifecycleConfigurationV2",
+			} {
+				of := map[any]int{}
+				for _, one := range r.OfType("aws:s3/" + typ) {
+					of[one.Inputs["bucket"]]++
+				}
+				for _, bucket := range r.OfType("aws:s3/bucketV2:BucketV2") {
+					if n := of[bucket.Name+"-id"]; n != 1 {
+						t.Errorf("%s has %d of %s, want one", bucket.Name, n, typ)
+					}
+				}
+			}
+		})
+	}
+}
+
 // A preview that hangs on an id, or that shows other resources than are made, cannot be trusted in review.
 func TestPreviewMakesTheSame(t *testing.T) {
 	t.Parallel()
