@@ -690,10 +690,10 @@ func TestBroughtEndpointsAreUsed(t *testing.T) {
 		r := componentstest.Run(t, func(ctx *pulumi.Context) error {
 			core, err := components.NewCoreVpc(ctx, "x", &components.CoreVpcArgs{VpcId: vpc, SubnetIds: []string{"subnet-0123456789abcde0a"}, EndpointIds: ids})
 			if err == nil {
-				core.EndpointIds.ApplyT(func(ids map[string]string) error {
+				ctx.Export("used", core.EndpointIds.ApplyT(func(ids map[string]string) map[string]string { // the run waits for what it exports
 					used.Store(ids)
-					return nil
-				})
+					return ids
+				}))
 			}
 			return err
 		}, append(existing(nil), componentstest.Answer("aws:ec2/getVpcEndpoint:getVpcEndpoint", func(args map[string]any) (map[string]any, error) {
