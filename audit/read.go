@@ -101,8 +101,8 @@ type Reader struct {
 	Body func(ctx context.Context, path string) (io.ReadCloser, error)
 	// Problem is told of everything that could not be read, by name, and that reading goes on without; nil ends it.
 	Problem func(error)
-	// Progress is told how many objects were read so far; nil is not.
-	Progress func(objects int)
+	// Progress is told how many objects were read so far, and when the last was delivered, as far as its name tells; nil is not.
+	Progress func(objects int, delivered time.Time)
 	// Workers read at once; 0 means 16: objects are small, and far away.
 	Workers int
 }
@@ -172,7 +172,7 @@ type reading[T any] struct {
 // eachLine decodes the lines of a log: some pieces at once, the results in the log's order. No piece is held whole.
 func eachLine[T any](
 	ctx context.Context, log Log, workers int, since, until time.Time, decode func(context.Context, []byte) (*T, error),
-	begin func(delivered time.Time) bool, each func(*T) bool, problem func(error), progress func(int),
+	begin func(delivered time.Time) bool, each func(*T) bool, problem func(error), progress func(int, time.Time),
 ) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
@@ -214,7 +214,7 @@ func eachLine[T any](
 		}
 		pieces++
 		if progress != nil {
-			progress(pieces)
+			progress(pieces, piece.delivered)
 		}
 	}
 	return cmp.Or(fatal, context.Cause(ctx))

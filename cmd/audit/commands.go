@@ -87,22 +87,21 @@ func jsonLines(ctx context.Context, reader audit.Reader, q audit.Query, out io.W
 
 func show(ctx context.Context, reader audit.Reader, q audit.Query, out io.Writer) error {
 	q.Bodies, q.Record = true, true
-	found := false
+	var all bytes.Buffer
 	for e, err := range reader.Entries(ctx, q) {
 		if err != nil {
 			return err
 		}
-		found = true
-		var b bytes.Buffer
-		if err := json.Indent(&b, e.Record, "", "  "); err != nil {
+		if err := json.Indent(&all, e.Record, "", "  "); err != nil {
 			return err
 		}
-		fmt.Fprintln(out, visible(b.String()))
+		all.WriteByte('\n')
 	}
-	if !found {
+	if all.Len() == 0 {
 		return fmt.Errorf("no record of request %s; a call's record may come some minutes after it, and --since and --until narrow the search", q.RequestID)
 	}
-	return nil
+	_, err := io.WriteString(out, visible(all.String())) // at the end: until then a terminal shows the progress
+	return err
 }
 
 // visible writes what is not printed as JSON does, for the terminal's sake: it can only be in JSON's texts.

@@ -49,7 +49,6 @@ func main() {
 	defer stop()
 	complete, err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	switch {
-	case errors.Is(err, flag.ErrHelp):
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "audit:", err)
 		os.Exit(1)
@@ -70,10 +69,10 @@ var commands = map[string]string{
 	"list": "caller model text json", "show": "", "export": "caller model text format", "verify": "access-log-group access-log", "report": "caller model",
 }
 
-func (o *options) flags(command string, stderr io.Writer) *flag.FlagSet {
+func (o *options) flags(command string) *flag.FlagSet {
 	f := flag.NewFlagSet("audit "+command, flag.ContinueOnError)
-	f.SetOutput(stderr)
-	f.Usage = func() { fmt.Fprint(stderr, usage); f.PrintDefaults() }
+	f.SetOutput(io.Discard) // main prints the error
+	f.Usage = func() {}
 	f.StringVar(&o.stack, "stack", "", "Pulumi stack whose outputs name bucket and access log")
 	f.StringVar(&o.bucket, "bucket", "", "S3 bucket of the log; default: the stack's logBucketName")
 	f.StringVar(&o.prefix, "prefix", "", "what stands before AWSLogs/ in the bucket's keys; default: it is searched for")
@@ -103,28 +102,37 @@ func (o *options) flags(command string, stderr io.Writer) *flag.FlagSet {
 	return f
 }
 
+func help(to io.Writer, command string, flags *flag.FlagSet) error {
+	flags.SetOutput(to)
+	_, err := fmt.Fprintf(to, "%sflags of %s:\n", usage, command)
+	flags.PrintDefaults()
+	return err
+}
+
 // run tells whether everything could be read and nothing is missing.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (complete bool, err error) {
 	var o options
 	if len(args) == 0 || strings.Trim(args[0], "-") == "help" || args[0] == "-h" {
-		o.flags("list", stderr).Usage()
 		if len(args) == 0 {
-			return false, errors.New("want a command: list, show, export, verify or report")
+			return false, errors.New("want a command: list, show, export, verify or report; see --help")
 		}
-		return true, nil
+		return true, help(stdout, "list", o.flags("list"))
 	}
 	command := args[0]
 	if _, known := commands[command]; !known {
 		return false, fmt.Errorf("there is no command %q, want list, show, export, verify or report; see --help", command)
 	}
-	flags := o.flags(command, stderr)
+	flags := o.flags(command)
 	id := ""
 	rest := args[1:]
 	if command == "show" && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
 		id, rest = rest[0], rest[1:]
 	}
-	if err := flags.Parse(rest); err != nil {
-		return false, err
+	switch err := flags.Parse(rest); {
+	case errors.Is(err, flag.ErrHelp):
+		return true, help(stdout, command, flags)
+	case err != nil:
+		return false, fmt.Errorf("%s: %w; see %s --help", command, err, command)
 	}
 	rest = flags.Args()
 	if command == "show" && id == "" && len(rest) > 0 {
@@ -154,7 +162,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (complete
 		return false, err
 	}
 	complete = true
-	bar := progress{to: stderr, on: isTerminal(stderr)}
+	// On a terminal that prints records already it would be written over them.
+	last := command == "show" || command == "verify" || command == "report"
+	bar := progress{to: stderr, on: isTerminal(stderr) && (last || !isTerminal(stdout)), begin: q.Since, end: q.Until}
 	reader.Progress = bar.show
 	reader.Problem = func(err error) {
 		complete = false
@@ -282,18 +292,34 @@ func (o *options) fromStack(ctx context.Context) error {
 	return nil
 }
 
-// progress is one line on a terminal, written over itself.
+// progress is one line on a terminal, written over itself: how far reading has come from the first time to the last.
 type progress struct {
-	to    io.Writer
-	on    bool
-	shown time.Time
+	to         io.Writer
+	on         bool
+	begin, end time.Time // zero: when the first object was delivered, and now
+	shown      time.Time
 }
 
-func (p *progress) show(objects int) {
-	if p.on && time.Since(p.shown) > 200*time.Millisecond {
-		p.shown = time.Now()
-		fmt.Fprintf(p.to, "\r%d objects read", objects)
+const barWidth = 30
+
+func (p *progress) show(objects int, delivered time.Time) {
+	if p.begin.IsZero() {
+		p.begin = delivered
 	}
+	if !p.on || time.Since(p.shown) < 200*time.Millisecond {
+		return
+	}
+	p.shown = time.Now()
+	end := p.end
+	if end.IsZero() || end.After(p.shown) {
+		end = p.shown
+	}
+	done := 0.0
+	if all := end.Sub(p.begin); all > 0 {
+		done = min(max(float64(delivered.Sub(p.begin))/float64(all), 0), 1)
+	}
+	filled := int(done * barWidth)
+	fmt.Fprintf(p.to, "\r[%s%s] %3.0f%%, %s, %d objects read", strings.Repeat("=", filled), strings.Repeat(" ", barWidth-filled), done*100, delivered.Format("2006-01-02 15:04"), objects)
 }
 
 func (p *progress) wipe() {

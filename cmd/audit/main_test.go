@@ -6,7 +6,6 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 )
 
@@ -80,7 +80,7 @@ func command(t *testing.T, status int, args ...string) (stdout, stderr string) {
 	var out, errs bytes.Buffer
 	complete, err := run(t.Context(), args, &out, &errs)
 	got := map[bool]int{true: 0, false: 2}[complete]
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
+	if err != nil {
 		got = 1
 		fmt.Fprintln(&errs, err)
 	}
@@ -243,6 +243,7 @@ func TestUsage(t *testing.T) {
 	for args, want := range map[string]string{
 		"":                                     "want a command",
 		"lists":                                `no command "lists"`,
+		"list --formt csv":                     "list: flag provided but not defined: -formt; see list --help",
 		"list":                                 "give --stack, --bucket, --log-group or --dir",
 		"list --dir /nowhere/at/all":           "--dir: ",
 		"list --dir " + folder + " --bucket b": "give one of them",
@@ -259,10 +260,36 @@ func TestUsage(t *testing.T) {
 			t.Errorf("audit %s: %s\nwant %q", args, errs, want)
 		}
 	}
-	for _, args := range [][]string{{"--help"}, {"help"}, {"-h"}} {
-		if out, errs := command(t, 0, args...); out != "" || !strings.Contains(errs, "usage: go run ./cmd/audit COMMAND") || !strings.Contains(errs, "-since") {
+	for _, args := range [][]string{{"--help"}, {"help"}, {"-h"}, {"list", "--help"}, {"verify", "-h"}} {
+		if out, errs := command(t, 0, args...); errs != "" || !strings.Contains(out, "usage: go run ./cmd/audit COMMAND") || !strings.Contains(out, "-since") || strings.Contains(out, "-access-log ") != (args[0] == "verify") {
 			t.Errorf("%v: %s%s", args, out, errs)
 		}
+	}
+}
+
+// Lost: how long it will take, to whoever waits for the log of a year; and the records, to a line written over them.
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	var to bytes.Buffer
+	at := func(day int) time.Time { return time.Date(2026, 11, day, 0, 0, 0, 0, time.UTC) }
+	p := progress{to: &to, on: true, end: at(21)}
+	p.show(1, at(1))
+	p.show(2, at(2)) // too soon after it
+	p.shown = time.Time{}
+	p.show(50, at(11))
+	p.wipe()
+	p.wipe()
+	want := "\r[" + strings.Repeat(" ", 30) + "]   0%, 2026-11-01 00:00, 1 objects read" +
+		"\r[" + strings.Repeat("=", 15) + strings.Repeat(" ", 15) + "]  50%, 2026-11-11 00:00, 50 objects read\r\x1b[K"
+	if to.String() != want {
+		t.Errorf("got %q, want %q", to.String(), want)
+	}
+	to.Reset()
+	off := progress{to: &to}
+	off.show(1, at(1))
+	off.wipe()
+	if to.Len() > 0 {
+		t.Errorf("where it is no terminal: %q", to.String())
 	}
 }
 
