@@ -178,6 +178,15 @@ func TestWrongSettings(t *testing.T) {
 	}
 }
 
+// A role that reads another stack's log, of which this one knows nothing, would be a promise that nothing keeps.
+func TestAuditorsOfAnothersLog(t *testing.T) {
+	t.Parallel()
+	_, err := loadSettings(get(t, map[string]string{"auditorArns": `["arn:aws:iam::123456789012:role/auditor"]`, "manageInvocationLogging": "false"}), "prod", "")
+	if err == nil || !strings.Contains(err.Error(), "auditorArns: got") || !strings.Contains(err.Error(), "beside manageInvocationLogging false") {
+		t.Errorf("error = %v", err)
+	}
+}
+
 // A stack's own name, which has other rules than AWS's names, must not get through unchecked.
 func TestStackNameAsEnvironment(t *testing.T) {
 	t.Parallel()

@@ -489,6 +489,7 @@ func TestPairedSettingsReachResources(t *testing.T) {
 		{map[string]string{"customerManagedKey": "false"}, "aws:athena/workgroup:Workgroup", "bedrock-audit", "configuration", "encryptionOption:SSE_S3"},
 		{map[string]string{"auditorArns": `["arn:aws:iam::999999999999:user/auditor"]`}, "aws:iam/role:Role", "bedrock-audit-reader", "assumeRolePolicy", "arn:aws:iam::999999999999:user/auditor"},
 		{map[string]string{"auditorArns": `["arn:aws:iam::999999999999:user/auditor"]`}, "aws:iam/rolePolicy:RolePolicy", "bedrock-audit-reader-policy", "policy", "log-group:/aws/apigateway/bedrock-app-prod-api:*"},
+		{map[string]string{"auditorArns": `["arn:aws:iam::999999999999:user/auditor"]`}, "aws:iam/rolePolicy:RolePolicy", "bedrock-audit-reader-policy", "policy", `"arn:aws:test:::bedrock-logging"`},
 		{nil, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "LOG_BUCKET_NAME:bedrock-logging LOG_GROUP_NAME:/aws/bedrock/bedrock-logging MODEL_IDS"},
 		{map[string]string{"requireInvocationLogging": "false"}, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "REQUIRE_INVOCATION_LOGGING:false"},
 		{map[string]string{"responseStreaming": "true"}, "aws:apigateway/restApi:RestApi", "bedrock-app-prod-api", "body", `"responseTransferMode":"STREAM"`},
