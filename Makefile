@@ -12,7 +12,7 @@ test: ## Everything to run before a commit, race detector on
 e2e: ## The whole system deployed, called, changed and destroyed in the sandbox; some 11 minutes
 	go test -tags e2e -count=1 -timeout 30m -run '^TestEndToEnd' -v ./internal/sandbox
 
-bench: ## Speed and size, each against its reference, into bench/RESULTS.md; some 7 minutes
+bench: ## Speed and size, each against its reference, into bench/RESULTS.md; some 9 minutes
 	go run ./bench
 
 lint: ## gofmt, vet, staticcheck, workflows, go.mod in order

@@ -20,8 +20,8 @@ import (
 	"time"
 )
 
-const usage = `Measures start, calls, streams, memory, size and deployment, each against a reference in the same run, and writes
-bench/RESULTS.md. Takes some minutes; a goal that is missed is printed as missed and is no failure.
+const usage = `Measures start, calls, streams, memory, reading the log, size and deployment, each against a reference in the same
+run, and writes bench/RESULTS.md. Takes some minutes; a goal that is missed is printed as missed and is no failure.
 Run it in the project's folder, on a machine that does nothing else.
 
 usage: go run ./bench [flags]
@@ -240,9 +240,9 @@ Lambda runs it, behind a Lambda Runtime API of the benchmark's own on loopback.
   what our function adds is seen beside that function, what a function costs at all beside the SDK's straight call. Many
   callers have a copy of the function each, as in Lambda, or a client of the SDK each in one process.
 - **Memory**: resident set of the process, as Linux counts it; the most of it where it says so.
-- **Records**: made of the samples in ` + "`audit/testdata`" + `, 5 KB each on average, 50 in an object, in Bedrock's layout on disk. jq prints,
-  or searches, bodies as they are; ` + "`audit list`" + ` takes the texts out of them, searches without regard to letters' case, and
-  sorts by time. On two cores, unzipping alone takes most of the time of a search by caller.
+- **Records**: made of the samples in ` + "`audit/testdata`" + `, 5 KB each on average, 50 in an object, in Bedrock's layout on
+  disk. jq prints, or searches, bodies as they are; ` + "`audit list`" + ` takes the texts out of them, searches without regard
+  to letters' case, and sorts by time. On two cores, unzipping alone takes most of the time of a search by caller.
 - **Compilation**: ` + "`go build`" + ` of the Pulumi program, links included; the empty cache once, the full one n times.
 - **Preview, plan**: each against an emulated AWS of its own on this machine, where the stack was deployed before. The
   Pulumi program declares more resources than the seed does, and builds the function each time.
