@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -148,6 +150,23 @@ func TestOnlyHoursAskedForAreRead(t *testing.T) {
 		if !strings.Contains(key, "/2026/11/23/00/2026") {
 			t.Errorf("read %s", key)
 		}
+	}
+}
+
+// Lost: what lies behind the first MiB of an object.
+func TestLargeObject(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(1, 2))
+	noise := make([]byte, ahead)
+	for i := range noise {
+		noise[i] = byte(r.Uint32())
+	}
+	object := zip(line("2026-11-23T00:00:00Z", "first", "", "", hex.EncodeToString(noise)), line("2026-11-23T00:00:01Z", "last", "", "", "x"))
+	if len(object) <= ahead {
+		t.Fatalf("an object of %d bytes", len(object))
+	}
+	if _, ids, problems := read(t, dir(t, map[string]string{region + "2026/11/23/00/20261123T000100000Z_1.json.gz": object}), Query{}); strings.Join(ids, " ") != "first last" || problems != nil {
+		t.Errorf("got %v, problems %v", ids, problems)
 	}
 }
 
