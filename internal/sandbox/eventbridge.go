@@ -115,7 +115,9 @@ func (b *eventBus) read(ctx context.Context) error {
 			return fmt.Errorf("rule %s: %w", rule.Name, err)
 		}
 		var of struct{ Targets []eventTarget }
-		if err := b.moto.target(ctx, "events", "AWSEvents.ListTargetsByRule", map[string]string{"Rule": rule.Name}, &of); err != nil {
+		if err := b.moto.target(ctx, "events", "AWSEvents.ListTargetsByRule", map[string]string{"Rule": rule.Name}, &of); notFound(err) {
+			continue // deleted in the meantime
+		} else if err != nil {
 			return err
 		}
 		rule.targets = of.Targets
