@@ -1,19 +1,28 @@
-.PHONY: help local test e2e bench lint fuzz
+# The folder with pulumi, its AWS plugin and moto, where this machine lacks them: .tools/bin. Says on stderr what it does.
+tools = bin="$$(go run ./tools/setup)" && PATH="$$bin:$$PATH"
+# The race detector needs a C compiler, without which Go's own default is off.
+race = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
+
+.PHONY: help local test e2e bench lint fuzz fresh tokens
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 local: ## The whole system on this machine, until Ctrl-C
-	go run ./cmd/sandbox
+	@echo 'The first time this takes some 10 minutes; Go names each package that it compiles.'
+	go build -v . ./cmd/sandbox
+	@$(tools) && go run ./cmd/sandbox
 
 test: ## Everything to run before a commit, race detector on
-	go test -race ./...
+	@$(if $(race),,echo 'No C compiler (CGO_ENABLED=0): the race detector is off.')
+	go build -v $(race) ./...
+	go test $(race) ./...
 
 e2e: ## The whole system deployed, called, changed and destroyed in the sandbox; some 11 minutes
-	go test -tags e2e -count=1 -timeout 30m -run '^TestEndToEnd' -v ./internal/sandbox
+	@$(tools) && set -x && go test -tags e2e -count=1 -timeout 30m -run '^TestEndToEnd' -v ./internal/sandbox
 
 bench: ## Speed and size, each against its reference, into bench/RESULTS.md; some 9 minutes
-	go run ./bench
+	@$(tools) && go run ./bench
 
 lint: ## gofmt, vet, staticcheck, workflows, go.mod in order
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run: gofmt -w .'; exit 1; }
@@ -21,6 +30,7 @@ lint: ## gofmt, vet, staticcheck, workflows, go.mod in order
 	go tool staticcheck -tags e2e ./...
 	go tool actionlint
 	go mod tidy -diff
+	for module in pulumi pulumi-resource-aws; do (cd tools/$$module && go vet -trimpath ./...) || exit 1; done
 
 fuzz: ## Each fuzz test for 20 seconds
 	@for package in . ./components ./function ./audit ./cmd/audit ./internal/iampolicy ./internal/sandbox; do \
@@ -28,3 +38,10 @@ fuzz: ## Each fuzz test for 20 seconds
 			go test -run '^$$' -fuzz "^$$target$$" -fuzztime 20s -fuzzminimizetime 10x $$package || exit 1; \
 		done; \
 	done
+
+fresh: ## make test and make local in a fresh clone, with an empty HOME and a minimal PATH
+	.ci/fresh
+
+tokens: ## tools/pulumi-resource-aws/tokens.json, after a change of the AWS SDK or of the modules in use
+	file="$$(go run ./tools/setup terraform-provider)" && cd tools/pulumi-resource-aws && \
+		go run -trimpath ./tokens "$$file" >tokens.new && mv tokens.new tokens.json

@@ -80,7 +80,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("this machine runs %s, but the deployed function is a Linux program: use Linux, WSL or a container", runtime.GOOS)
 	}
 	if _, err := exec.LookPath("pulumi"); err != nil {
-		return errors.New("pulumi is not on the PATH; https://www.pulumi.com/docs/install/ says how to get it")
+		return errors.New("pulumi is not on the PATH: start the sandbox by `make local`, which gets it, or see https://www.pulumi.com/docs/install/")
 	}
 	region, err := regionOf("Pulumi.local.yaml")
 	if err != nil {
@@ -174,7 +174,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 // wipe removes what is of no use without the moto that it was made with.
 func wipe() error {
 	var errs []error
-	for _, name := range []string{"state", "functions", "outputs.json", "env"} {
+	for _, name := range []string{"state", "pulumi", "functions", "outputs.json", "env"} {
 		errs = append(errs, os.RemoveAll(filepath.Join(folder, name)))
 	}
 	return errors.Join(errs...)
@@ -249,11 +249,16 @@ func prepare(awsEndpointURL, region string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []string{
+	environment := []string{
 		"AWS_ENDPOINT_URL=" + awsEndpointURL, "AWS_ACCESS_KEY_ID=" + sandbox.RootKey, "AWS_SECRET_ACCESS_KEY=" + sandbox.RootKey,
 		"AWS_REGION=" + region, "AWS_DEFAULT_REGION=" + region,
 		"PULUMI_BACKEND_URL=file://" + state, "PULUMI_CONFIG_PASSPHRASE=", "PULUMI_SKIP_UPDATE_CHECK=true",
-	}, os.WriteFile(configFile(), config, 0o644)
+	}
+	// With the AWS plugin on the PATH, nothing of the user's own ~/.pulumi is needed.
+	if _, err := exec.LookPath("pulumi-resource-aws"); err == nil {
+		environment = append(environment, "PULUMI_HOME="+filepath.Join(filepath.Dir(state), "pulumi"))
+	}
+	return environment, os.WriteFile(configFile(), config, 0o644)
 }
 
 // withoutAWS drops the user's own AWS settings: a profile would win over the sandbox's credentials.
@@ -264,6 +269,10 @@ func withoutAWS(environment []string) []string {
 func writeOutputs(o outputs, environment []string) error {
 	var exports strings.Builder
 	exports.WriteString("unset AWS_PROFILE AWS_SESSION_TOKEN\n")
+	// What tools/setup got is not on the user's PATH.
+	if pulumi, err := exec.LookPath("pulumi"); err == nil {
+		fmt.Fprintf(&exports, "export PATH=\"%s:$PATH\"\n", filepath.Dir(pulumi))
+	}
 	for _, variable := range environment {
 		name, value, _ := strings.Cut(variable, "=")
 		fmt.Fprintf(&exports, "export %s='%s'\n", name, value)

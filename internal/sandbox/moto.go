@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -15,17 +16,44 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 )
 
+const motoVersion = "5.2.1"
+
+// motoCommand is moto on the PATH, or else its image under Docker. Both say where on loopback they listen.
+func motoCommand() (*exec.Cmd, error) {
+	if program, err := exec.LookPath("moto_server"); err == nil {
+		return exec.Command(program, "-H", "127.0.0.1", "-p", "0"), nil
+	}
+	docker, err := exec.LookPath("docker")
+	if err != nil {
+		return nil, fmt.Errorf("neither moto_server nor docker is on the PATH: moto stands in for AWS; `make local` gets it, or: pip install 'moto[server]==%s'", motoVersion)
+	}
+	// The same port inside and outside, for moto says the one inside.
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	port := strconv.Itoa(free.Addr().(*net.TCPAddr).Port)
+	if err := free.Close(); err != nil {
+		return nil, err
+	}
+	return exec.Command(docker, "run", "--rm", "--init", "--publish", "127.0.0.1:"+port+":"+port,
+		"--env", "MOTO_IAM_LOAD_MANAGED_POLICIES", "--env", "MOTO_DISABLE_GLOBAL_CORS", "--env", "AWS_DEFAULT_REGION",
+		"motoserver/moto:"+motoVersion, "-p", port), nil
+}
+
 // startMoto starts moto on a free loopback port and waits until it answers; stop ends it. Its output goes to logFile.
 func startMoto(ctx context.Context, region, logFile string) (c client, stop func(), err error) {
-	program, err := exec.LookPath("moto_server")
+	cmd, err := motoCommand()
 	if err != nil {
-		return c, nil, errors.New("moto_server is not on the PATH: it stands in for AWS; get it with: pip install 'moto[server]==5.2.1'")
+		return c, nil, err
 	}
 	if err := os.MkdirAll(filepath.Dir(logFile), 0o755); err != nil {
 		return c, nil, err
@@ -35,17 +63,24 @@ func startMoto(ctx context.Context, region, logFile string) (c client, stop func
 		return c, nil, err
 	}
 	defer output.Close()
-	cmd := exec.Command(program, "-H", "127.0.0.1", "-p", "0")
 	// Without the first, moto knows none of AWS's own policies; without the second, any web page may read its answers;
 	// without the third, its output is held back.
 	cmd.Env = append(os.Environ(), "MOTO_IAM_LOAD_MANAGED_POLICIES=true", "MOTO_DISABLE_GLOBAL_CORS=true", "PYTHONUNBUFFERED=1", "AWS_DEFAULT_REGION="+region)
 	cmd.Stdout, cmd.Stderr = output, output
 	if err := cmd.Start(); err != nil {
-		return c, nil, fmt.Errorf("moto_server: %w", err)
+		return c, nil, fmt.Errorf("moto: %w", err)
 	}
 	exited := make(chan struct{})
 	go func() { cmd.Wait(); close(exited) }()
-	stop = func() { cmd.Process.Kill(); <-exited }
+	stop = func() {
+		cmd.Process.Signal(syscall.SIGTERM) // which docker passes on to the container; a kill would leave that running
+		select {
+		case <-exited:
+		case <-time.After(10 * time.Second): // Docker's own patience with a container
+			cmd.Process.Kill()
+			<-exited
+		}
+	}
 	for {
 		// It says where it listens when it does; a port chosen for it could be taken in between.
 		said, err := os.ReadFile(logFile)
@@ -61,7 +96,7 @@ func startMoto(ctx context.Context, region, logFile string) (c client, stop func
 			stop()
 			return c, nil, ctx.Err()
 		case <-exited:
-			return c, nil, fmt.Errorf("moto_server ended at once; its output is in %s", logFile)
+			return c, nil, fmt.Errorf("moto ended at once; its output is in %s", logFile)
 		case <-time.After(50 * time.Millisecond): // between two looks
 		}
 	}

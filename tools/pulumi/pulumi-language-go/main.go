@@ -1,0 +1,107 @@
+// Command pulumi-language-go is the language host of machines that cannot download the published one: it compiles a Go
+// program, or takes the one that runtime.options.binary names, and runs it under the engine.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/util/rpcutil"
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/emptypb"
+)
+
+func main() {
+	flag.String("tracing", "", "ignored")
+	flag.String("root", "", "ignored")
+	flag.String("binary", "", "ignored: Run gets it as well")
+	flag.String("buildTarget", "", "ignored")
+	flag.Parse()
+	if err := serve(flag.Arg(0)); err != nil {
+		fmt.Fprintln(os.Stderr, "pulumi-language-go:", err)
+		os.Exit(1)
+	}
+}
+
+func serve(engine string) error {
+	handle, err := rpcutil.ServeWithOptions(rpcutil.ServeOptions{Init: func(s *grpc.Server) error {
+		pulumirpc.RegisterLanguageRuntimeServer(s, &host{engine: engine})
+		return nil
+	}})
+	if err != nil {
+		return err
+	}
+	fmt.Println(handle.Port) // the engine reads it
+	return <-handle.Done
+}
+
+type host struct {
+	pulumirpc.UnimplementedLanguageRuntimeServer
+	engine string
+}
+
+func (h *host) Handshake(_ context.Context, r *pulumirpc.LanguageHandshakeRequest) (*pulumirpc.LanguageHandshakeResponse, error) {
+	h.engine = r.EngineAddress
+	return &pulumirpc.LanguageHandshakeResponse{}, nil
+}
+
+func (h *host) GetPluginInfo(context.Context, *emptypb.Empty) (*pulumirpc.PluginInfo, error) {
+	return &pulumirpc.PluginInfo{Version: "3.250.0"}, nil
+}
+
+// GetRequiredPackages names none: the program itself asks for its plugin, with its version.
+func (h *host) GetRequiredPackages(context.Context, *pulumirpc.GetRequiredPackagesRequest) (*pulumirpc.GetRequiredPackagesResponse, error) {
+	return &pulumirpc.GetRequiredPackagesResponse{}, nil
+}
+
+func (h *host) Run(ctx context.Context, r *pulumirpc.RunRequest) (*pulumirpc.RunResponse, error) {
+	program := r.GetInfo().GetOptions().GetFields()["binary"].GetStringValue()
+	if program == "" {
+		folder, err := os.MkdirTemp("", "pulumi-go")
+		if err != nil {
+			return nil, err
+		}
+		defer os.RemoveAll(folder)
+		program = filepath.Join(folder, "program")
+		build := exec.CommandContext(ctx, "go", "build", "-o", program, ".")
+		build.Dir, build.Stdout, build.Stderr = r.GetInfo().GetProgramDirectory(), os.Stderr, os.Stderr
+		if err := build.Run(); err != nil {
+			return &pulumirpc.RunResponse{Error: "go build: " + err.Error()}, nil
+		}
+	} else if !filepath.IsAbs(program) {
+		program = filepath.Join(r.GetInfo().GetRootDirectory(), program)
+	}
+	config, err := json.Marshal(r.Config)
+	if err != nil {
+		return nil, err
+	}
+	secretKeys, err := json.Marshal(r.ConfigSecretKeys)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, program, r.Args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = r.Pwd, os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(),
+		"PULUMI_ORGANIZATION="+r.Organization, "PULUMI_PROJECT="+r.Project, "PULUMI_STACK="+r.Stack,
+		"PULUMI_CONFIG="+string(config), "PULUMI_CONFIG_SECRET_KEYS="+string(secretKeys),
+		"PULUMI_DRY_RUN="+strconv.FormatBool(r.DryRun), "PULUMI_PARALLEL="+strconv.Itoa(int(r.Parallel)),
+		"PULUMI_MONITOR="+r.MonitorAddress, "PULUMI_ENGINE="+h.engine, "PULUMI_ROOT_DIRECTORY="+r.GetInfo().GetRootDirectory(),
+	)
+	err = cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit) && exit.ExitCode() == 32: // the program has told the engine itself what is wrong
+		return &pulumirpc.RunResponse{Bail: true}, nil
+	case err != nil:
+		return &pulumirpc.RunResponse{Error: "the program ended: " + err.Error()}, nil
+	}
+	return &pulumirpc.RunResponse{}, nil
+}

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+)
+
+// pins are the versions that the project is built with.
+type pins struct{ pulumi, aws string }
+
+var (
+	pulumiPin = regexp.MustCompile(`github\.com/pulumi/pulumi/sdk/v3 v(\S+)`)
+	awsPin    = regexp.MustCompile(`github\.com/pulumi/pulumi-aws/sdk/v6 v(\S+)`)
+)
+
+func readPins(goMod string) (p pins, err error) {
+	text, err := os.ReadFile(goMod)
+	if err != nil {
+		return p, err
+	}
+	pulumi, aws := pulumiPin.FindSubmatch(text), awsPin.FindSubmatch(text)
+	if pulumi == nil || aws == nil {
+		return p, fmt.Errorf("%s requires no Pulumi SDK", goMod)
+	}
+	return pins{pulumi: string(pulumi[1]), aws: string(aws[1])}, nil
+}
+
+// pulumi gets the CLI and its language host for Go: what is on the PATH, else the published release, else built.
+func (s *setup) pulumi(ctx context.Context) error {
+	if file := s.onPath("pulumi"); file != "" {
+		said, err := exec.CommandContext(ctx, file, "version").Output()
+		version := strings.TrimSpace(string(said))
+		if err == nil && !older(version, s.pins.pulumi) {
+			os.Remove(filepath.Join(s.bin(), "pulumi-language-go")) // another version's
+			s.say("Pulumi %s is on the PATH", version)
+			return nil
+		}
+		s.say("%s is version %q, want %s or later", file, version, s.pins.pulumi)
+	}
+	ours, err := s.module("pulumi", "-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v"+s.pins.pulumi,
+		"github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", "./pulumi-language-go")
+	if err != nil {
+		return err
+	}
+	folder := ""
+	if !s.has(ours.name, ours.stamp) {
+		folder, err = s.ensure("pulumi", "release "+s.pins.pulumi, func(folder string) error { return s.downloadRelease(ctx, folder) })
+		if ctx.Err() != nil {
+			return err
+		}
+		if err != nil {
+			s.say("Pulumi's release cannot be downloaded: %v", err)
+		}
+	}
+	if folder == "" {
+		if folder, err = s.build(ctx, ours); err != nil {
+			return fmt.Errorf("the Pulumi CLI could be neither downloaded nor built, see docs/air-gapped.md: %w", err)
+		}
+	}
+	return s.link(folder, "pulumi", "pulumi-language-go")
+}
+
+// awsPlugin gets the AWS plugin: what is on the PATH or installed, else the published one, which Pulumi installs, else
+// built over a Terraform AWS provider.
+func (s *setup) awsPlugin(ctx context.Context) error {
+	const name = "pulumi-resource-aws"
+	if file := s.onPath(name); file != "" {
+		s.say("the AWS plugin is on the PATH")
+		return nil
+	}
+	plugin := filepath.Join("plugins", "resource-aws-v"+s.pins.aws)
+	if home, err := pulumiHome(); err == nil && exists(filepath.Join(home, plugin, name)) {
+		os.Remove(filepath.Join(s.bin(), name))
+		s.say("the AWS plugin %s is installed", s.pins.aws)
+		return nil
+	}
+	ours, err := s.module(name, "-s -w", ".")
+	if err != nil {
+		return err
+	}
+	if !s.has(ours.name, ours.stamp) {
+		folder, err := s.ensure("plugins", s.pins.aws, func(folder string) error { return s.installPlugin(ctx, folder) })
+		if ctx.Err() != nil {
+			return err
+		}
+		if err == nil {
+			return s.link(filepath.Join(folder, plugin), name)
+		}
+		s.say("Pulumi's AWS plugin cannot be downloaded: %v", err)
+	}
+	upstream, err := s.terraformProvider(ctx)
+	if err != nil {
+		return err
+	}
+	folder, err := s.build(ctx, ours)
+	if err != nil {
+		return fmt.Errorf("the AWS plugin could be neither downloaded nor built, see docs/air-gapped.md: %w", err)
+	}
+	return errors.Join(relink(upstream, filepath.Join(folder, "upstream")), relink(name, filepath.Join(folder, "terraform-provider-aws")), s.link(folder, name))
+}
+
+// installPlugin has Pulumi download its plugin into a home of its own. Pulumi publishes no SHA-256 of it: that it came
+// from Pulumi's site over TLS is all there is.
+func (s *setup) installPlugin(ctx context.Context, home string) error {
+	// Pulumi would try for minutes.
+	if err := s.reachable(ctx, fmt.Sprintf("%s/plugins/pulumi-resource-aws-v%s-%s-%s.tar.gz", s.releases, s.pins.aws, runtime.GOOS, runtime.GOARCH)); err != nil {
+		return err
+	}
+	s.say("Pulumi installs its AWS plugin %s", s.pins.aws)
+	pulumi := filepath.Join(s.bin(), "pulumi")
+	if !exists(pulumi) {
+		pulumi = "pulumi"
+	}
+	return s.command(ctx, ".", []string{"PULUMI_HOME=" + home, "PULUMI_SKIP_UPDATE_CHECK=true"}, pulumi, "plugin", "install", "resource", "aws", s.pins.aws)
+}
+
+// module is a Go module in tools/, whose go.sum pins every source.
+type module struct {
+	name, dir, linker, stamp string
+	packages                 []string
+}
+
+// module stamps a module: a change of it, of Go or of what the linker is told builds anew.
+func (s *setup) module(name, linker string, packages ...string) (module, error) {
+	dir := filepath.Join(filepath.Dir(s.folder), "tools", name)
+	stamp, err := hashFolder(dir, runtime.Version(), linker)
+	return module{name, dir, linker, stamp, packages}, err
+}
+
+func (s *setup) build(ctx context.Context, m module) (folder string, err error) {
+	return s.ensure(m.name, m.stamp, func(folder string) error {
+		s.say("building %s out of Go modules; with an empty cache this takes some minutes", m.name)
+		args := append([]string{"build", "-v", "-trimpath", "-ldflags", m.linker, "-o", folder + "/"}, m.packages...)
+		return s.command(ctx, m.dir, []string{"GOWORK=off"}, "go", args...)
+	})
+}
+
+// hashFolder is short for the content of a folder, and for what else matters.
+func hashFolder(dir string, more ...string) (string, error) {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q", more)
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		fmt.Fprintf(h, "%s %d\n%s", path, len(text), text)
+		return err
+	})
+	return fmt.Sprintf("%x", h.Sum(nil)), err
+}
+
+// older compares versions such as v3.250.0. What is no version is older than any.
+func older(version, than string) bool {
+	a, ok := numbers(version)
+	b, _ := numbers(than)
+	if !ok {
+		return true
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return a[i] < b[i]
+		}
+	}
+	return false
+}
+
+var versionForm = regexp.MustCompile(`^v?(\d+)\.(\d+)\.(\d+)`)
+
+func numbers(version string) (n [3]int, ok bool) {
+	match := versionForm.FindStringSubmatch(version)
+	if match == nil {
+		return n, false
+	}
+	for i := range n {
+		n[i], _ = strconv.Atoi(match[i+1])
+	}
+	return n, true
+}
+
+func pulumiHome() (string, error) {
+	if home := os.Getenv("PULUMI_HOME"); home != "" {
+		return home, nil
+	}
+	home, err := os.UserHomeDir()
+	return filepath.Join(home, ".pulumi"), err
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
+}
