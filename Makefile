@@ -30,7 +30,7 @@ lint: ## gofmt, vet, staticcheck, workflows, go.mod in order
 	go tool staticcheck -tags e2e ./...
 	go tool actionlint
 	go mod tidy -diff
-	for module in pulumi pulumi-resource-aws; do (cd tools/$$module && go vet -trimpath ./...) || exit 1; done
+	for module in pulumi pulumi-resource-aws; do (cd tools/$$module && CGO_ENABLED=0 go vet -trimpath ./...) || exit 1; done
 
 fuzz: ## Each fuzz test for 20 seconds
 	@for package in . ./components ./function ./audit ./cmd/audit ./internal/iampolicy ./internal/sandbox; do \
@@ -44,4 +44,4 @@ fresh: ## make test and make local in a fresh clone, with an empty HOME and a mi
 
 tokens: ## tools/pulumi-resource-aws/tokens.json, after a change of the AWS SDK or of the modules in use
 	file="$$(go run ./tools/setup terraform-provider)" && cd tools/pulumi-resource-aws && \
-		go run -trimpath ./tokens "$$file" >tokens.new && mv tokens.new tokens.json
+		CGO_ENABLED=0 go run -trimpath ./tokens "$$file" >tokens.new && mv tokens.new tokens.json

@@ -54,7 +54,7 @@ func TestUsage(t *testing.T) {
 func TestMissingPrograms(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	var out, errs bytes.Buffer
-	if err := run(t.Context(), nil, &out, &errs); err == nil || !strings.Contains(err.Error(), "pulumi.com/docs/install") {
+	if err := run(t.Context(), nil, &out, &errs); err == nil || !strings.Contains(err.Error(), "make local") {
 		t.Errorf("without pulumi: %v", err)
 	}
 	if out.Len() > 0 {

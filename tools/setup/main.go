@@ -1,7 +1,7 @@
 //go:build unix
 
 // Command setup gets what the sandbox needs and this machine lacks, into the folder .tools only, and prints the folder
-// to put on the PATH: the Pulumi CLI, the AWS plugin, and moto. It tells on stderr what it does. docs/air-gapped.md
+// to put on the PATH: moto, the Pulumi CLI, and its AWS plugin. It tells on stderr what it does. docs/air-gapped.md
 // says what comes from where.
 //
 // usage: export PATH="$(go run ./tools/setup):$PATH"
@@ -55,7 +55,7 @@ func run(ctx context.Context) error {
 		}
 		return err
 	}
-	for _, get := range []func(context.Context) error{s.pulumi, s.awsPlugin, s.moto} {
+	for _, get := range []func(context.Context) error{s.moto, s.pulumi, s.awsPlugin} {
 		if err := get(ctx); err != nil {
 			return err
 		}

@@ -63,6 +63,12 @@ func (s *setup) pulumi(ctx context.Context) error {
 		}
 	}
 	if folder == "" {
+		// Whatever else the sandbox will need is not missed after minutes of building.
+		if s.pluginFound() == "" {
+			if _, err := s.terraformProvider(ctx); err != nil {
+				return err
+			}
+		}
 		if folder, err = s.build(ctx, ours); err != nil {
 			return fmt.Errorf("the Pulumi CLI could be neither downloaded nor built, see docs/air-gapped.md: %w", err)
 		}
@@ -70,21 +76,33 @@ func (s *setup) pulumi(ctx context.Context) error {
 	return s.link(folder, "pulumi", "pulumi-language-go")
 }
 
-// awsPlugin gets the AWS plugin: what is on the PATH or installed, else the published one, which Pulumi installs, else
-// built over a Terraform AWS provider.
+const plugin = "pulumi-resource-aws"
+
+// pluginFound tells where the AWS plugin is already.
+func (s *setup) pluginFound() string {
+	if s.onPath(plugin) != "" {
+		return "on the PATH"
+	}
+	if home, err := pulumiHome(); err == nil && exists(filepath.Join(home, s.installed())) {
+		os.Remove(filepath.Join(s.bin(), plugin))
+		return "installed in " + home
+	}
+	return ""
+}
+
+// installed is where Pulumi installs the plugin, under its home.
+func (s *setup) installed() string {
+	return filepath.Join("plugins", "resource-aws-v"+s.pins.aws, plugin)
+}
+
+// awsPlugin gets the AWS plugin: what is there, else the published one, which Pulumi installs, else built over a
+// Terraform AWS provider.
 func (s *setup) awsPlugin(ctx context.Context) error {
-	const name = "pulumi-resource-aws"
-	if file := s.onPath(name); file != "" {
-		s.say("the AWS plugin is on the PATH")
+	if where := s.pluginFound(); where != "" {
+		s.say("the AWS plugin is %s", where)
 		return nil
 	}
-	plugin := filepath.Join("plugins", "resource-aws-v"+s.pins.aws)
-	if home, err := pulumiHome(); err == nil && exists(filepath.Join(home, plugin, name)) {
-		os.Remove(filepath.Join(s.bin(), name))
-		s.say("the AWS plugin %s is installed", s.pins.aws)
-		return nil
-	}
-	ours, err := s.module(name, "-s -w", ".")
+	ours, err := s.module(plugin, "-s -w", ".")
 	if err != nil {
 		return err
 	}
@@ -94,7 +112,7 @@ func (s *setup) awsPlugin(ctx context.Context) error {
 			return err
 		}
 		if err == nil {
-			return s.link(filepath.Join(folder, plugin), name)
+			return s.link(filepath.Join(folder, filepath.Dir(s.installed())), plugin)
 		}
 		s.say("Pulumi's AWS plugin cannot be downloaded: %v", err)
 	}
@@ -106,14 +124,14 @@ func (s *setup) awsPlugin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the AWS plugin could be neither downloaded nor built, see docs/air-gapped.md: %w", err)
 	}
-	return errors.Join(relink(upstream, filepath.Join(folder, "upstream")), relink(name, filepath.Join(folder, "terraform-provider-aws")), s.link(folder, name))
+	return errors.Join(relink(upstream, filepath.Join(folder, "upstream")), relink(plugin, filepath.Join(folder, "terraform-provider-aws")), s.link(folder, plugin))
 }
 
 // installPlugin has Pulumi download its plugin into a home of its own. Pulumi publishes no SHA-256 of it: that it came
 // from Pulumi's site over TLS is all there is.
 func (s *setup) installPlugin(ctx context.Context, home string) error {
 	// Pulumi would try for minutes.
-	if err := s.reachable(ctx, fmt.Sprintf("%s/plugins/pulumi-resource-aws-v%s-%s-%s.tar.gz", s.releases, s.pins.aws, runtime.GOOS, runtime.GOARCH)); err != nil {
+	if err := s.reachable(ctx, fmt.Sprintf("%s/plugins/%s-v%s-%s-%s.tar.gz", s.releases, plugin, s.pins.aws, runtime.GOOS, runtime.GOARCH)); err != nil {
 		return err
 	}
 	s.say("Pulumi installs its AWS plugin %s", s.pins.aws)
@@ -140,8 +158,9 @@ func (s *setup) module(name, linker string, packages ...string) (module, error) 
 func (s *setup) build(ctx context.Context, m module) (folder string, err error) {
 	return s.ensure(m.name, m.stamp, func(folder string) error {
 		s.say("building %s out of Go modules; with an empty cache this takes some minutes", m.name)
+		// Without C the programs are the same whether or not this machine has a compiler for it.
 		args := append([]string{"build", "-v", "-trimpath", "-ldflags", m.linker, "-o", folder + "/"}, m.packages...)
-		return s.command(ctx, m.dir, []string{"GOWORK=off"}, "go", args...)
+		return s.command(ctx, m.dir, []string{"GOWORK=off", "CGO_ENABLED=0"}, "go", args...)
 	})
 }
 
