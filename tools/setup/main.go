@@ -25,6 +25,10 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	if err := run(ctx); err != nil {
+		if ctx.Err() != nil {
+			fmt.Fprintln(os.Stderr, "setup: stopped")
+			os.Exit(130)
+		}
 		fmt.Fprintln(os.Stderr, "setup:", err)
 		os.Exit(1)
 	}
@@ -43,7 +47,7 @@ func run(ctx context.Context) error {
 		return fmt.Errorf("run this in the project's folder: %w", err)
 	}
 	s := setup{folder: folder, pins: pins, log: os.Stderr, releases: pulumiReleases}
-	unlock, err := s.lock()
+	unlock, err := s.lock(ctx)
 	if err != nil {
 		return err
 	}
@@ -80,7 +84,7 @@ func (s *setup) say(format string, values ...any) {
 }
 
 // lock lets one setup at a time into the folder. It ends with the process.
-func (s *setup) lock() (unlock func() error, err error) {
+func (s *setup) lock(ctx context.Context) (unlock func() error, err error) {
 	if err := os.MkdirAll(s.bin(), 0o755); err != nil {
 		return nil, err
 	}
@@ -88,10 +92,14 @@ func (s *setup) lock() (unlock func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
-		s.say("waiting for another setup to end")
-		if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
-			return nil, err
+	for said := false; syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil; said = true {
+		if !said {
+			s.say("waiting for another setup to end")
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), file.Close())
+		case <-time.After(200 * time.Millisecond): // between two tries
 		}
 	}
 	return file.Close, nil

@@ -7,6 +7,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -332,5 +333,26 @@ func TestPinsAgree(t *testing.T) {
 		if text, err := os.ReadFile(file); err != nil || !strings.Contains(string(text), want) {
 			t.Errorf("%s: no %q (%v)", file, want, err)
 		}
+	}
+}
+
+// Two setups in one folder would build into each other's half-made folders; one that waits must heed Ctrl-C.
+func TestLock(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t, "")
+	unlock, err := s.lock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	if _, err := s.lock(stopped); !errors.Is(err, context.Canceled) {
+		t.Errorf("a second setup: %v, want it to wait until it is stopped", err)
+	}
+	if err := unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.lock(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
