@@ -11,8 +11,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 
+	goplugin "github.com/hashicorp/go-plugin"
 	"github.com/pulumi/pulumi-terraform-bridge/v3/dynamic/internal/fixup"
 	"github.com/pulumi/pulumi-terraform-bridge/v3/dynamic/internal/shim/run"
 	"github.com/pulumi/pulumi-terraform-bridge/v3/pkg/pf/proto"
@@ -61,11 +63,20 @@ func becomeUpstream(file string) error {
 }
 
 func serve(ctx context.Context, folder string) error {
+	// The engine interrupts, and kills 5 seconds later. Killed, the Terraform provider would leave its socket behind.
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, unix.SIGTERM)
+	go func() {
+		<-interrupted
+		goplugin.CleanupClients()
+		os.Exit(0)
+	}()
+	defer goplugin.CleanupClients()
+
 	server, err := run.LocalProvider(ctx, filepath.Join(folder, "terraform-provider-aws"))
 	if err != nil {
 		return err
 	}
-	defer server.Close()
 	bridged, err := bridge(proto.New(ctx, server))
 	if err != nil {
 		return err

@@ -63,10 +63,10 @@ func (h *host) GetRequiredPackages(context.Context, *pulumirpc.GetRequiredPackag
 }
 
 func (h *host) Run(ctx context.Context, r *pulumirpc.RunRequest) (*pulumirpc.RunResponse, error) {
-	program := r.GetInfo().GetOptions().GetFields()["binary"].GetStringValue()
+	program, folder := r.GetInfo().GetOptions().GetFields()["binary"].GetStringValue(), ""
 	if program == "" {
-		folder, err := os.MkdirTemp("", "pulumi-go")
-		if err != nil {
+		var err error
+		if folder, err = os.MkdirTemp("", "pulumi-go"); err != nil {
 			return nil, err
 		}
 		defer os.RemoveAll(folder)
@@ -95,7 +95,12 @@ func (h *host) Run(ctx context.Context, r *pulumirpc.RunRequest) (*pulumirpc.Run
 		"PULUMI_DRY_RUN="+strconv.FormatBool(r.DryRun), "PULUMI_PARALLEL="+strconv.Itoa(int(r.Parallel)),
 		"PULUMI_MONITOR="+r.MonitorAddress, "PULUMI_ENGINE="+h.engine, "PULUMI_ROOT_DIRECTORY="+r.GetInfo().GetRootDirectory(),
 	)
-	err = cmd.Run()
+	if err = cmd.Start(); err == nil {
+		if folder != "" {
+			os.RemoveAll(folder) // it runs without; a host that is killed leaves nothing
+		}
+		err = cmd.Wait()
+	}
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit) && exit.ExitCode() == 32: // the program has told the engine itself what is wrong
