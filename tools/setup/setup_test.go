@@ -10,13 +10,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -160,11 +160,18 @@ func release(t *testing.T, files map[string]string) []byte {
 
 // Where downloads work, the published CLI and plugin are what a user gets, and nothing is compiled.
 func TestPublished(t *testing.T) {
-	mkdir, err := exec.LookPath("mkdir")
+	if home := os.Getenv("FAKE_PULUMI_HOME"); home != "" { // this is the published CLI
+		if got := strings.Join(flag.Args(), " "); got != "plugin install resource aws 6.83.2" {
+			t.Fatalf("pulumi %s", got)
+		}
+		put(t, filepath.Join(home, "plugins", "resource-aws-v6.83.2", plugin), "published")
+		return
+	}
+	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	fake := "#!/bin/sh\nset -e\n[ \"$*\" = 'plugin install resource aws 6.83.2' ]\ndir=\"$PULUMI_HOME/plugins/resource-aws-v6.83.2\"\n" + mkdir + " -p \"$dir\"\necho published >\"$dir/pulumi-resource-aws\"\n"
+	fake := "#!/bin/sh\nFAKE_PULUMI_HOME=\"$PULUMI_HOME\" exec '" + self + "' -test.run '^TestPublished$' \"$@\"\n"
 	content := release(t, map[string]string{"pulumi/pulumi": fake, "pulumi/pulumi-language-go": ""})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -189,7 +196,7 @@ func TestPublished(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for file, want := range map[string]string{"pulumi": fake, "pulumi-language-go": "", plugin: "published\n"} {
+	for file, want := range map[string]string{"pulumi": fake, "pulumi-language-go": "", plugin: "published"} {
 		if got, err := os.ReadFile(filepath.Join(s.bin(), file)); err != nil || string(got) != want {
 			t.Errorf("%s: got %q, %v, want %q", file, got, err, want)
 		}
