@@ -39,7 +39,7 @@ fuzz: ## Each fuzz test for 20 seconds
 		done; \
 	done
 
-fresh: ## make test and make local in a fresh clone, with an empty HOME and a minimal PATH
+fresh: ## make test and make local in a fresh clone, with an empty HOME and a minimal PATH; some 15 minutes
 	.ci/fresh
 
 tokens: ## tools/pulumi-resource-aws/tokens.json, after a change of the AWS SDK or of the modules in use
