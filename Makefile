@@ -18,7 +18,7 @@ test: ## Everything to run before a commit, race detector on
 	go build -v $(race) ./...
 	go test $(race) ./...
 
-e2e: ## The whole system deployed, called, changed and destroyed in the sandbox; some 13 minutes
+e2e: ## The whole system deployed, called, changed and destroyed in the sandbox; some 15 minutes
 	@$(tools) && set -x && go test -tags e2e -count=1 -timeout 30m -run '^TestEndToEnd' -v ./internal/sandbox
 
 bench: ## Speed and size, each against its reference, into bench/RESULTS.md; some 9 minutes
