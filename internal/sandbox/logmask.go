@@ -3,7 +3,7 @@ package sandbox
 import (
 	"encoding/json"
 	"net/http"
-	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -65,7 +65,7 @@ func checkLogMask(document string) string {
 		return "the policy is no JSON: " + err.Error()
 	case len(document) > 30_720:
 		return "the policy is longer than 30720 characters"
-	case len(policy.Statement) != 2 || !reflect.DeepEqual(policy.Statement[0].DataIdentifier, policy.Statement[1].DataIdentifier):
+	case len(policy.Statement) != 2 || !slices.Equal(policy.Statement[0].DataIdentifier, policy.Statement[1].DataIdentifier):
 		return "the policy needs two statements with the same DataIdentifier"
 	}
 	audit, mask := policy.Statement[0].Operation.Audit, policy.Statement[1].Operation.Deidentify
