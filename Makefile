@@ -3,7 +3,9 @@ tools = bin="$$(go run ./tools/setup)" && PATH="$$bin:$$PATH"
 # The race detector needs a C compiler, without which Go's own default is off.
 race = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: help local test e2e bench lint fuzz fresh tokens
+picture = go -C tools/picture tool d2 --layout elk --dark-theme 200 --pad 10 ../../docs/architecture.d2
+
+.PHONY: help local test e2e bench lint fuzz fresh tokens picture
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +32,7 @@ lint: ## gofmt, vet, staticcheck, workflows, go.mod in order
 	go tool staticcheck -tags e2e ./...
 	go tool actionlint
 	go mod tidy -diff
+	$(picture) - 2>/dev/null | cmp - docs/architecture.svg # in step with its text; else: make picture
 	for module in pulumi pulumi-resource-aws; do (cd tools/$$module && CGO_ENABLED=0 go vet -trimpath ./...) || exit 1; done
 
 fuzz: ## Each fuzz test for 20 seconds
@@ -45,3 +48,6 @@ fresh: ## make test and make local in a fresh clone, with an empty HOME and a mi
 tokens: ## tools/pulumi-resource-aws/tokens.json, after a change of the AWS SDK or of the modules in use
 	file="$$(go run ./tools/setup terraform-provider)" && cd tools/pulumi-resource-aws && \
 		CGO_ENABLED=0 go run -trimpath ./tokens "$$file" >tokens.new && mv tokens.new tokens.json
+
+picture: ## docs/architecture.svg, out of docs/architecture.d2
+	$(picture) ../../docs/architecture.svg

@@ -1,30 +1,62 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/workspace"
 )
 
-// A table of settings that has fallen behind sends its reader the wrong way.
-func TestReadmeHasEverySetting(t *testing.T) {
-	t.Parallel()
-	readme, err := os.ReadFile("README.md")
+var update = flag.Bool("update", false, "rewrite the tables in the documents")
+
+var documents sync.Mutex // two tests may write to one
+
+// between holds what a document has between <!-- name --> and <!-- /name --> against what it should have.
+func between(t *testing.T, file, name, want string) {
+	t.Helper()
+	documents.Lock()
+	defer documents.Unlock()
+	content, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
+	before, rest, begun := strings.Cut(string(content), "<!-- "+name+" -->\n")
+	got, after, ended := strings.Cut(rest, "<!-- /"+name+" -->\n")
+	if !begun || !ended {
+		t.Fatalf("%s: want <!-- %s -->, a table, <!-- /%s -->", file, name, name)
+	}
+	if got == want {
+		return
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(before+"<!-- "+name+" -->\n"+want+"<!-- /"+name+" -->\n"+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	t.Errorf("%s, %s: got\n%s\nwant\n%s\n(go test . -update writes it)", file, name, got, want)
+}
+
+// A table of settings that has fallen behind sends its reader the wrong way. The README has of each what fits into a line.
+func TestDocumentsHaveEverySetting(t *testing.T) {
+	t.Parallel()
 	project, err := workspace.LoadProject("Pulumi.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := 0
-	for name, c := range project.Config {
+	head := "| setting | default | meaning |\n|---|---|---|\n"
+	short, whole := head, head
+	for _, name := range settingsInOrder(t) {
+		c := project.Config[name]
 		value := fmt.Sprintf("`%v`", c.Default)
 		switch d := c.Default.(type) {
 		case string:
@@ -40,23 +72,42 @@ func TestReadmeHasEverySetting(t *testing.T) {
 				value = fmt.Sprintf("`%v`", d[0])
 			}
 		}
-		row := fmt.Sprintf("| `%s` | %s | %s |\n", name, value, c.Description)
-		if !strings.Contains(string(readme), row) {
-			t.Errorf("README.md has no row\n%s", row)
+		sentence, _, _ := strings.Cut(c.Description, ". ")
+		short += fmt.Sprintf("| `%s` | %s | %s. |\n", name, value, strings.TrimSuffix(sentence, "."))
+		whole += fmt.Sprintf("| `%s` | %s | %s |\n", name, value, c.Description)
+	}
+	between(t, "README.md", "settings", short)
+	japanese, err := os.ReadFile("README.ja.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range strings.Split(strings.TrimSpace(strings.TrimPrefix(short, head)), "\n") {
+		cells := strings.SplitN(row, " | ", 3)
+		if row := cells[0] + " | " + cmp.Or(map[string]string{"none": "なし", "the stack's name": "スタック名"}[cells[1]], cells[1]) + " | "; strings.Count(string(japanese), row) != 1 {
+			t.Errorf("README.ja.md has no row %s", row)
 		}
-		rows++
 	}
-	_, table, _ := strings.Cut(string(readme), "| setting | default | meaning |\n|---|---|---|\n")
-	table, _, _ = strings.Cut(table, "\n\n")
-	if n := len(strings.Split(table, "\n")); n != rows {
-		t.Errorf("README.md has %d rows of settings, Pulumi.yaml %d", n, rows)
+	between(t, "docs/settings.md", "settings", whole)
+}
+
+// settingsInOrder are Pulumi.yaml's, as it has them.
+func settingsInOrder(t *testing.T) (names []string) {
+	t.Helper()
+	content, err := os.ReadFile("Pulumi.yaml")
+	if err != nil {
+		t.Fatal(err)
 	}
+	_, config, _ := strings.Cut(string(content), "\nconfig:\n")
+	for _, m := range regexp.MustCompile(`(?m)^  (\w+):$`).FindAllStringSubmatch(config, -1) {
+		names = append(names, m[1])
+	}
+	return names
 }
 
 // A route that only the document, or only the function, knows is a 403 or a surprise to its caller.
-func TestReadmeHasEveryRoute(t *testing.T) {
+func TestDocumentHasEveryRoute(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("README.md")
+	page, err := os.ReadFile("docs/api.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,8 +123,8 @@ func TestReadmeHasEveryRoute(t *testing.T) {
 	}
 	for path, operations := range document.Paths {
 		for method := range operations {
-			if row := "| `" + strings.ToUpper(method) + " " + path + "` |"; !strings.Contains(string(readme), row) {
-				t.Errorf("README.md has no row %s", row)
+			if row := "| `" + strings.ToUpper(method) + " " + path + "` |"; !strings.Contains(string(page), row) {
+				t.Errorf("docs/api.md has no row %s", row)
 			}
 		}
 	}
@@ -124,19 +175,67 @@ func TestThreatModelNamesItsTests(t *testing.T) {
 	}
 }
 
-// Figures that nobody measured, or measured once and then changed, are worse than none.
-func TestReadmeHasTheMeasuredTable(t *testing.T) {
+// A link that leads nowhere leaves its reader without what it promised.
+func TestLinksLeadSomewhere(t *testing.T) {
 	t.Parallel()
-	tables := map[string]string{}
-	for _, file := range []string{"README.md", "bench/RESULTS.md"} {
+	pages, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages = append(pages, "README.md", "README.ja.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
+	content := map[string]string{}
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content[page] = string(text)
+	}
+	anchor := strings.NewReplacer(" ", "-", ",", "", ".", "", "'", "")
+	for page, text := range content {
+		for _, m := range regexp.MustCompile(`\]\(([^)#]*)#?([^)]*)\)`).FindAllStringSubmatch(text, -1) {
+			to, part := filepath.Join(filepath.Dir(page), m[1]), m[2]
+			if m[1] == "" {
+				to = page
+			}
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			if _, err := os.Stat(to); err != nil {
+				t.Errorf("%s: %v", page, err)
+			}
+			headings := regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(content[to], -1)
+			if part != "" && !slices.ContainsFunc(headings, func(h []string) bool { return anchor.Replace(strings.ToLower(h[1])) == part }) {
+				t.Errorf("%s: %s has no heading #%s", page, to, part)
+			}
+		}
+	}
+}
+
+// What only one of the two READMEs has, half of the readers miss; and only the English one's commands are run.
+func TestReadmesSayTheSame(t *testing.T) {
+	t.Parallel()
+	shape := map[string][]string{}
+	for _, file := range []string{"README.md", "README.ja.md"} {
 		content, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, table, _ := strings.Cut(string(content), "<!-- table -->\n")
-		tables[file], _, _ = strings.Cut(table, "<!-- /table -->")
+		// Headings, blocks of commands and code, the first cells of tables' rows, and what links and pictures lead to.
+		for _, m := range regexp.MustCompile("(?ms)^(##) |^```.*?^```$|^\\| (`[^|]*) \\||\\]\\(([^)]*)\\)").FindAllStringSubmatch(string(content), -1) {
+			part := cmp.Or(m[1], m[2], m[3], m[0])
+			if part != "README.ja.md" && part != "README.md" {
+				shape[file] = append(shape[file], part)
+			}
+		}
 	}
-	if tables["README.md"] == "" || tables["README.md"] != tables["bench/RESULTS.md"] {
-		t.Errorf("README.md's table is not that of bench/RESULTS.md:\n%s", tables["bench/RESULTS.md"])
+	english, japanese := shape["README.md"], shape["README.ja.md"]
+	for i, part := range english {
+		if i >= len(japanese) || japanese[i] != part {
+			t.Fatalf("README.ja.md: got %q, want %q", append(japanese, "its end")[min(i, len(japanese))], part)
+		}
+	}
+	if len(japanese) > len(english) {
+		t.Errorf("README.ja.md has more than README.md: %q", japanese[len(english)])
 	}
 }

@@ -217,7 +217,7 @@ func value(v *float64, unit string) string {
 	return fmt.Sprintf("%.*f %s", min(2, max(0, 3-len(fmt.Sprint(int(*v))))), *v, unit)
 }
 
-// page is bench/RESULTS.md. The README copies what is between the markers.
+// page is bench/RESULTS.md.
 func page(results []result, now time.Time) []byte {
 	return fmt.Appendf(nil, `# Measured
 By `+"`make bench`"+`, %s, on %s.

@@ -314,7 +314,7 @@ func (s *running) servesItsDefinition(t *testing.T) {
 // they say of guardrails themselves.
 func (s *running) sdksSign(t *testing.T, who aws.Credentials, outputs map[string]string) {
 	t.Helper()
-	content, err := os.ReadFile("../../README.md")
+	content, err := os.ReadFile("../../docs/api.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,7 +327,7 @@ func (s *running) sdksSign(t *testing.T, who aws.Credentials, outputs map[string
 		"AWS_DEFAULT_REGION=" + s.Region, "AWS_SESSION_TOKEN=",
 	}, "python3", "-c", "import boto3\n"+snippet+`print(client.converse(modelId="amazon.nova-micro-v1:0", messages=[{"role":"user","content":[{"text":"signed by boto3"}]}]))`)
 	if !strings.Contains(out, "You said: signed by boto3") {
-		t.Errorf("the README's boto3 client: %s", out)
+		t.Errorf("the documented boto3 client: %s", out)
 	}
 
 	options := s.bedrock("").Options()

@@ -862,10 +862,10 @@ func (s *running) keepsForeignLogging(t *testing.T) {
 	put(own)
 }
 
-// readmeSigned runs the README's signed call, by curl's own signing.
+// readmeSigned runs the documented signed call, by curl's own signing.
 func (s *running) readmeSigned(t *testing.T, who aws.Credentials, host string) {
 	t.Helper()
-	content, err := os.ReadFile("../../README.md")
+	content, err := os.ReadFile("../../docs/api.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -874,7 +874,7 @@ func (s *running) readmeSigned(t *testing.T, who aws.Credentials, host string) {
 	call = strings.NewReplacer("<region>", s.Region, "<invokeUrl>", "http://"+host+port).Replace(call)
 	out := command(t, s.root, []string{"AWS_ACCESS_KEY_ID=" + who.AccessKeyID, "AWS_SECRET_ACCESS_KEY=" + who.SecretAccessKey, "AWS_SESSION_TOKEN="}, "bash", "-euc", call)
 	if !strings.Contains(out, "You said: Hello") {
-		t.Errorf("the README's signed call: %s\n%s", call, out)
+		t.Errorf("the documented signed call: %s\n%s", call, out)
 	}
 }
 
@@ -1022,35 +1022,104 @@ func (s *running) instances(t *testing.T) (ids []string) {
 	return ids
 }
 
-// readme answers with the README's commands that begin as one of the given, in order. Every command must be known here.
-func readme(t *testing.T, beginnings ...string) (commands []string) {
+// sections are the README's with commands in them, and where they are run; README.ja.md has the same (docs_test.go).
+var sections = map[string]string{
+	"Try it on one machine, without an AWS account": "local", "Call it": "local", "Look at the audit": "local",
+	"Deploy it on AWS": "aws", "Take it down": "aws",
+	"More": "CI",
+}
+
+// readme has the README's commands that are run in one place, in order, as one script; and its blocks in other languages.
+func readme(t *testing.T, place string) (script string, programs map[string]string) {
 	t.Helper()
 	content, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(content), -1) {
-		for _, line := range strings.Split(strings.TrimSpace(block[1]), "\n") {
-			if strings.HasPrefix(line, "make ") { // CI runs them
-				command(t, "../..", nil, "make", "-n", strings.TrimPrefix(line, "make "))
-			} else if !slices.ContainsFunc([]string{"curl ", ". .local/env", "export ", "aws ", "pulumi ", "go run ./cmd/audit "}, func(b string) bool { return strings.HasPrefix(line, b) }) {
-				t.Errorf("no test runs the README's %q", line)
+	programs = map[string]string{}
+	for _, section := range strings.Split(string(content), "\n## ")[1:] {
+		heading, text, _ := strings.Cut(section, "\n")
+		for _, block := range regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```$").FindAllStringSubmatch(text, -1) {
+			if sections[heading] == "" {
+				t.Errorf("no test runs the README's commands under %q", heading)
 			}
-			if slices.ContainsFunc(beginnings, func(b string) bool { return strings.HasPrefix(line, b) }) {
-				commands = append(commands, line)
+			if sections[heading] != place {
+				continue
+			}
+			if block[1] != "sh" {
+				programs[block[1]] = block[2]
+				continue
+			}
+			for line := range strings.Lines(block[2]) {
+				if target, ok := strings.CutPrefix(line, "make "); ok { // CI runs them
+					command(t, "../..", nil, "make", "-n", strings.TrimSpace(target))
+				} else {
+					script += line
+				}
 			}
 		}
 	}
-	return commands
+	return script, programs
 }
 
 func (s *running) readmeLocal(t *testing.T) {
-	lines := readme(t, "curl ", ". .local/env", "export ", "aws ", "go run ")
-	script := strings.ReplaceAll(strings.Join(lines, "\n"), "http://127.0.0.1:8480/api", s.InvokeURL)
-	out := command(t, s.root, nil, "bash", "-euc", script)
-	for _, want := range []string{"You said: Hello", `"stopReason":"end_turn"`, ".json.gz", "ModelInvocationLog"} {
+	readme(t, "CI")
+	script, programs := readme(t, "local")
+	here := strings.NewReplacer("http://127.0.0.1:8480/api", s.InvokeURL)
+	sandbox, err := os.ReadFile("../../docs/sandbox.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, look, _ := strings.Cut(string(sandbox), "```sh\n")
+	look, _, _ = strings.Cut(look, "```")
+	out := command(t, s.root, nil, "bash", "-euc", here.Replace(script+look))
+	for _, want := range []string{"You said: Hello", `"stopReason":"end_turn"`, ".json.gz", "ModelInvocationLog", "nothing is missing"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the output has no %s:\n%s", want, out)
+		}
+	}
+
+	programs["go"] = `package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
+)
+
+func main() {
+	ctx := context.Background()
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	` + programs["go"] + `
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(answer.Output.(*types.ConverseOutputMemberMessage).Value.Content[0].(*types.ContentBlockMemberText).Value)
+}
+`
+	bedrock := append(slices.Clone(s.env), "AWS_ENDPOINT_URL_BEDROCK_RUNTIME="+s.InvokeURL)
+	for _, language := range []struct {
+		name, file string
+		run, env   []string
+	}{
+		{"python", "hello.py", []string{"python3"}, append(slices.Clone(bedrock), "AWS_BEARER_TOKEN_BEDROCK=none")},
+		{"go", "hello.go", []string{"go", "run"}, bedrock},
+		{"typescript", "hello.mjs", []string{"node"}, nil}, // it has no types to take away
+	} {
+		file := filepath.Join(s.root, ".local", language.file)
+		if err := os.WriteFile(file, []byte(here.Replace(programs[language.name])), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out := command(t, s.root, language.env, language.run[0], append(language.run[1:], file)...); !strings.Contains(out, "You said: Hello") {
+			t.Errorf("the README's %s: %s", language.name, out)
 		}
 	}
 }
@@ -1066,14 +1135,32 @@ func (s *running) readmeAWS(t *testing.T) {
 	if err := os.WriteFile(file, append(config, emulated...), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	// A person answers pulumi's question.
-	answers := `pulumi() { case $1 in up | destroy) set -- "$@" --yes --skip-preview --non-interactive ;; esac; command pulumi "$@"; }`
-	lines := readme(t, "pulumi ")
-	out := command(t, s.root, s.env, "bash", "-euc", answers+"\n"+strings.Join(lines, "\n"))
-	for _, want := range []string{"clientInstanceId", "clientSecurityGroupId", "invokeUrl"} {
+	// A person answers pulumi's question. There is no instance in the sandbox that a session could lead to: the AWS CLI checks
+	// the call's parameters, and the session's command is run here, by the private API's own name.
+	door, _, _ := strings.Cut(strings.TrimPrefix(s.InvokeURL, "http://"), "/")
+	person := `pulumi() { case $1 in up | destroy) set -- "$@" --yes --skip-preview --non-interactive ;; esac; command pulumi "$@"; }
+aws() {
+	if [[ $2 != start-session ]]; then command aws "$@"; return; fi
+	command aws "$@" --generate-cli-skeleton output
+	local call=${*: -1}
+	call=${call#command=}
+	http_proxy=http://` + door + ` ${call/https:/http:}
+}
+`
+	script, _ := readme(t, "aws")
+	out := command(t, s.root, s.env, "bash", "-euc", person+script)
+	for _, want := range []string{`"status": "AVAILABLE"`, "clientInstanceId", "clientSecurityGroupId", "invokeUrl", "You said: Hello", "nothing is missing"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the output has no %s:\n%s", want, out)
 		}
+	}
+	content, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := regexp.MustCompile(`<!-- resources -->(\d+)<!-- /resources -->`).FindSubmatch(content)
+	if listed := regexp.MustCompile(`\+ (\d+) to create`).FindStringSubmatch(out); said == nil || listed == nil || listed[1] != string(said[1]) {
+		t.Errorf("the preview lists %q resources, the README says %q", listed, said)
 	}
 	bucket := s.loggingBucket(t)
 	if !strings.HasPrefix(bucket, "bedrock-logging-") {

@@ -112,6 +112,9 @@ func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) {
 	case serviceOf(r) == "bedrock" && (strings.HasPrefix(path, "/inference-profiles") || tagging(r, "inference-profile/")):
 		e.inferenceProfiles.ServeHTTP(w, r)
 		return
+	case serviceOf(r) == "bedrock" && r.Method == http.MethodGet && strings.HasPrefix(path, "/foundation-model-availability/"):
+		availability(w, r)
+		return
 	case serviceOf(r) == "bedrock" && (strings.HasPrefix(path, "/guardrails") || tagging(r, ":guardrail/")):
 		e.guardrails.ServeHTTP(w, r)
 		return

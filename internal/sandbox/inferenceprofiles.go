@@ -67,6 +67,19 @@ func foundationModel(id string) bool {
 	return !profile && modelID.MatchString(id)
 }
 
+// availability plays GetFoundationModelAvailability (Amazon Bedrock API Reference), in an account that has access to every model.
+func availability(w http.ResponseWriter, r *http.Request) {
+	controlPlane(w, r, func(model string, _ map[string]any) (int, map[string]any, error) {
+		if !foundationModel(model) {
+			return 0, nil, fault{"ResourceNotFoundException", "The requested model was not found: " + model}
+		}
+		return http.StatusOK, map[string]any{
+			"modelId": model, "agreementAvailability": map[string]string{"status": "AVAILABLE"}, "authorizationStatus": "AUTHORIZED",
+			"entitlementAvailability": "AVAILABLE", "regionAvailability": "AVAILABLE",
+		}, nil
+	})
+}
+
 // lookup finds a profile by its id or ARN, as callers in this Region see it.
 func (p *inferenceProfiles) lookup(idOrArn string) (inferenceProfile, bool) {
 	id := strings.TrimPrefix(strings.TrimPrefix(idOrArn, p.arn("inference-profile/")), p.arn("application-inference-profile/"))
