@@ -90,6 +90,32 @@ func TestDocumentsHaveEverySetting(t *testing.T) {
 	between(t, "docs/settings.md", "settings", whole)
 }
 
+// An output that no document names is looked for in the code, or not found at all.
+func TestDocumentHasEveryOutput(t *testing.T) {
+	t.Parallel()
+	program, err := os.ReadFile("main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings, err := os.ReadFile("docs/settings.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(settings), "| output | is |\n")
+	names := func(pattern, text string) (all []string) {
+		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+			all = append(all, m[1])
+		}
+		slices.Sort(all)
+		return slices.Compact(all)
+	}
+	first := regexp.MustCompile(`(?m)^\| (.*?) \|`).FindAllString(table, -1)
+	got, want := names("`(\\w+)`", strings.Join(first, "")), names(`ctx\.Export\("(\w+)"`, string(program))
+	if !slices.Equal(got, want) {
+		t.Errorf("docs/settings.md has the outputs\n%q\nmain.go\n%q", got, want)
+	}
+}
+
 // settingsInOrder are Pulumi.yaml's, as it has them.
 func settingsInOrder(t *testing.T) (names []string) {
 	t.Helper()
