@@ -44,7 +44,7 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 	var logBucketName, logGroupName pulumi.StringInput
 	watched := &components.MonitoringArgs{AlarmEmail: s.AlarmEmail, NoCustomerManagedKey: !s.CustomerManagedKey, StageName: s.StageName, Tags: tags}
 	var logKeyArn pulumi.StringPtrInput
-	var auditQuery *components.AuditQuery
+	reader := &components.AuditReaderArgs{AuditorArns: s.AuditorArns, Tags: tags}
 	if s.ManageInvocationLogging {
 		// Not named after the stack: when a component is renamed, the old one's setting is deleted after the new one is
 		// made, and logging would be off.
@@ -70,10 +70,11 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 			logKeyArn = logging.KeyArn.ToStringPtrOutput()
 		}
 		if s.AuditQueries {
-			auditQuery, err = components.NewAuditQuery(ctx, "bedrock-audit", &components.AuditQueryArgs{LogBucketName: logging.BucketName, KeyArn: logKeyArn, Tags: tags})
+			auditQuery, err := components.NewAuditQuery(ctx, "bedrock-audit", &components.AuditQueryArgs{LogBucketName: logging.BucketName, KeyArn: logKeyArn, Tags: tags})
 			if err != nil {
 				return err
 			}
+			reader.DatabaseName, reader.WorkgroupName, reader.ResultsBucketName = auditQuery.DatabaseName, auditQuery.WorkgroupName, auditQuery.ResultsBucketName
 			ctx.Export("auditDatabaseName", auditQuery.DatabaseName)
 			ctx.Export("auditWorkgroupName", auditQuery.WorkgroupName)
 		}
@@ -136,14 +137,12 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 		ctx.Export("alarmTopicArn", monitoring.TopicArn)
 	}
 	if len(s.AuditorArns) > 0 {
-		reader, err := components.NewAuditReader(ctx, "bedrock-audit-reader", &components.AuditReaderArgs{
-			AuditorArns: s.AuditorArns, LogBucketName: logBucketName, LogGroupName: logGroupName, AccessLogGroupName: api.AccessLogGroupName,
-			KeyArn: logKeyArn, Query: auditQuery, Tags: tags,
-		})
+		reader.LogBucketName, reader.LogGroupName, reader.AccessLogGroupName, reader.KeyArn = logBucketName, logGroupName, api.AccessLogGroupName, logKeyArn
+		role, err := components.NewAuditReader(ctx, "bedrock-audit-reader", reader)
 		if err != nil {
 			return err
 		}
-		ctx.Export("auditReaderRoleArn", reader.RoleArn)
+		ctx.Export("auditReaderRoleArn", role.RoleArn)
 	}
 
 	if s.SsmClient {

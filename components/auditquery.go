@@ -16,24 +16,27 @@ import (
 type AuditQuery struct {
 	pulumi.ResourceState
 
-	DatabaseName  pulumi.StringOutput
-	WorkgroupName pulumi.StringOutput
+	// DatabaseName of the Glue database with the table.
+	DatabaseName pulumi.StringOutput `pulumi:"databaseName"`
+	// WorkgroupName of the Athena workgroup with the saved queries.
+	WorkgroupName pulumi.StringOutput `pulumi:"workgroupName"`
 	// ResultsBucketName is that of the bucket which, for some days, has what queries answered: prompts and answers, too.
-	ResultsBucketName pulumi.StringOutput
+	ResultsBucketName pulumi.StringOutput `pulumi:"resultsBucketName"`
 }
 
 // AuditQueryArgs are AuditQuery's arguments.
 type AuditQueryArgs struct {
 	// LogBucketName is that of BedrockLogging.
-	LogBucketName pulumi.StringInput
+	LogBucketName pulumi.StringInput `pulumi:"logBucketName"`
 	// KeyArn of the KMS key that encrypts the results, such as the log's own. Default: none, a key of S3's.
-	KeyArn pulumi.StringPtrInput
+	KeyArn pulumi.StringPtrInput `pulumi:"keyArn,optional"`
 	// BytesScannedCutoffPerQuery stops a query that reads more, in bytes as they are stored; what it had read is paid.
 	// Default: 100 GiB, about 0.50 USD. At least 10 MB.
-	BytesScannedCutoffPerQuery int
+	BytesScannedCutoffPerQuery int `pulumi:"bytesScannedCutoffPerQuery,optional"`
 	// ResultRetentionDays, results are deleted; they are gone for good a day later. Default: 7.
-	ResultRetentionDays int
-	Tags                pulumi.StringMapInput
+	ResultRetentionDays int `pulumi:"resultRetentionDays,optional"`
+	// Tags of everything that can have some. Default: none.
+	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 }
 
 func (a AuditQueryArgs) withDefaults() AuditQueryArgs {

@@ -14,21 +14,28 @@ import (
 type AuditReader struct {
 	pulumi.ResourceState
 
-	RoleArn pulumi.StringOutput
+	// RoleArn is what auditors assume.
+	RoleArn pulumi.StringOutput `pulumi:"roleArn"`
 }
 
-// AuditReaderArgs are AuditReader's arguments; all but KeyArn, Query and Tags are needed.
+// AuditReaderArgs are AuditReader's arguments; the first four are required.
 type AuditReaderArgs struct {
 	// AuditorArns of the roles and users who may assume the role, and nobody else: the account's own need no policy besides,
 	// those of another account need one that allows sts:AssumeRole.
-	AuditorArns []string
+	AuditorArns []string `pulumi:"auditorArns"`
 	// LogBucketName and LogGroupName are those of BedrockLogging, AccessLogGroupName that of PrivateApi.
-	LogBucketName, LogGroupName, AccessLogGroupName pulumi.StringInput
+	LogBucketName      pulumi.StringInput `pulumi:"logBucketName"`
+	LogGroupName       pulumi.StringInput `pulumi:"logGroupName"`
+	AccessLogGroupName pulumi.StringInput `pulumi:"accessLogGroupName"`
 	// KeyArn of BedrockLogging. Default: none, for a log without one.
-	KeyArn pulumi.StringPtrInput
-	// Query that the role may use, its results encrypted by KeyArn. Default: none, no right on Athena.
-	Query *AuditQuery
-	Tags  pulumi.StringMapInput
+	KeyArn pulumi.StringPtrInput `pulumi:"keyArn,optional"`
+	// DatabaseName, WorkgroupName and ResultsBucketName of an AuditQuery that the role may use, its results encrypted by
+	// KeyArn. Default: none of the three, no right on Athena.
+	DatabaseName      pulumi.StringInput `pulumi:"databaseName,optional"`
+	WorkgroupName     pulumi.StringInput `pulumi:"workgroupName,optional"`
+	ResultsBucketName pulumi.StringInput `pulumi:"resultsBucketName,optional"`
+	// Tags of everything that can have some. Default: none.
+	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 }
 
 func (a AuditReaderArgs) validate() error {
@@ -41,6 +48,9 @@ func (a AuditReaderArgs) validate() error {
 	}
 	if a.LogBucketName == nil || a.LogGroupName == nil || a.AccessLogGroupName == nil {
 		errs = append(errs, errors.New("LogBucketName, LogGroupName, AccessLogGroupName: got none of one or more, want the names of all that is to be read"))
+	}
+	if (a.DatabaseName == nil) != (a.WorkgroupName == nil) || (a.DatabaseName == nil) != (a.ResultsBucketName == nil) {
+		errs = append(errs, errors.New("DatabaseName, WorkgroupName, ResultsBucketName: got some of them, want all three, such as AuditQuery's, or none"))
 	}
 	return errors.Join(errs...)
 }
@@ -86,13 +96,13 @@ func NewAuditReader(ctx *pulumi.Context, name string, args *AuditReaderArgs, opt
 	if a.KeyArn != nil {
 		names[3] = a.KeyArn.ToStringPtrOutput().Elem()
 	}
-	if a.Query != nil {
-		names = append(names, a.Query.DatabaseName, a.Query.WorkgroupName, a.Query.ResultsBucketName)
+	if a.DatabaseName != nil {
+		names = append(names, a.DatabaseName, a.WorkgroupName, a.ResultsBucketName)
 	}
 	permissions := pulumi.All(names...).ApplyT(func(all []any) (string, error) {
 		name := func(i int) string { return all[i].(string) }
 		log := auditedLog{bucket: name(0), logGroup: name(1), accessLogGroup: name(2), keyArn: name(3)}
-		if a.Query != nil {
+		if a.DatabaseName != nil {
 			log.queries = &auditedQueries{database: name(4), workgroup: name(5), results: name(6)}
 		}
 		return auditReaderPolicy(to, log)

@@ -24,55 +24,61 @@ const (
 type BedrockFunction struct {
 	pulumi.ResourceState
 
-	FunctionArn  pulumi.StringOutput
-	FunctionName pulumi.StringOutput
-	RoleArn      pulumi.StringOutput
-	LogGroupName pulumi.StringOutput
+	// FunctionArn is what PrivateApi calls.
+	FunctionArn pulumi.StringOutput `pulumi:"functionArn"`
+	// FunctionName is the dimension of the function's metrics.
+	FunctionName pulumi.StringOutput `pulumi:"functionName"`
+	// RoleArn of the one role that models may be called with.
+	RoleArn pulumi.StringOutput `pulumi:"roleArn"`
+	// LogGroupName of the function's own log, which holds no prompt and no answer.
+	LogGroupName pulumi.StringOutput `pulumi:"logGroupName"`
 	// BedrockRuntimeEndpointPolicy and BedrockEndpointPolicy are those of its endpoints. The owner of a shared one has to
 	// allow as much.
-	BedrockRuntimeEndpointPolicy pulumi.StringOutput
-	BedrockEndpointPolicy        pulumi.StringOutput
+	BedrockRuntimeEndpointPolicy pulumi.StringOutput `pulumi:"bedrockRuntimeEndpointPolicy"`
+	BedrockEndpointPolicy        pulumi.StringOutput `pulumi:"bedrockEndpointPolicy"`
 }
 
 // BedrockFunctionArgs are BedrockFunction's arguments.
 type BedrockFunctionArgs struct {
-	// Code is a zip with the executable "bootstrap" at its root, as BuildFunctionZip makes it. Required.
-	Code pulumi.ArchiveInput
+	// Code is a zip with the executable "bootstrap" at its root, as BuildFunctionZip makes it. Required in Go; in other
+	// languages, the package builds it where it is left out.
+	Code pulumi.ArchiveInput `pulumi:"code,optional"`
 	// Architecture the code was built for: arm64 or x86_64. Default: arm64.
-	Architecture string
+	Architecture string `pulumi:"architecture,optional"`
 	// MemoryMb, 128 to 10240, which also sets the share of a CPU. Default: 256.
-	MemoryMb int
+	MemoryMb int `pulumi:"memoryMb,optional"`
 	// ModelIds that may be called: ids of foundation models and of inference profiles, ARNs of application inference
 	// profiles and provisioned models; the first is the default. Required.
-	ModelIds []string
+	ModelIds []string `pulumi:"modelIds"`
 	// Buffered answers are sent when they are whole, as PrivateApi's Buffered. Default: false.
-	Buffered bool
+	Buffered bool `pulumi:"buffered,optional"`
 	// AllowGlobalInference admits profiles whose requests may be processed in any region. Default: false.
-	AllowGlobalInference bool
+	AllowGlobalInference bool `pulumi:"allowGlobalInference,optional"`
 	// AllowUnloggedInvocations asks models also while Bedrock's invocation logging is off, leaves out a kind of data or goes
 	// elsewhere. Default: false; the function looks once a minute and refuses every call until it is on again.
-	AllowUnloggedInvocations bool
+	AllowUnloggedInvocations bool `pulumi:"allowUnloggedInvocations,optional"`
 	// InvocationLogBucketName and InvocationLogGroupName are where the log has to go, such as BedrockLogging's. Default: any
 	// destination will do.
-	InvocationLogBucketName pulumi.StringInput
-	InvocationLogGroupName  pulumi.StringInput
+	InvocationLogBucketName pulumi.StringInput `pulumi:"invocationLogBucketName,optional"`
+	InvocationLogGroupName  pulumi.StringInput `pulumi:"invocationLogGroupName,optional"`
 	// GuardrailId and GuardrailVersion are put on every call, and IAM denies a call without them. Default: none.
-	GuardrailId      pulumi.StringInput
-	GuardrailVersion pulumi.StringInput
+	GuardrailId      pulumi.StringInput `pulumi:"guardrailId,optional"`
+	GuardrailVersion pulumi.StringInput `pulumi:"guardrailVersion,optional"`
 	// SubnetIds and SecurityGroupIds of the VPC. Required.
-	SubnetIds        pulumi.StringArrayInput
-	SecurityGroupIds pulumi.StringArrayInput
+	SubnetIds        pulumi.StringArrayInput `pulumi:"subnetIds"`
+	SecurityGroupIds pulumi.StringArrayInput `pulumi:"securityGroupIds"`
 	// BedrockRuntimeEndpointId of the bedrock-runtime endpoint through which alone models may be called. Required.
-	BedrockRuntimeEndpointId pulumi.StringInput
+	BedrockRuntimeEndpointId pulumi.StringInput `pulumi:"bedrockRuntimeEndpointId"`
 	// BedrockEndpointId of the bedrock endpoint through which the logging configuration may be read. Required.
-	BedrockEndpointId pulumi.StringInput
+	BedrockEndpointId pulumi.StringInput `pulumi:"bedrockEndpointId"`
 	// SharedBedrockRuntimeEndpoint and SharedBedrockEndpoint leave an endpoint's policy to its owner, who has to let the
 	// function's role in. Default: false; the policy lets in nobody else.
-	SharedBedrockRuntimeEndpoint bool
-	SharedBedrockEndpoint        bool
+	SharedBedrockRuntimeEndpoint bool `pulumi:"sharedBedrockRuntimeEndpoint,optional"`
+	SharedBedrockEndpoint        bool `pulumi:"sharedBedrockEndpoint,optional"`
 	// LogRetentionDays of the function's own log, which holds no prompt and no answer. Default: 90.
-	LogRetentionDays int
-	Tags             pulumi.StringMapInput
+	LogRetentionDays int `pulumi:"logRetentionDays,optional"`
+	// Tags of everything that can have some. Default: none.
+	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 }
 
 func (a BedrockFunctionArgs) withDefaults() BedrockFunctionArgs {

@@ -22,14 +22,16 @@ const (
 type BedrockLogging struct {
 	pulumi.ResourceState
 
-	BucketName   pulumi.StringOutput
-	LogGroupName pulumi.StringOutput
+	// BucketName of the bucket that keeps every record.
+	BucketName pulumi.StringOutput `pulumi:"bucketName"`
+	// LogGroupName of the log group that has them for LogRetentionDays.
+	LogGroupName pulumi.StringOutput `pulumi:"logGroupName"`
 	// AccessLogBucketName is that of the bucket in which S3 says who read, wrote or deleted a record.
-	AccessLogBucketName pulumi.StringOutput
+	AccessLogBucketName pulumi.StringOutput `pulumi:"accessLogBucketName"`
 	// KeyId of the customer managed key, whose deletion makes every record unreadable; empty without one.
-	KeyId pulumi.StringOutput
+	KeyId pulumi.StringOutput `pulumi:"keyId"`
 	// KeyArn is the same key's, or empty.
-	KeyArn pulumi.StringOutput
+	KeyArn pulumi.StringOutput `pulumi:"keyArn"`
 	// Configuration is what to depend on where no call may go unrecorded. The whole component is there a minute later: the
 	// AWS provider waits that long for a lifecycle, which is not needed for the first record.
 	Configuration *bedrockmodel.InvocationLoggingConfiguration
@@ -38,31 +40,32 @@ type BedrockLogging struct {
 // BedrockLoggingArgs are BedrockLogging's arguments; nil means all defaults.
 type BedrockLoggingArgs struct {
 	// LogRetentionDays of the CloudWatch log group and of the bucket's access log. Default: 90.
-	LogRetentionDays int
+	LogRetentionDays int `pulumi:"logRetentionDays,optional"`
 	// NoCustomerManagedKey leaves the encryption to S3 and CloudWatch Logs. Default: false, one KMS key of the account's own,
 	// at 1 USD a month: whoever reads a record needs kms:Decrypt with it.
-	NoCustomerManagedKey bool
+	NoCustomerManagedKey bool `pulumi:"noCustomerManagedKey,optional"`
 	// ArchiveAfterDays, records go to ArchiveStorageClass. Defaults: 90, DEEP_ARCHIVE; STANDARD archives nothing.
-	ArchiveAfterDays    int
-	ArchiveStorageClass string
+	ArchiveAfterDays    int    `pulumi:"archiveAfterDays,optional"`
+	ArchiveStorageClass string `pulumi:"archiveStorageClass,optional"`
 	// ExpireAfterDays, records are deleted; their versions, which is what a deleted one leaves, after as many days more.
 	// Default: 0, never.
-	ExpireAfterDays int
+	ExpireAfterDays int `pulumi:"expireAfterDays,optional"`
 	// ObjectLockMode, GOVERNANCE or COMPLIANCE, with ObjectLockDays, in which nobody can delete a record written from then on.
 	// Irreversible. AWS does not say that Bedrock writes to a locked bucket. Default: none.
-	ObjectLockMode string
-	ObjectLockDays int
+	ObjectLockMode string `pulumi:"objectLockMode,optional"`
+	ObjectLockDays int    `pulumi:"objectLockDays,optional"`
 	// MaskPersonalData has CloudWatch Logs show personal data and credentials in its log group to those only who may
 	// logs:Unmask, names and e-mail addresses in callers' ARNs included. The bucket keeps all as it is. Default: false.
-	MaskPersonalData bool
+	MaskPersonalData bool `pulumi:"maskPersonalData,optional"`
 	// AdoptInvocationLogging takes over a logging configuration that is there already, whosever it is: from then on their
 	// records come here. Default: false, for which the environment has to have AWS credentials of the provider's account.
-	AdoptInvocationLogging bool
+	AdoptInvocationLogging bool `pulumi:"adoptInvocationLogging,optional"`
 	// DeleteOnDestroy switches logging off and deletes buckets, key and log group with all their records when the component
 	// is destroyed, which then needs `pulumi destroy --run-program`; it fails where logging has become somebody else's.
 	// Irreversible. Default: false; everything stays, and logging stays on.
-	DeleteOnDestroy bool
-	Tags            pulumi.StringMapInput
+	DeleteOnDestroy bool `pulumi:"deleteOnDestroy,optional"`
+	// Tags of everything that can have some. Default: none.
+	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 }
 
 func (a BedrockLoggingArgs) withDefaults() BedrockLoggingArgs {

@@ -68,7 +68,8 @@ func allOf(name string, told func(name string, output pulumi.Output)) pulumi.Run
 		}
 		reader, err := components.NewAuditReader(ctx, name+"-reader", &components.AuditReaderArgs{
 			AuditorArns: []string{"arn:aws:iam::123456789012:role/auditor"}, LogBucketName: logging.BucketName, LogGroupName: logging.LogGroupName,
-			AccessLogGroupName: api.AccessLogGroupName, KeyArn: logging.KeyArn.ToStringPtrOutput(), Query: query,
+			AccessLogGroupName: api.AccessLogGroupName, KeyArn: logging.KeyArn.ToStringPtrOutput(),
+			DatabaseName: query.DatabaseName, WorkgroupName: query.WorkgroupName, ResultsBucketName: query.ResultsBucketName,
 		})
 		if err != nil {
 			return err

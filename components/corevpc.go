@@ -18,37 +18,40 @@ import (
 type CoreVpc struct {
 	pulumi.ResourceState
 
-	VpcId            pulumi.StringOutput
-	PrivateSubnetIds pulumi.StringArrayOutput
+	// VpcId of the VPC, new or existing.
+	VpcId pulumi.StringOutput `pulumi:"vpcId"`
+	// PrivateSubnetIds, one in each zone, without a route to the internet.
+	PrivateSubnetIds pulumi.StringArrayOutput `pulumi:"privateSubnetIds"`
 	// EndpointIds by the service's short name, such as "execute-api".
-	EndpointIds pulumi.StringMapOutput
+	EndpointIds pulumi.StringMapOutput `pulumi:"endpointIds"`
 	// ClientSecurityGroupId is for whatever calls the private API.
-	ClientSecurityGroupId pulumi.IDOutput
+	ClientSecurityGroupId pulumi.IDOutput `pulumi:"clientSecurityGroupId"`
 	// FunctionSecurityGroupId is for functions that call Bedrock.
-	FunctionSecurityGroupId pulumi.IDOutput
+	FunctionSecurityGroupId pulumi.IDOutput `pulumi:"functionSecurityGroupId"`
 }
 
 // CoreVpcArgs are CoreVpc's arguments; nil means all defaults.
 type CoreVpcArgs struct {
 	// CidrBlock of the VPC, /16 to /24. Default: 10.0.0.0/16.
-	CidrBlock string
+	CidrBlock string `pulumi:"cidrBlock,optional"`
 	// AvailabilityZones get a private subnet each. Default: the region's first two that offer every endpoint.
-	AvailabilityZones []string
+	AvailabilityZones []string `pulumi:"availabilityZones,optional"`
 	// EndpointServices are the short names of the AWS services reached from inside, each through an interface
 	// endpoint with private DNS. Default: execute-api, bedrock-runtime, bedrock.
-	EndpointServices []string
+	EndpointServices []string `pulumi:"endpointServices,optional"`
 	// FlowLogRetentionDays of the VPC's flow logs, in days that CloudWatch Logs offers. Default: 90.
-	FlowLogRetentionDays int
+	FlowLogRetentionDays int `pulumi:"flowLogRetentionDays,optional"`
 	// VpcId of an existing VPC to use in place of a new one; CidrBlock, AvailabilityZones and FlowLogRetentionDays then
 	// have no meaning, and its routes and flow logs stay its owner's. Default: none.
-	VpcId string
+	VpcId string `pulumi:"vpcId,optional"`
 	// SubnetIds of the existing VPC, each in a zone of its own.
-	SubnetIds []string
+	SubnetIds []string `pulumi:"subnetIds,optional"`
 	// EndpointIds of the existing VPC, by the service's short name, to use in place of new ones. One security group of
 	// each, the first by id, gets a rule that admits this component's; a program that lists all the group's rules would
 	// remove it. New ones take the service's name for the whole VPC: nothing else in it reaches the service any more.
-	EndpointIds map[string]string
-	Tags        pulumi.StringMapInput
+	EndpointIds map[string]string `pulumi:"endpointIds,optional"`
+	// Tags of everything that can have some. Default: none.
+	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 }
 
 func (a CoreVpcArgs) withDefaults() CoreVpcArgs {

@@ -15,24 +15,26 @@ import (
 type Guardrail struct {
 	pulumi.ResourceState
 
-	GuardrailId pulumi.StringOutput
+	// GuardrailId is for BedrockFunction, with Version.
+	GuardrailId pulumi.StringOutput `pulumi:"guardrailId"`
 	// Version changes whenever what the guardrail blocks changes.
-	Version pulumi.StringOutput
+	Version pulumi.StringOutput `pulumi:"version"`
 }
 
 // GuardrailArgs are Guardrail's arguments. At least one of the lists has an entry.
 type GuardrailArgs struct {
 	// ContentFilters that block prompts and answers, at Bedrock's highest strength: HATE, INSULTS, MISCONDUCT, SEXUAL,
 	// VIOLENCE, and PROMPT_ATTACK, which applies to prompts only, and takes many a system prompt for an attack.
-	ContentFilters []string
+	ContentFilters []string `pulumi:"contentFilters,optional"`
 	// BlockedWords in prompts and answers.
-	BlockedWords []string
+	BlockedWords []string `pulumi:"blockedWords,optional"`
 	// PiiEntities, such as EMAIL or CREDIT_DEBIT_CARD_NUMBER, that block prompts and answers that hold them (Bedrock API
 	// Reference, GuardrailPiiEntityConfig).
-	PiiEntities []string
+	PiiEntities []string `pulumi:"piiEntities,optional"`
 	// BlockedMessage is answered in the place of what is blocked. Default: "Blocked by this organization's guardrail."
-	BlockedMessage string
-	Tags           pulumi.StringMapInput
+	BlockedMessage string `pulumi:"blockedMessage,optional"`
+	// Tags of everything that can have some. Default: none.
+	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 }
 
 // Bedrock API Reference, GuardrailContentFilterConfig, type.

@@ -19,28 +19,31 @@ type Monitoring struct {
 	pulumi.ResourceState
 
 	// TopicArn of the topic to subscribe to.
-	TopicArn pulumi.StringOutput
+	TopicArn pulumi.StringOutput `pulumi:"topicArn"`
 }
 
 // MonitoringArgs are Monitoring's arguments.
 type MonitoringArgs struct {
 	// FunctionArn, and ApiId, ApiName and StageName of the API. Required.
-	FunctionArn, ApiId, ApiName pulumi.StringInput
-	StageName                   string
+	FunctionArn pulumi.StringInput `pulumi:"functionArn"`
+	ApiId       pulumi.StringInput `pulumi:"apiId"`
+	ApiName     pulumi.StringInput `pulumi:"apiName"`
+	StageName   string             `pulumi:"stageName"`
 	// BucketNames of the invocation log and of its access log. Default: none, as where another stack has them.
-	BucketNames pulumi.StringArray
+	BucketNames []pulumi.StringInput `pulumi:"bucketNames,optional"`
 	// LogGroupNames of the invocation log, of the function, whose lines are metrics, and of the API. Default: none.
-	LogGroupNames pulumi.StringArray
+	LogGroupNames []pulumi.StringInput `pulumi:"logGroupNames,optional"`
 	// KeyIds that the invocation log is encrypted with. Default: none. The topic's own is watched in any case.
-	KeyIds pulumi.StringArray
+	KeyIds []pulumi.StringInput `pulumi:"keyIds,optional"`
 	// SlowMs is the latency, in milliseconds, that one call in ten reaches for 15 minutes before it is told. Default: 60000.
-	SlowMs float64
+	SlowMs float64 `pulumi:"slowMs,optional"`
 	// AlarmEmail gets every message, once its owner has followed the link in SNS's first one. Default: none.
-	AlarmEmail string
+	AlarmEmail string `pulumi:"alarmEmail,optional"`
 	// NoCustomerManagedKey leaves the messages, which hold no prompt, without encryption but TLS. Default: false, a KMS key
 	// of the topic's own, at 1 USD a month.
-	NoCustomerManagedKey bool
-	Tags                 pulumi.StringMapInput
+	NoCustomerManagedKey bool `pulumi:"noCustomerManagedKey,optional"`
+	// Tags of everything that can have some. Default: none.
+	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 }
 
 func (a MonitoringArgs) withDefaults() MonitoringArgs {
@@ -143,7 +146,7 @@ func NewMonitoring(ctx *pulumi.Context, name string, args *MonitoringArgs, opts 
 // newTamperRules makes those rules for which there is something to watch. Which these are must be known before any name is:
 // a preview shows them all.
 func newTamperRules(ctx *pulumi.Context, name string, a MonitoringArgs, topicArn pulumi.StringOutput, parent, told pulumi.ResourceOption) error {
-	all := pulumi.All(a.BucketNames.ToStringArrayOutput(), a.LogGroupNames.ToStringArrayOutput(), a.KeyIds.ToStringArrayOutput(), a.ApiId, a.FunctionArn, topicArn)
+	all := pulumi.All(pulumi.StringArray(a.BucketNames), pulumi.StringArray(a.LogGroupNames), pulumi.StringArray(a.KeyIds), a.ApiId, a.FunctionArn, topicArn)
 	planned := watched{buckets: make([]string, len(a.BucketNames)), logGroups: make([]string, len(a.LogGroupNames)), keyIds: make([]string, len(a.KeyIds))}
 	for i, plan := range tamperRules(planned) {
 		pattern := all.ApplyT(func(v []any) (string, error) {

@@ -21,51 +21,54 @@ import (
 type PrivateApi struct {
 	pulumi.ResourceState
 
-	ApiId pulumi.IDOutput
+	// ApiId is the first part of the API's own name.
+	ApiId pulumi.IDOutput `pulumi:"apiId"`
 	// ApiName is the dimension of the API's metrics.
-	ApiName pulumi.StringOutput
+	ApiName pulumi.StringOutput `pulumi:"apiName"`
 	// InvokeUrl works inside every VPC whose execute-api endpoint is admitted and has private DNS.
-	InvokeUrl          pulumi.StringOutput
-	AccessLogGroupName pulumi.StringOutput
+	InvokeUrl pulumi.StringOutput `pulumi:"invokeUrl"`
+	// AccessLogGroupName of the log group that says who called, when, and with what outcome.
+	AccessLogGroupName pulumi.StringOutput `pulumi:"accessLogGroupName"`
 	// VpcEndpointPolicy is the one of its endpoints. The owner of shared ones has to allow as much.
-	VpcEndpointPolicy pulumi.StringOutput
+	VpcEndpointPolicy pulumi.StringOutput `pulumi:"vpcEndpointPolicy"`
 }
 
 // PrivateApiArgs are PrivateApi's arguments.
 type PrivateApiArgs struct {
 	// FunctionArn of the function that answers. Required.
-	FunctionArn pulumi.StringInput
+	FunctionArn pulumi.StringInput `pulumi:"functionArn"`
 	// VpcEndpointIds of the execute-api endpoints, of this account and region, that the API is associated with: they
 	// are admitted and get a DNS name for it. Required.
-	VpcEndpointIds pulumi.StringArray
+	VpcEndpointIds []pulumi.StringInput `pulumi:"vpcEndpointIds"`
 	// SharedVpcEndpoints leaves the endpoints' policies to their owner, who has to let calls of this API through.
 	// Default: false; nothing but this API can be called through them.
-	SharedVpcEndpoints bool
+	SharedVpcEndpoints bool `pulumi:"sharedVpcEndpoints,optional"`
 	// ConsumerVpcEndpointIds are execute-api endpoints of other VPCs, in any account, that are admitted as well. Their
 	// VPCs call the API by its own name, with private DNS. Default: none.
-	ConsumerVpcEndpointIds []string
+	ConsumerVpcEndpointIds []string `pulumi:"consumerVpcEndpointIds,optional"`
 	// Authorization is NONE or AWS_IAM, with which callers sign and are known by name. Default: NONE; whoever reaches
 	// an admitted endpoint may call.
-	Authorization string
+	Authorization string `pulumi:"authorization,optional"`
 	// CallerArns, with AWS_IAM, are who may call, and nobody else: ARNs of roles, users or accounts, which stand for all in
 	// them. Those of other accounts also need policies of their own that let them. Default: those of the API's account whose
 	// own policies let them.
-	CallerArns []string
+	CallerArns []string `pulumi:"callerArns,optional"`
 	// Buffered answers are sent when they are whole, within 29 seconds and 6 MB. Default: false; answers are sent as they are
 	// made, for at most 15 minutes. The function's has to be the same: each kind takes the other's answers for errors.
-	Buffered bool
+	Buffered bool `pulumi:"buffered,optional"`
 	// StageName, the first part of every path. Default: api.
-	StageName string
+	StageName string `pulumi:"stageName,optional"`
 	// ThrottlingRateLimit in requests a second, all callers together. Default: 10.
-	ThrottlingRateLimit float64
+	ThrottlingRateLimit float64 `pulumi:"throttlingRateLimit,optional"`
 	// ThrottlingBurstLimit in requests at once. Default: 20.
-	ThrottlingBurstLimit int
+	ThrottlingBurstLimit int `pulumi:"throttlingBurstLimit,optional"`
 	// LogRetentionDays of the access log, which holds neither path nor body. Default: 90.
-	LogRetentionDays int
+	LogRetentionDays int `pulumi:"logRetentionDays,optional"`
 	// ManageApiGatewayAccount sets the role through which API Gateway writes access logs. There is one per account
 	// and region: with several APIs, one of them sets it. Default: false.
-	ManageApiGatewayAccount bool
-	Tags                    pulumi.StringMapInput
+	ManageApiGatewayAccount bool `pulumi:"manageApiGatewayAccount,optional"`
+	// Tags of everything that can have some. Default: none.
+	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 }
 
 func (a PrivateApiArgs) withDefaults() PrivateApiArgs {
@@ -166,7 +169,7 @@ func NewPrivateApi(ctx *pulumi.Context, name string, args *PrivateApiArgs, opts 
 	body := a.FunctionArn.ToStringOutput().ApplyT(func(functionArn string) (string, error) {
 		return apiDefinition(name, to.partition, to.region, functionArn, a.Authorization, a.Buffered)
 	}).(pulumi.StringOutput)
-	resourcePolicy := a.VpcEndpointIds.ToStringArrayOutput().ApplyT(func(ids []string) (string, error) {
+	resourcePolicy := pulumi.StringArray(a.VpcEndpointIds).ToStringArrayOutput().ApplyT(func(ids []string) (string, error) {
 		return apiPolicy(to, slices.Concat(ids, a.ConsumerVpcEndpointIds), a.Authorization, a.CallerArns)
 	}).(pulumi.StringOutput)
 	api, err := apigateway.NewRestApi(ctx, name, &apigateway.RestApiArgs{
@@ -177,7 +180,7 @@ func NewPrivateApi(ctx *pulumi.Context, name string, args *PrivateApiArgs, opts 
 		// On the API itself: a policy in a resource of its own is lost when the body changes.
 		Policy: resourcePolicy,
 		EndpointConfiguration: &apigateway.RestApiEndpointConfigurationArgs{
-			Types: pulumi.String("PRIVATE"), VpcEndpointIds: a.VpcEndpointIds,
+			Types: pulumi.String("PRIVATE"), VpcEndpointIds: pulumi.StringArray(a.VpcEndpointIds),
 		},
 	}, parent)
 	if err != nil {

@@ -20,19 +20,21 @@ var SsmClientServices = []string{"ssm", "ssmmessages"}
 type SsmClient struct {
 	pulumi.ResourceState
 
-	InstanceId pulumi.IDOutput
+	// InstanceId is the target of Session Manager.
+	InstanceId pulumi.IDOutput `pulumi:"instanceId"`
 }
 
 // SsmClientArgs are SsmClient's arguments.
 type SsmClientArgs struct {
 	// SubnetId of a subnet whose VPC has SsmClientServices' endpoints. Required.
-	SubnetId pulumi.StringInput
+	SubnetId pulumi.StringInput `pulumi:"subnetId"`
 	// SecurityGroupIds, such as CoreVpc's for clients. Required.
-	SecurityGroupIds pulumi.StringArrayInput
+	SecurityGroupIds pulumi.StringArrayInput `pulumi:"securityGroupIds"`
 	// SsmEndpointId and SsmMessagesEndpointId of the VPC's endpoints. Required.
-	SsmEndpointId         pulumi.StringInput
-	SsmMessagesEndpointId pulumi.StringInput
-	Tags                  pulumi.StringMapInput
+	SsmEndpointId         pulumi.StringInput `pulumi:"ssmEndpointId"`
+	SsmMessagesEndpointId pulumi.StringInput `pulumi:"ssmMessagesEndpointId"`
+	// Tags of everything that can have some. Default: none.
+	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 }
 
 func (a SsmClientArgs) validate() error {
