@@ -22,11 +22,13 @@ func keepForeignLogging(ctx *pulumi.Context, name string, a BedrockLoggingArgs, 
 		return pulumi.ResourceHooks(hooks), nil
 	}
 	hook, err := ctx.RegisterResourceHook(name+"-owner", func(args *pulumi.ResourceHookArgs) error {
-		cfg, err := config.LoadDefaultConfig(ctx.Context(), config.WithRegion(to.region))
+		// Where another language's program made the component, its context ends with that, long before a deletion.
+		asking := context.WithoutCancel(ctx.Context())
+		cfg, err := config.LoadDefaultConfig(asking, config.WithRegion(to.region))
 		if err != nil {
 			return err
 		}
-		current, err := currentLogging(ctx.Context(), cfg, to)
+		current, err := currentLogging(asking, cfg, to)
 		if err != nil {
 			return fmt.Errorf("where Bedrock's invocation logging of account %s in %s goes now: %w%s", to.account, to.region, err, waysOut)
 		}
