@@ -5,7 +5,7 @@ race = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
 picture = go -C tools/picture tool d2 --layout elk --dark-theme 200 --pad 10 ../../docs/architecture.d2
 
-.PHONY: help local test e2e bench lint fuzz fresh tokens picture
+.PHONY: help local test e2e bench lint fuzz schema fresh tokens picture
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ lint: ## gofmt, vet, staticcheck, workflows, go.mod in order
 	go mod tidy -diff
 	$(picture) - 2>/dev/null | cmp - docs/architecture.svg # in step with its text; else: make picture
 	for module in pulumi pulumi-resource-aws; do (cd tools/$$module && CGO_ENABLED=0 go vet -trimpath ./...) || exit 1; done
+
+schema: ## package/schema.json, after a change of a component's arguments, outputs or their comments
+	go test ./package -run '^TestSchema$$' -update
 
 fuzz: ## Each fuzz test for 20 seconds
 	@for package in . ./components ./function ./audit ./cmd/audit ./internal/iampolicy ./internal/sandbox; do \
