@@ -120,7 +120,7 @@ func checksum(sums []byte, file string) string {
 	return ""
 }
 
-// untar takes the two programs that are needed out of the release, which has those of other languages as well.
+// untar takes the programs that are needed out of the release, which has those of other languages as well.
 func untar(content []byte, folder string) error {
 	unzipped, err := gzip.NewReader(bytes.NewReader(content))
 	if err != nil {
@@ -134,7 +134,7 @@ func untar(content []byte, folder string) error {
 		if err != nil {
 			return err
 		}
-		if name := path.Base(header.Name); name == "pulumi" || name == "pulumi-language-go" {
+		if name := path.Base(header.Name); name == "pulumi" || name == "pulumi-language-go" || name == yamlHost {
 			if header.Typeflag != tar.TypeReg {
 				continue // the folder is named so too
 			}

@@ -41,7 +41,9 @@ func (s *setup) pulumi(ctx context.Context) error {
 		said, err := exec.CommandContext(ctx, file, "version").Output()
 		version := strings.TrimSpace(string(said))
 		if err == nil && !older(version, s.pins.pulumi) {
-			os.Remove(filepath.Join(s.bin(), "pulumi-language-go")) // another version's
+			for _, host := range []string{"pulumi-language-go", yamlHost} {
+				os.Remove(filepath.Join(s.bin(), host)) // another version's
+			}
 			s.say("Pulumi %s is on the PATH", version)
 			return nil
 		}
@@ -73,8 +75,15 @@ func (s *setup) pulumi(ctx context.Context) error {
 			return fmt.Errorf("the Pulumi CLI could be neither downloaded nor built, see docs/air-gapped.md: %w", err)
 		}
 	}
-	return s.link(folder, "pulumi", "pulumi-language-go")
+	names := []string{"pulumi", "pulumi-language-go"}
+	if exists(filepath.Join(folder, yamlHost)) {
+		names = append(names, yamlHost)
+	}
+	return s.link(folder, names...)
 }
+
+// yamlHost is for examples/yaml. Only the release has it: to build it takes as long as all else, for one test.
+const yamlHost = "pulumi-language-yaml"
 
 const plugin = "pulumi-resource-aws"
 

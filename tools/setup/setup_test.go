@@ -172,7 +172,7 @@ func TestPublished(t *testing.T) {
 		t.Fatal(err)
 	}
 	fake := "#!/bin/sh\nFAKE_PULUMI_HOME=\"$PULUMI_HOME\" exec '" + self + "' -test.run '^TestPublished$' \"$@\"\n"
-	content := release(t, map[string]string{"pulumi/pulumi": fake, "pulumi/pulumi-language-go": ""})
+	content := release(t, map[string]string{"pulumi/pulumi": fake, "pulumi/pulumi-language-go": "", "pulumi/pulumi-language-yaml": "yaml"})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case strings.HasSuffix(r.URL.Path, "-checksums.txt"):
@@ -196,7 +196,7 @@ func TestPublished(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for file, want := range map[string]string{"pulumi": fake, "pulumi-language-go": "", plugin: "published"} {
+	for file, want := range map[string]string{"pulumi": fake, "pulumi-language-go": "", yamlHost: "yaml", plugin: "published"} {
 		if got, err := os.ReadFile(filepath.Join(s.bin(), file)); err != nil || string(got) != want {
 			t.Errorf("%s: got %q, %v, want %q", file, got, err, want)
 		}
@@ -206,7 +206,7 @@ func TestPublished(t *testing.T) {
 // A release that is not the published one is not installed, and nothing of it is left.
 func TestDownloadRelease(t *testing.T) {
 	t.Parallel()
-	content := release(t, map[string]string{"pulumi/pulumi": "1", "pulumi/pulumi-language-go": "2", "pulumi/pulumi-language-python": "3", "pulumi/../../escape": "4"})
+	content := release(t, map[string]string{"pulumi/pulumi": "1", "pulumi/pulumi-language-go": "2", "pulumi/pulumi-language-yaml": "2", "pulumi/pulumi-language-python": "3", "pulumi/../../escape": "4"})
 	sum := fmt.Sprintf("%x", sha256.Sum256(content))
 	for name, c := range map[string]struct {
 		sum, err string
@@ -240,8 +240,8 @@ func TestDownloadRelease(t *testing.T) {
 				t.Fatal(err)
 			}
 			entries, err := os.ReadDir(folder)
-			if err != nil || len(entries) != 2 || entries[0].Name() != "pulumi" || entries[1].Name() != "pulumi-language-go" {
-				t.Errorf("got %v, %v, want two programs", entries, err)
+			if err != nil || len(entries) != 3 || entries[0].Name() != "pulumi" || entries[1].Name() != "pulumi-language-go" || entries[2].Name() != yamlHost {
+				t.Errorf("got %v, %v, want three programs", entries, err)
 			}
 		})
 	}

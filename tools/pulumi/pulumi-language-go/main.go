@@ -62,23 +62,17 @@ func (h *host) GetRequiredPackages(context.Context, *pulumirpc.GetRequiredPackag
 	return &pulumirpc.GetRequiredPackagesResponse{}, nil
 }
 
+// InstallDependencies has nothing to do: to build gets them.
+func (h *host) InstallDependencies(*pulumirpc.InstallDependenciesRequest, pulumirpc.LanguageRuntime_InstallDependenciesServer) error {
+	return nil
+}
+
 func (h *host) Run(ctx context.Context, r *pulumirpc.RunRequest) (*pulumirpc.RunResponse, error) {
-	program, folder := r.GetInfo().GetOptions().GetFields()["binary"].GetStringValue(), ""
-	if program == "" {
-		var err error
-		if folder, err = os.MkdirTemp("", "pulumi-go"); err != nil {
-			return nil, err
-		}
-		defer os.RemoveAll(folder)
-		program = filepath.Join(folder, "program")
-		build := exec.CommandContext(ctx, "go", "build", "-o", program, ".")
-		build.Dir, build.Stdout, build.Stderr = r.GetInfo().GetProgramDirectory(), os.Stderr, os.Stderr
-		if err := build.Run(); err != nil {
-			return &pulumirpc.RunResponse{Error: "go build: " + err.Error()}, nil
-		}
-	} else if !filepath.IsAbs(program) {
-		program = filepath.Join(r.GetInfo().GetRootDirectory(), program)
+	program, remove, err := build(ctx, r.GetInfo())
+	if err != nil {
+		return &pulumirpc.RunResponse{Error: err.Error()}, nil
 	}
+	defer remove()
 	config, err := json.Marshal(r.Config)
 	if err != nil {
 		return nil, err
@@ -96,9 +90,7 @@ func (h *host) Run(ctx context.Context, r *pulumirpc.RunRequest) (*pulumirpc.Run
 		"PULUMI_MONITOR="+r.MonitorAddress, "PULUMI_ENGINE="+h.engine, "PULUMI_ROOT_DIRECTORY="+r.GetInfo().GetRootDirectory(),
 	)
 	if err = cmd.Start(); err == nil {
-		if folder != "" {
-			os.RemoveAll(folder) // it runs without; a host that is killed leaves nothing
-		}
+		remove() // it runs without; a host that is killed leaves nothing
 		err = cmd.Wait()
 	}
 	var exit *exec.ExitError
@@ -109,4 +101,51 @@ func (h *host) Run(ctx context.Context, r *pulumirpc.RunRequest) (*pulumirpc.Run
 		return &pulumirpc.RunResponse{Error: "the program ended: " + err.Error()}, nil
 	}
 	return &pulumirpc.RunResponse{}, nil
+}
+
+// RunPlugin runs a plugin that is there as source, until the engine needs it no more.
+func (h *host) RunPlugin(r *pulumirpc.RunPluginRequest, server pulumirpc.LanguageRuntime_RunPluginServer) error {
+	program, remove, err := build(server.Context(), r.GetInfo())
+	if err != nil {
+		return err
+	}
+	defer remove()
+	streams, stdout, stderr, err := rpcutil.MakeRunPluginStreams(server, false)
+	if err != nil {
+		return err
+	}
+	defer streams.Close()
+	cmd := exec.CommandContext(server.Context(), program, r.Args...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = r.Pwd, r.Env, stdout, stderr
+	if err = cmd.Start(); err == nil {
+		remove()
+		err = cmd.Wait()
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return server.Send(&pulumirpc.RunPluginResponse{Output: &pulumirpc.RunPluginResponse_Exitcode{Exitcode: int32(exit.ExitCode())}})
+	}
+	return err
+}
+
+// build compiles a program, or takes the one that runtime.options.binary names. remove takes back what it made.
+func build(ctx context.Context, info *pulumirpc.ProgramInfo) (program string, remove func() error, err error) {
+	if program := info.GetOptions().GetFields()["binary"].GetStringValue(); program != "" {
+		if !filepath.IsAbs(program) {
+			program = filepath.Join(info.GetRootDirectory(), program)
+		}
+		return program, func() error { return nil }, nil
+	}
+	folder, err := os.MkdirTemp("", "pulumi-go")
+	if err != nil {
+		return "", nil, err
+	}
+	remove = func() error { return os.RemoveAll(folder) }
+	program = filepath.Join(folder, "program")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", program, ".")
+	cmd.Dir, cmd.Stdout, cmd.Stderr = info.GetProgramDirectory(), os.Stderr, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return "", nil, errors.Join(fmt.Errorf("go build in %s: %w", cmd.Dir, err), remove())
+	}
+	return program, remove, nil
 }

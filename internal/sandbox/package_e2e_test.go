@@ -1,0 +1,107 @@
+//go:build e2e
+
+package sandbox
+
+import (
+	"bytes"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// TestEndToEndPackage is what a user of another language does: Pulumi compiles the package, and the components of
+// examples/yaml are deployed, called, found unchanged and taken down. What Go's own types give its programs, another
+// language has only if this works.
+func TestEndToEndPackage(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("pulumi-language-yaml"); err != nil {
+		t.Skip("this machine's Pulumi has no host for YAML, which the published release has: docs/air-gapped.md")
+	}
+	root, played := checkout(t), newSetup(t)
+	s := &running{root: filepath.Join(root, "examples", "yaml"), aws: played.aws, env: []string{
+		"AWS_ENDPOINT_URL=" + played.sandbox.AWSEndpointURL, "AWS_ACCESS_KEY_ID=" + RootKey, "AWS_SECRET_ACCESS_KEY=" + RootKey,
+		"AWS_REGION=" + played.aws.region, "PULUMI_BACKEND_URL=file://" + t.TempDir(), "PULUMI_CONFIG_PASSPHRASE=", "PULUMI_SKIP_UPDATE_CHECK=true",
+	}}
+	if _, err := exec.LookPath("pulumi-resource-aws"); err == nil { // else the plugin is in the user's own
+		s.env = append(s.env, "PULUMI_HOME="+t.TempDir())
+	}
+	// Only where all the release's hosts are is the one for Go known to run a plugin's source.
+	if _, err := exec.LookPath("pulumi-language-nodejs"); err != nil {
+		bin := t.TempDir()
+		command(t, filepath.Join(root, "tools", "pulumi"), []string{"CGO_ENABLED=0"}, "go", "build", "-trimpath", "-o", bin+"/", "./pulumi-language-go")
+		s.env = append(s.env, "PATH="+bin+":"+os.Getenv("PATH"))
+	}
+	config, err := os.ReadFile(filepath.Join(root, "Pulumi.local.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config = regexp.MustCompile(`(?m)^ *private-bedrock:.*\n`).ReplaceAll(config, nil) // the program's own
+	if err := os.WriteFile(filepath.Join(s.root, "Pulumi.local.yaml"), config, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile(filepath.Join(s.root, "Pulumi.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	here := "architecture: " + map[string]string{"amd64": "x86_64", "arm64": "arm64"}[runtime.GOARCH] // the function runs on this machine
+	if err := os.WriteFile(filepath.Join(s.root, "Pulumi.yaml"), bytes.Replace(program, []byte("architecture: arm64"), []byte(here), 1), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	pulumi := func(args ...string) string {
+		t.Helper()
+		return command(t, s.root, s.env, "pulumi", append(args, "--stack", "local", "--non-interactive")...)
+	}
+
+	pulumi("stack", "init")
+	pulumi("up", "--yes", "--skip-preview")
+	var outputs struct{ InvokeUrl string }
+	if err := json.Unmarshal([]byte(pulumi("stack", "output", "--json")), &outputs); err != nil {
+		t.Fatal(err)
+	}
+	api, err := url.Parse(outputs.InvokeUrl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	apiID, _, _ := strings.Cut(api.Host, ".")
+	played.sandbox.ServeAPI(listener, apiID)
+	s.InvokeURL = "http://" + listener.Addr().String() + api.Path
+	if status, _, body := s.call(t, http.MethodPost, "/generate/Hello", "", "", ""); status != 200 || body != "You said: Hello" {
+		t.Errorf("status %d: %s", status, body)
+	}
+	bucket, records := s.loggingBucket(t), 0
+	for _, key := range s.objects(t, bucket) {
+		if strings.HasSuffix(key, ".json.gz") && strings.Contains(string(s.gunzip(t, bucket, key)), "You said: Hello") {
+			records++
+		}
+	}
+	if records != 1 {
+		t.Errorf("%d records in %q, want 1", records, bucket)
+	}
+	pulumi("preview", "--expect-no-changes")
+
+	pulumi("destroy", "--yes", "--skip-preview")
+	if state := pulumi("stack", "export"); strings.Contains(state, `"urn"`) {
+		t.Errorf("after destroy, the stack still has resources:\n%s", state)
+	}
+	if endpoints, err := s.aws.vpcEndpoints(t.Context()); err != nil || len(endpoints) > 0 {
+		t.Errorf("endpoints go on costing money: %v, %v", endpoints, err)
+	}
+	if kept := s.loggingBucket(t); kept != bucket {
+		t.Errorf("after destroy, logging goes to %q, want %q as before", kept, bucket)
+	}
+	if reports := played.reported(); len(reports) > 0 {
+		t.Errorf("reported %q", reports)
+	}
+}
