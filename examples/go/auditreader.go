@@ -1,0 +1,22 @@
+package main
+
+import (
+	"github.com/private-bedrock/private-bedrock/components"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/config"
+)
+
+// auditReader lets `auditorArn`, a role or a user, read the invocation log and the API's access log, and nobody else.
+func auditReader(ctx *pulumi.Context) error {
+	reader, err := components.NewAuditReader(ctx, "audit-reader", &components.AuditReaderArgs{
+		AuditorArns:        []string{config.Require(ctx, "auditorArn")},
+		LogBucketName:      pulumi.String(config.Require(ctx, "logBucketName")),
+		LogGroupName:       pulumi.String(config.Require(ctx, "logGroupName")),
+		AccessLogGroupName: pulumi.String(config.Require(ctx, "accessLogGroupName")),
+	})
+	if err != nil {
+		return err
+	}
+	ctx.Export("roleArn", reader.RoleArn)
+	return nil
+}
