@@ -5,7 +5,7 @@ race = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
 picture = go -C tools/picture tool d2 --layout elk --dark-theme 200 --pad 10 ../../docs/architecture.d2
 
-.PHONY: help local test e2e bench lint fuzz schema fresh tokens picture
+.PHONY: help local test e2e bench lint schema fuzz fresh tokens picture
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

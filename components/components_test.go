@@ -208,6 +208,14 @@ func TestBadArguments(t *testing.T) {
 			_, err := components.NewAuditReader(ctx, "x", nil)
 			return err
 		}, []string{"AuditReader x", "AuditorArns: got none", "LogBucketName, LogGroupName, AccessLogGroupName"}},
+		"AuditReader of half the queries": {func(ctx *pulumi.Context) error {
+			_, err := components.NewAuditReader(ctx, "x", &components.AuditReaderArgs{
+				AuditorArns:   []string{"arn:aws:iam::123456789012:role/a"},
+				LogBucketName: pulumi.String("b"), LogGroupName: pulumi.String("g"), AccessLogGroupName: pulumi.String("a"),
+				DatabaseName: pulumi.String("d"), WorkgroupName: pulumi.String("w"),
+			})
+			return err
+		}, []string{"DatabaseName, WorkgroupName, ResultsBucketName: got some of them"}},
 		"AuditReader for everybody": {func(ctx *pulumi.Context) error {
 			_, err := components.NewAuditReader(ctx, "x", &components.AuditReaderArgs{
 				AuditorArns:   []string{"arn:aws:iam::123456789012:root", "*", "arn:aws:iam::123456789012:role/a", "arn:aws:iam::123456789012:role/a"},

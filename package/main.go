@@ -15,12 +15,14 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/provider"
 )
 
+// version is that of the release's tag, v0.1.0: SDKs that are made of the schema have Pulumi fetch the plugin of that tag.
+const version = "0.1.0"
+
 //go:embed schema.json
 var schema []byte
 
 func main() {
-	// Without a version of its own: it has that of the tag which `pulumi package add` names.
-	if err := provider.ComponentMain("private-bedrock", "", schema, construct); err != nil {
+	if err := provider.ComponentMain("private-bedrock", version, schema, construct); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -53,7 +53,7 @@ func TestSchema(t *testing.T) {
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	if err := encoder.Encode(map[string]any{
-		"name": "private-bedrock", "description": "Private, audited access to Amazon Bedrock", "license": "Apache-2.0",
+		"name": "private-bedrock", "version": version, "description": "Private, audited access to Amazon Bedrock", "license": "Apache-2.0",
 		// The SDKs that Pulumi makes have the package's version, and Python's a pyproject.toml.
 		"language":  map[string]any{"nodejs": map[string]any{"respectSchemaVersion": true}, "python": map[string]any{"respectSchemaVersion": true, "pyproject": map[string]any{"enabled": true}}},
 		"resources": resources,
