@@ -6,8 +6,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/config"
 )
 
-// privateApi puts an API in front of the function `functionArn`, of which nobody knows but who calls from the VPC of the
-// endpoint `vpcEndpointId`, and signs.
+// privateApi puts an API in front of the function `functionArn`, which answers calls through the endpoint `vpcEndpointId`
+// that are signed, and no others.
 func privateApi(ctx *pulumi.Context) error {
 	api, err := components.NewPrivateApi(ctx, "api", &components.PrivateApiArgs{
 		FunctionArn:             pulumi.String(config.Require(ctx, "functionArn")),
