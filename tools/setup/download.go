@@ -16,6 +16,7 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -134,7 +135,7 @@ func untar(content []byte, folder string) error {
 		if err != nil {
 			return err
 		}
-		if name := path.Base(header.Name); name == "pulumi" || name == "pulumi-language-go" || name == yamlHost {
+		if name := path.Base(header.Name); name == "pulumi" || slices.Contains(hosts, name) {
 			if header.Typeflag != tar.TypeReg {
 				continue // the folder is named so too
 			}

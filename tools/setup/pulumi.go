@@ -41,7 +41,7 @@ func (s *setup) pulumi(ctx context.Context) error {
 		said, err := exec.CommandContext(ctx, file, "version").Output()
 		version := strings.TrimSpace(string(said))
 		if err == nil && !older(version, s.pins.pulumi) {
-			for _, host := range []string{"pulumi-language-go", yamlHost} {
+			for _, host := range hosts {
 				os.Remove(filepath.Join(s.bin(), host)) // another version's
 			}
 			s.say("Pulumi %s is on the PATH", version)
@@ -50,7 +50,7 @@ func (s *setup) pulumi(ctx context.Context) error {
 		s.say("%s is version %q, want %s or later", file, version, s.pins.pulumi)
 	}
 	ours, err := s.module("pulumi", "-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v"+s.pins.pulumi,
-		"github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", "./pulumi-language-go")
+		"github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", "./pulumi-language-go", "github.com/pulumi/pulumi-yaml/cmd/pulumi-language-yaml")
 	if err != nil {
 		return err
 	}
@@ -75,15 +75,11 @@ func (s *setup) pulumi(ctx context.Context) error {
 			return fmt.Errorf("the Pulumi CLI could be neither downloaded nor built, see docs/air-gapped.md: %w", err)
 		}
 	}
-	names := []string{"pulumi", "pulumi-language-go"}
-	if exists(filepath.Join(folder, yamlHost)) {
-		names = append(names, yamlHost)
-	}
-	return s.link(folder, names...)
+	return s.link(folder, append(hosts, "pulumi")...)
 }
 
-// yamlHost is for examples/yaml. Only the release has it: to build it takes as long as all else, for one test.
-const yamlHost = "pulumi-language-yaml"
+// hosts are those of the program's language, and of examples/yaml's.
+var hosts = []string{"pulumi-language-go", "pulumi-language-yaml"}
 
 const plugin = "pulumi-resource-aws"
 

@@ -196,7 +196,7 @@ func TestPublished(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for file, want := range map[string]string{"pulumi": fake, "pulumi-language-go": "", yamlHost: "yaml", plugin: "published"} {
+	for file, want := range map[string]string{"pulumi": fake, "pulumi-language-go": "", "pulumi-language-yaml": "yaml", plugin: "published"} {
 		if got, err := os.ReadFile(filepath.Join(s.bin(), file)); err != nil || string(got) != want {
 			t.Errorf("%s: got %q, %v, want %q", file, got, err, want)
 		}
@@ -240,7 +240,7 @@ func TestDownloadRelease(t *testing.T) {
 				t.Fatal(err)
 			}
 			entries, err := os.ReadDir(folder)
-			if err != nil || len(entries) != 3 || entries[0].Name() != "pulumi" || entries[1].Name() != "pulumi-language-go" || entries[2].Name() != yamlHost {
+			if err != nil || len(entries) != 3 || entries[0].Name() != "pulumi" || entries[1].Name() != "pulumi-language-go" || entries[2].Name() != "pulumi-language-yaml" {
 				t.Errorf("got %v, %v, want three programs", entries, err)
 			}
 		})
@@ -331,7 +331,7 @@ func TestPinsAgree(t *testing.T) {
 		t.Fatal(err)
 	}
 	for file, want := range map[string]string{
-		"../pulumi/go.mod":                     "github.com/pulumi/pulumi/pkg/v3 v" + p.pulumi + " ",
+		"../pulumi/go.mod":                     "=> github.com/pulumi/pulumi/pkg/v3 v" + p.pulumi + "\n",
 		"../pulumi/pulumi-language-go/main.go": `Version: "` + p.pulumi + `"`,
 		"../pulumi-resource-aws/main.go":       `const version = "` + p.aws + `"`,
 		"../../internal/sandbox/moto.go":       `const motoVersion = "` + motoVersion + `"`,
