@@ -68,10 +68,13 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("a client instance, a role for auditors and a mask over personal data are added", func(t *testing.T) {
 		s.set(t, "local", "ssmClient", "true")
 		s.set(t, "local", "maskPersonalData", "true")
-		s.pulumi(t, "local", "config", "set", "--path", "auditorArns[0]", auditorUser)
+		s.set(t, "local", "archiveAfterDays", "120")
+		s.set(t, "local", "functionMemoryMb", "512")
+		s.changeFunction(t)
 		s.pulumi(t, "local", "config", "set", "--path", "auditorArns[1]", partnerRole)
 		s.pulumi(t, "local", "up", "--yes", "--skip-preview")
 		s.pulumi(t, "local", "preview", "--expect-no-changes")
+		s.pulumi(t, "local", "refresh", "--preview-only") // reads all there is; moto does not know an instance's security groups
 		var mask struct{ PolicyDocument string }
 		group := map[string]string{"logGroupIdentifier": s.StackOutputs["logGroupName"]}
 		if err := s.aws.target(t.Context(), "logs", "Logs_20140328.GetDataProtectionPolicy", group, &mask); err != nil || !strings.Contains(mask.PolicyDocument, "EmailAddress") {
@@ -83,6 +86,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("tampering is loud", s.tampers)
 	t.Run("destroy leaves nothing", s.destroys)
 	t.Run("the README's commands for AWS work, and the log is kept", s.readmeAWS)
+	t.Run("a deployment has exactly its rights", s.usesEveryRight)
 	t.Run("another sandbox keeps out of the folder", func(t *testing.T) {
 		second := exec.Command(program)
 		second.Dir = root
@@ -142,10 +146,12 @@ func command(t *testing.T, dir string, env []string, name string, args ...string
 
 // running is a sandbox that is ready.
 type running struct {
-	root string
-	cmd  *exec.Cmd
-	env  []string
-	aws  client
+	root   string
+	cmd    *exec.Cmd
+	env    []string
+	aws    client
+	roles  map[string]*deployingRole // those that deploy, by name: see deployingrole_e2e_test.go
+	fronts map[string]string         // their endpoints
 
 	InvokeURL      string
 	AWSEndpointURL string
@@ -157,7 +163,7 @@ type running struct {
 
 func start(t *testing.T, root, program string) *running {
 	t.Helper()
-	s := &running{root: root, cmd: exec.Command(program, "--port", "0", "--aws-port", "0", "--bedrock-checksums")}
+	s := &running{root: root, fronts: map[string]string{}, cmd: exec.Command(program, "--port", "0", "--aws-port", "0", "--bedrock-checksums")}
 	s.cmd.Dir = root
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // to find out what outlives it
 	s.cmd.Stderr = os.Stderr
@@ -190,6 +196,7 @@ func start(t *testing.T, root, program string) *running {
 		s.env = append(s.env, m[1]+"="+m[2])
 	}
 	s.aws = client{url: s.AWSEndpointURL, region: s.Region}
+	s.roles = s.newRoles(t)
 	return s
 }
 
@@ -234,14 +241,14 @@ func (s *running) stop(t *testing.T) {
 func (s *running) pulumi(t *testing.T, stack string, args ...string) string {
 	t.Helper()
 	args = append(args, "--stack", stack, "--config-file", ".local/Pulumi."+stack+".yaml", "--non-interactive")
-	return command(t, s.root, s.env, "pulumi", args...)
+	return command(t, s.root, s.as(stack, args[0]), "pulumi", args...)
 }
 
 // pulumiFails answers with what a command that must fail printed.
 func (s *running) pulumiFails(t *testing.T, stack string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command("pulumi", append(args, "--stack", stack, "--config-file", ".local/Pulumi."+stack+".yaml", "--non-interactive")...)
-	cmd.Dir, cmd.Env = s.root, append(os.Environ(), s.env...)
+	cmd.Dir, cmd.Env = s.root, append(os.Environ(), s.as(stack, args[0])...)
 	out, err := cmd.CombinedOutput()
 	if err == nil {
 		t.Errorf("pulumi %s succeeded, want a failure:\n%s", strings.Join(args, " "), out)
@@ -568,6 +575,7 @@ func (s *running) redeploys(t *testing.T) {
 	const consumer = consumerEndpoint
 	s.set(t, "local", "vpcCidr", "10.1.0.0/16")
 	s.pulumi(t, "local", "config", "set", "--path", "consumerVpcEndpointIds[0]", consumer)
+	s.pulumi(t, "local", "config", "set", "--path", "auditorArns[0]", auditorUser)
 	s.pulumi(t, "local", "up", "--yes", "--skip-preview")
 	s.StackOutputs = map[string]string{}
 	if err := json.Unmarshal([]byte(command(t, s.root, s.env, "pulumi", "stack", "output", "--json", "--stack", "local")), &s.StackOutputs); err != nil {
@@ -628,6 +636,8 @@ func (s *running) bringVpc(t *testing.T) (b broughtVpc, subnets [2]string) {
 	}
 	s.ec2(t, "CreateSecurityGroup", map[string]string{"VpcId": b.vpc, "GroupName": "endpoints", "GroupDescription": "endpoints"}, &made)
 	b.group = made.Group
+	var ignored struct{} // docs/deployer.md: only so does the deployer open it to the stack's clients
+	s.ec2(t, "CreateTags", map[string]string{"ResourceId.1": b.group, "Tag.1.Key": "System", "Tag.1.Value": "bedrock-app"}, &ignored)
 	s.ec2(t, "CreateVpcEndpoint", map[string]string{
 		"VpcId": b.vpc, "ServiceName": "com.amazonaws." + s.Region + ".execute-api", "VpcEndpointType": "Interface", "PrivateDnsEnabled": "true",
 		"SubnetId.1": subnets[0], "SubnetId.2": subnets[1], "SecurityGroupId.1": b.group,
@@ -797,7 +807,7 @@ func (s *running) secondStack(t *testing.T) {
 	s.recordsWhoSigned(t, outputs)
 	t.Run("every rule is proved on the deployed policies", func(t *testing.T) { s.proves(t, outputs) })
 
-	if preview := s.pulumi(t, "second", "preview", "--expect-no-changes"); strings.Contains(preview, warning) {
+	if preview := s.pulumi(t, "second", "preview", "--refresh", "--expect-no-changes"); strings.Contains(preview, warning) {
 		t.Errorf("a warning although the endpoint's owner lets calls through:\n%s", preview)
 	}
 	s.pulumi(t, "second", "config", "set", "--path", "guardrailBlockedWords[0]", "plugh")
@@ -1132,15 +1142,22 @@ func (s *running) readmeAWS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	emulated := "  aws:s3UsePathStyle: true\n  aws:skipCredentialsValidation: true\n  private-bedrock:objectLockMode: GOVERNANCE\n  private-bedrock:objectLockDays: 1\n" +
+	emulated := "  aws:s3UsePathStyle: true\n  aws:skipCredentialsValidation: true\n  private-bedrock:objectLockMode: GOVERNANCE\n  private-bedrock:objectLockDays: 1\n  private-bedrock:alarmEmail: oncall@example.com\n" +
 		"  private-bedrock:functionArchitecture: " + map[string]string{"amd64": "x86_64", "arm64": "arm64"}[runtime.GOARCH] + "\n"
 	if err := os.WriteFile(file, append(config, emulated...), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	// A person answers pulumi's question. There is no instance in the sandbox that a session could lead to: the AWS CLI checks
+	// A person answers pulumi's question, and has the rights of docs/deployer.md. There is no instance in the sandbox that a session could lead to: the AWS CLI checks
 	// the call's parameters, and the session's command is run here, by the private API's own name.
 	door, _, _ := strings.Cut(strings.TrimPrefix(s.InvokeURL, "http://"), "/")
-	person := `pulumi() { case $1 in up | destroy) set -- "$@" --yes --skip-preview --non-interactive ;; esac; command pulumi "$@"; }
+	person := `pulumi() {
+	local front=` + s.fronts["deploy"] + `
+	case $1 in
+	preview) front=` + s.fronts["preview"] + ` ;;
+	up | destroy) set -- "$@" --yes --skip-preview --non-interactive ;;
+	esac
+	AWS_ENDPOINT_URL=$front command pulumi "$@"
+}
 aws() {
 	if [[ $2 != start-session ]]; then command aws "$@"; return; fi
 	command aws "$@" --generate-cli-skeleton output
