@@ -732,6 +732,7 @@ func (s *running) secondStack(t *testing.T) {
   private-bedrock:callerArns: [%q, %q]
   private-bedrock:allowGlobalInference: true
   private-bedrock:modelIds: ["%s"]
+  private-bedrock:alarmEmail: oncall@example.com
   private-bedrock:guardrailBlockedWords: [xyzzy]
   private-bedrock:guardrailContentFilters: [HATE, PROMPT_ATTACK]
 `, brought.vpc, subnets[0], subnets[1], brought.endpoint, appUser, partnerRole, strings.Join(append(slices.Clone(models), provisioned), `", "`))
@@ -950,6 +951,7 @@ func (s *running) keepsBroughtVpc(t *testing.T, b broughtVpc, policy string) {
 	}
 	var ignored struct{}
 	s.ec2(t, "DeleteVpcEndpoints", map[string]string{"VpcEndpointId.1": b.endpoint}, &ignored)
+	s.ec2(t, "DeleteTags", map[string]string{"ResourceId.1": b.group, "Tag.1.Key": "System"}, &ignored)
 }
 
 func (s *running) destroys(t *testing.T) {
@@ -1142,13 +1144,14 @@ func (s *running) readmeAWS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	emulated := "  aws:s3UsePathStyle: true\n  aws:skipCredentialsValidation: true\n  private-bedrock:objectLockMode: GOVERNANCE\n  private-bedrock:objectLockDays: 1\n  private-bedrock:alarmEmail: oncall@example.com\n" +
+	emulated := "  aws:s3UsePathStyle: true\n  aws:skipCredentialsValidation: true\n  private-bedrock:objectLockMode: GOVERNANCE\n  private-bedrock:objectLockDays: 1\n" +
 		"  private-bedrock:functionArchitecture: " + map[string]string{"amd64": "x86_64", "arm64": "arm64"}[runtime.GOARCH] + "\n"
 	if err := os.WriteFile(file, append(config, emulated...), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	// A person answers pulumi's question, and has the rights of docs/deployer.md. There is no instance in the sandbox that a session could lead to: the AWS CLI checks
-	// the call's parameters, and the session's command is run here, by the private API's own name.
+	// A person answers pulumi's question, and has the rights of docs/deployer.md. There is no instance in the sandbox that a
+	// session could lead to: the AWS CLI checks the call's parameters, and the session's command is run here, by the private
+	// API's own name.
 	door, _, _ := strings.Cut(strings.TrimPrefix(s.InvokeURL, "http://"), "/")
 	person := `pulumi() {
 	local front=` + s.fronts["deploy"] + `
