@@ -8,7 +8,7 @@ picture = go -C tools/picture tool d2 --layout elk --dark-theme 200 --pad 10 ../
 .PHONY: help local test e2e bench lint schema fuzz fresh tokens picture
 
 help: ## What there is
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 local: ## The whole system on this machine, until Ctrl-C
 	@echo 'The first time this takes some 10 minutes; Go names each package that it compiles.'
@@ -33,7 +33,7 @@ lint: ## gofmt, vet, staticcheck, workflows, go.mod in order
 	go tool actionlint
 	go mod tidy -diff
 	$(picture) - 2>/dev/null | cmp - docs/architecture.svg # in step with its text; else: make picture
-	for module in pulumi pulumi-resource-aws; do (cd tools/$$module && CGO_ENABLED=0 go vet -trimpath ./...) || exit 1; done
+	for module in pulumi pulumi-resource-aws; do (cd tools/$$module && CGO_ENABLED=0 go vet -trimpath ./... && CGO_ENABLED=0 go test -trimpath ./...) || exit 1; done
 
 schema: ## package/schema.json, after a change of a component's arguments, outputs or their comments
 	go test ./package -run '^TestSchema$$' -update

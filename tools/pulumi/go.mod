@@ -3,6 +3,7 @@ module github.com/private-bedrock/private-bedrock/tools/pulumi
 go 1.25.11
 
 require (
+	github.com/pulumi/pulumi/pkg/v3 v3.254.0
 	github.com/pulumi/pulumi/sdk/v3 v3.254.0
 	google.golang.org/grpc v1.82.1
 	google.golang.org/protobuf v1.36.11
@@ -201,7 +202,6 @@ require (
 	github.com/pulumi/esc v0.25.0 // indirect
 	github.com/pulumi/inflector v0.2.1 // indirect
 	github.com/pulumi/pulumi-yaml v1.38.0 // indirect
-	github.com/pulumi/pulumi/pkg/v3 v3.254.0 // indirect
 	github.com/rivo/uniseg v0.4.7 // indirect
 	github.com/rogpeppe/go-internal v1.14.1 // indirect
 	github.com/russross/blackfriday/v2 v2.1.0 // indirect
