@@ -48,8 +48,9 @@ func keepForeignLogging(ctx *pulumi.Context, name string, a BedrockLoggingArgs, 
 	return pulumi.ResourceHooks(hooks), err
 }
 
+// waysOut are named as a component's user has them, and in brackets as a user of the program's settings.
 const waysOut = `
-To take it over, adoptInvocationLogging: true. To leave it as it is, manageInvocationLogging: false, or before a deletion retainLogs: true and an update`
+To take it over, adoptInvocationLogging: true. To leave it as it is, no BedrockLogging (manageInvocationLogging: false); before a deletion, an update with deleteOnDestroy: false (retainLogs: true)`
 
 // loggingDestination is where logging goes; its zero is nowhere, off.
 type loggingDestination struct{ bucket, logGroup string }
