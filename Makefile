@@ -33,7 +33,7 @@ lint: ## gofmt, vet, staticcheck, workflows, go.mod in order
 	go tool actionlint
 	go mod tidy -diff
 	$(picture) - 2>/dev/null | cmp - docs/architecture.svg # in step with its text; else: make picture
-	for module in pulumi pulumi-resource-aws; do (cd tools/$$module && CGO_ENABLED=0 go vet -trimpath ./... && CGO_ENABLED=0 go test -trimpath ./...) || exit 1; done
+	for module in pulumi pulumi-resource-aws; do (cd tools/$$module && CGO_ENABLED=0 go vet -trimpath ./... && CGO_ENABLED=0 go test -trimpath -count=1 ./...) || exit 1; done
 
 schema: ## package/schema.json, after a change of a component's arguments, outputs or their comments
 	go test ./package -run '^TestSchema$$' -update
