@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestEndToEndPackage is what a user of another language does: Pulumi compiles the package, and the components of
@@ -35,6 +36,7 @@ func TestEndToEndPackage(t *testing.T) {
 		bin := t.TempDir()
 		command(t, filepath.Join(root, "tools", "pulumi"), []string{"CGO_ENABLED=0"}, "go", "build", "-trimpath", "-o", bin+"/", "./pulumi-language-go", "github.com/pulumi/pulumi-yaml/cmd/pulumi-language-yaml")
 		s.env = append(s.env, "PATH="+bin+":"+os.Getenv("PATH"))
+		t.Cleanup(func() { nothingRuns(t, bin) })
 	}
 	config, err := os.ReadFile(filepath.Join(root, "Pulumi.local.yaml"))
 	if err != nil {
@@ -114,5 +116,33 @@ func TestEndToEndPackage(t *testing.T) {
 	}
 	if reports := played.reported(); len(reports) > 0 {
 		t.Errorf("reported %q", reports)
+	}
+}
+
+// nothingRuns waits for the end of what runs out of a folder: hosts notice that the engine is gone. One that does not stays
+// and listens, and with each deployment there are more of them.
+func nothingRuns(t *testing.T, bin string) {
+	t.Helper()
+	late := time.After(30 * time.Second)
+	for {
+		var left []string
+		programs, err := filepath.Glob("/proc/[0-9]*/exe")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, program := range programs {
+			if file, err := os.Readlink(program); err == nil && strings.HasPrefix(file, bin+"/") {
+				left = append(left, file)
+			}
+		}
+		if len(left) == 0 {
+			return
+		}
+		select {
+		case <-late:
+			t.Errorf("still running: %q", left)
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/util/rpcutil"
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
@@ -39,8 +40,19 @@ func serve(engine string) error {
 	if err != nil {
 		return err
 	}
+	// The engine ends the host of a program, but not that of a plugin: that has to see for itself that it is needed no more.
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if err := rpcutil.Healthcheck(ctx, engine, time.Second, cancel); err != nil {
+		return err
+	}
 	fmt.Println(handle.Port) // the engine reads it
-	return <-handle.Done
+	select {
+	case err := <-handle.Done:
+		return err
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 type host struct {
