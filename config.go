@@ -28,12 +28,16 @@ type settings struct {
 	GuardrailVersion                                 int
 	GuardrailContentFilters                          []string
 	GuardrailBlockedWords, GuardrailPiiEntities      []string
+	EnforcedGuardrailArns                            []string
+	AllowUnevaluatedTools                            bool
+	DataRetentionModes, ServiceTiers                 []string
 	ResponseStreaming                                bool
 	StageName                                        string
 	Authorization                                    string
 	CallerArns                                       []string
 	ConsumerVpcEndpointIds                           []string
 	ThrottlingRateLimit, ThrottlingBurstLimit        int
+	ReservedConcurrency                              int
 	FunctionArchitecture                             string
 	FunctionMemoryMb                                 int
 	LogRetentionDays                                 int
@@ -79,11 +83,14 @@ func loadSettings(get func(name string) string, stack, region string) (settings,
 		ModelIds: r.list("modelIds"), AllowGlobalInference: r.flag("allowGlobalInference"),
 		GuardrailId: get("guardrailId"), GuardrailVersion: r.number("guardrailVersion", 0, 99_999_999),
 		GuardrailContentFilters: r.list("guardrailContentFilters"), GuardrailBlockedWords: r.list("guardrailBlockedWords"), GuardrailPiiEntities: r.list("guardrailPiiEntities"),
+		EnforcedGuardrailArns: r.list("enforcedGuardrailArns"), AllowUnevaluatedTools: r.flag("allowUnevaluatedTools"),
+		DataRetentionModes: r.list("dataRetentionModes"), ServiceTiers: r.list("serviceTiers"),
 		ResponseStreaming: r.flag("responseStreaming"),
 		StageName:         r.text("stageName"), Authorization: r.text("authorization"), CallerArns: r.list("callerArns"),
 		ConsumerVpcEndpointIds: r.list("consumerVpcEndpointIds"),
 		ThrottlingRateLimit:    r.number("throttlingRateLimit", 1, 10_000), // API Gateway quotas: a region's account-level throttle
 		ThrottlingBurstLimit:   r.number("throttlingBurstLimit", 1, 5_000),
+		ReservedConcurrency:    r.number("reservedConcurrency", 0, 1_000_000),
 		FunctionArchitecture:   r.text("functionArchitecture"), FunctionMemoryMb: r.number("functionMemoryMb", 128, 10_240), // Lambda quotas
 		LogRetentionDays:   r.number("logRetentionDays", 1, 3653),
 		CustomerManagedKey: r.flag("customerManagedKey"),
@@ -182,6 +189,15 @@ func (s settings) check(region string) (errs []error) {
 	}
 	wrong("guardrailContentFilters", components.CheckContentFilters(s.GuardrailContentFilters))
 	wrong("guardrailPiiEntities", components.CheckPiiEntities(s.GuardrailPiiEntities))
+	for _, arn := range s.EnforcedGuardrailArns {
+		wrong("enforcedGuardrailArns", components.CheckEnforcedGuardrail(arn, region))
+	}
+	if s.DataRetentionModes != nil {
+		wrong("dataRetentionModes", components.CheckDataRetentionModes(s.DataRetentionModes))
+	}
+	if s.ServiceTiers != nil {
+		wrong("serviceTiers", components.CheckServiceTiers(s.ServiceTiers))
+	}
 	if s.Authorization != "" {
 		wrong("authorization, callerArns", components.CheckAuthorization(s.Authorization, s.CallerArns))
 	}

@@ -95,6 +95,22 @@ func TestWrongSettings(t *testing.T) {
 		{"guardrailBlockedWords", "x", "list"},
 		{"guardrailPiiEntities", "x", "list"},
 		{"guardrailPiiEntities", `["e-mail"]`, "EMAIL"},
+		{"enforcedGuardrailArns", `["3o06191495ze"]`, "arn:aws:bedrock:ap-northeast-1:123456789012:guardrail/3o06191495ze"},
+		{"enforcedGuardrailArns", `["*"]`, "the ARN of a guardrail"},
+		{"enforcedGuardrailArns", `["arn:aws:bedrock:ap-northeast-1:123456789012:guardrail/*"]`, "the ARN of a guardrail"},
+		{"enforcedGuardrailArns", `["arn:aws:bedrock:ap-northeast-1:123456789012:guardrail/3o06191495ze:DRAFT"]`, "the ARN of a guardrail"},
+		{"enforcedGuardrailArns", `["arn:aws:bedrock:us-east-1:123456789012:guardrail/3o06191495ze"]`, "region ap-northeast-1"},
+		{"allowUnevaluatedTools", "yes", "true or false"},
+		{"dataRetentionModes", `[]`, "at least one"},
+		{"dataRetentionModes", `["NONE"]`, "provider_data_share"},
+		{"dataRetentionModes", `["none","none"]`, "each once"},
+		{"dataRetentionModes", "none", "list"},
+		{"serviceTiers", `[]`, "at least one"},
+		{"serviceTiers", `["fast"]`, "priority"},
+		{"serviceTiers", `["*"]`, "priority"},
+		{"serviceTiers", "flex", "list"},
+		{"reservedConcurrency", "-1", "whole number"},
+		{"reservedConcurrency", "none", "whole number"},
 		{"authorization", "COGNITO", "NONE or AWS_IAM"},
 		{"authorization", "", "Pulumi.yaml has the default"},
 		{"callerArns", `["arn:aws:iam::123456789012:role/app"]`, "without AWS_IAM"},
@@ -200,7 +216,7 @@ func TestEveryMistakeAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := loadSettings(func(string) string { return "?" }, "prod", "")
 	for _, name := range []string{"systemName", "environment", "vpcCidr", "availabilityZones", "subnetIds", "bedrockEndpointId", "modelIds", "allowGlobalInference",
-		"guardrailVersion", "guardrailContentFilters", "guardrailBlockedWords", "guardrailPiiEntities", "callerArns", "stageName", "consumerVpcEndpointIds", "throttlingRateLimit",
+		"guardrailVersion", "guardrailContentFilters", "guardrailBlockedWords", "guardrailPiiEntities", "enforcedGuardrailArns", "allowUnevaluatedTools", "dataRetentionModes", "serviceTiers", "reservedConcurrency", "callerArns", "stageName", "consumerVpcEndpointIds", "throttlingRateLimit",
 		"throttlingBurstLimit", "functionArchitecture", "functionMemoryMb", "logRetentionDays",
 		"customerManagedKey", "archiveAfterDays", "expireAfterDays", "objectLockDays", "manageInvocationLogging", "adoptInvocationLogging", "maskPersonalData", "auditQueries", "auditorArns", "manageApiGatewayAccount", "ssmClient", "retainLogs"} {
 		if err == nil || !strings.Contains(err.Error(), name+":") {

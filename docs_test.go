@@ -69,7 +69,7 @@ func TestDocumentsHaveEverySetting(t *testing.T) {
 		case []any:
 			value = "none"
 			if len(d) > 0 {
-				value = fmt.Sprintf("`%v`", d[0])
+				value = "`" + strings.Join(strings.Fields(strings.Trim(fmt.Sprint(d), "[]")), "`, `") + "`"
 			}
 		}
 		sentence, _, _ := strings.Cut(c.Description, ". ")

@@ -41,7 +41,7 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 	endpointId := func(service string) pulumi.StringOutput { return core.EndpointIds.MapIndex(pulumi.String(service)) }
 
 	logged := []pulumi.Resource{}
-	var logBucketName, logGroupName pulumi.StringInput
+	var logBucketName, logGroupName, loggingConfiguration pulumi.StringInput
 	watched := &components.MonitoringArgs{AlarmEmail: s.AlarmEmail, NoCustomerManagedKey: !s.CustomerManagedKey, StageName: s.StageName, Tags: tags}
 	var logKeyArn pulumi.StringPtrInput
 	reader := &components.AuditReaderArgs{AuditorArns: s.AuditorArns, Tags: tags}
@@ -57,7 +57,7 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 			return err
 		}
 		logged = append(logged, logging.Configuration)
-		logBucketName, logGroupName = logging.BucketName, logging.LogGroupName
+		logBucketName, logGroupName, loggingConfiguration = logging.BucketName, logging.LogGroupName, logging.InvocationLoggingConfiguration
 		watched.BucketNames, watched.LogGroupNames = pulumi.StringArray{logging.BucketName, logging.AccessLogBucketName}, pulumi.StringArray{logging.LogGroupName}
 		if s.CustomerManagedKey {
 			watched.KeyIds = pulumi.StringArray{logging.KeyId}
@@ -86,7 +86,9 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 	}
 	functionArgs := &components.BedrockFunctionArgs{
 		Code: pulumi.NewFileArchive(zip), Architecture: s.FunctionArchitecture, MemoryMb: s.FunctionMemoryMb,
-		AllowUnloggedInvocations: !s.RequireInvocationLogging, InvocationLogBucketName: logBucketName, InvocationLogGroupName: logGroupName,
+		AllowUnloggedInvocations: !s.RequireInvocationLogging, InvocationLoggingConfiguration: loggingConfiguration,
+		DataRetentionModes: s.DataRetentionModes, ServiceTiers: s.ServiceTiers, AllowUnevaluatedTools: s.AllowUnevaluatedTools,
+		EnforcedGuardrailArns: s.EnforcedGuardrailArns, ReservedConcurrency: s.ReservedConcurrency,
 		Buffered: !s.ResponseStreaming, ModelIds: s.ModelIds, AllowGlobalInference: s.AllowGlobalInference,
 		BedrockRuntimeEndpointId: endpointId("bedrock-runtime"), SharedBedrockRuntimeEndpoint: s.BedrockRuntimeEndpointId != "",
 		BedrockEndpointId: endpointId("bedrock"), SharedBedrockEndpoint: s.BedrockEndpointId != "",
@@ -170,6 +172,7 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 	ctx.Export("invokeUrl", api.InvokeUrl)
 	ctx.Export("accessLogGroupName", api.AccessLogGroupName)
 	ctx.Export("functionName", function.FunctionName)
+	ctx.Export("functionRoleArn", function.RoleArn)
 	ctx.Export("vpcId", core.VpcId)
 	ctx.Export("executeApiEndpointId", endpointId("execute-api"))
 	ctx.Export("bedrockRuntimeEndpointId", endpointId("bedrock-runtime"))

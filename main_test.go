@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -449,6 +450,10 @@ func TestSettingsReachResources(t *testing.T) {
 		"guardrailContentFilters": {`["HATE"]`, "aws:bedrock/guardrail:Guardrail", "bedrock-app-prod-guardrail", "contentPolicyConfig", "type:HATE"},
 		"guardrailBlockedWords":   {`["xyzzy"]`, "aws:bedrock/guardrail:Guardrail", "bedrock-app-prod-guardrail", "wordPolicyConfig", "text:xyzzy"},
 		"guardrailPiiEntities":    {`["EMAIL"]`, "aws:bedrock/guardrail:Guardrail", "bedrock-app-prod-guardrail", "sensitiveInformationPolicyConfig", "type:EMAIL"},
+		"allowUnevaluatedTools":   {"true", "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "ALLOW_UNEVALUATED_TOOLS:true "},
+		"dataRetentionModes":      {`["none","aws_review"]`, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "DATA_RETENTION_MODES:none,aws_review "},
+		"serviceTiers":            {`["default","flex"]`, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "SERVICE_TIERS:default,flex]"},
+		"reservedConcurrency":     {"20", "aws:lambda/function:Function", "bedrock-app-prod-function", "reservedConcurrentExecutions", "20"},
 		"stageName":               {"v1", "aws:apigateway/stage:Stage", "bedrock-app-prod-api", "stageName", "v1"},
 		"throttlingRateLimit":     {"7", "aws:apigateway/methodSettings:MethodSettings", "bedrock-app-prod-api", "settings", "throttlingRateLimit:7]"},
 		"throttlingBurstLimit":    {"8", "aws:apigateway/methodSettings:MethodSettings", "bedrock-app-prod-api", "settings", "throttlingBurstLimit:8 "},
@@ -490,7 +495,10 @@ func TestPairedSettingsReachResources(t *testing.T) {
 		{map[string]string{"auditorArns": `["arn:aws:iam::999999999999:user/auditor"]`}, "aws:iam/role:Role", "bedrock-audit-reader", "assumeRolePolicy", "arn:aws:iam::999999999999:user/auditor"},
 		{map[string]string{"auditorArns": `["arn:aws:iam::999999999999:user/auditor"]`}, "aws:iam/rolePolicy:RolePolicy", "bedrock-audit-reader-policy", "policy", "log-group:/aws/apigateway/bedrock-app-prod-api:*"},
 		{map[string]string{"auditorArns": `["arn:aws:iam::999999999999:user/auditor"]`}, "aws:iam/rolePolicy:RolePolicy", "bedrock-audit-reader-policy", "policy", `"arn:aws:test:::bedrock-logging"`},
-		{nil, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "LOG_BUCKET_NAME:bedrock-logging LOG_GROUP_NAME:/aws/bedrock/bedrock-logging MODEL_IDS"},
+		{nil, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "DATA_RETENTION_MODES:default,none,inherit "},
+		{nil, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "SERVICE_TIERS:default]"},
+		{nil, "aws:lambda/function:Function", "bedrock-app-prod-function", "reservedConcurrentExecutions", "<nil>"},
+		{map[string]string{"requireInvocationLogging": "false"}, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "LOGGING_CONFIGURATION:"},
 		{map[string]string{"requireInvocationLogging": "false"}, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "REQUIRE_INVOCATION_LOGGING:false"},
 		{map[string]string{"responseStreaming": "true"}, "aws:apigateway/restApi:RestApi", "bedrock-app-prod-api", "body", `"responseTransferMode":"STREAM"`},
 		{map[string]string{"responseStreaming": "true"}, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "RESPONSE_STREAMING:true"},
@@ -516,6 +524,29 @@ func TestPairedSettingsReachResources(t *testing.T) {
 		if got := fmt.Sprint(run(t, "prod", c.set).Inputs(t, c.typ, c.resource)[c.input]); !strings.Contains(got, c.want) {
 			t.Errorf("%v: %s = %s, want %s", c.set, c.input, got, c.want)
 		}
+	}
+}
+
+// The function refuses calls while logging differs from what it was given: a copy that differs from what the stack sets
+// refuses every call, and one that lacks a part accepts logging that somebody changed.
+func TestFunctionRequiresTheLoggingThatIsSet(t *testing.T) {
+	t.Parallel()
+	r := run(t, "prod", nil)
+	set := r.Inputs(t, "aws:bedrockmodel/invocationLoggingConfiguration:InvocationLoggingConfiguration", "bedrock-logging")["loggingConfig"].(map[string]any)
+	maps.DeleteFunc(set, func(name string, _ any) bool { return strings.HasSuffix(name, "DataDeliveryEnabled") })
+	set["cloudWatchConfig"] = set["cloudwatchConfig"] // the provider's spelling
+	delete(set, "cloudwatchConfig")
+	environment := r.Inputs(t, "aws:lambda/function:Function", "bedrock-app-prod-function")["environment"].(map[string]any)["variables"].(map[string]any)
+	var required map[string]any
+	if err := json.Unmarshal([]byte(fmt.Sprint(environment["LOGGING_CONFIGURATION"])), &required); err != nil {
+		t.Fatalf("%v of %v", err, environment)
+	}
+	if !reflect.DeepEqual(required, set) || len(set) != 2 {
+		t.Errorf("the function requires\n%v\nthe stack sets\n%v", required, set)
+	}
+	environment = run(t, "prod", map[string]string{"manageInvocationLogging": "false"}).Inputs(t, "aws:lambda/function:Function", "bedrock-app-prod-function")["environment"].(map[string]any)["variables"].(map[string]any)
+	if got, found := environment["LOGGING_CONFIGURATION"]; found {
+		t.Errorf("a stack that does not manage logging requires %v", got)
 	}
 }
 

@@ -57,13 +57,26 @@ type BedrockFunctionArgs struct {
 	// AllowUnloggedInvocations asks models also while Bedrock's invocation logging is off, leaves out a kind of data or goes
 	// elsewhere. Default: false; the function looks once a minute and refuses every call until it is on again.
 	AllowUnloggedInvocations bool `pulumi:"allowUnloggedInvocations,optional"`
-	// InvocationLogBucketName and InvocationLogGroupName are where the log has to go, such as BedrockLogging's. Default: any
-	// destination will do.
-	InvocationLogBucketName pulumi.StringInput `pulumi:"invocationLogBucketName,optional"`
-	InvocationLogGroupName  pulumi.StringInput `pulumi:"invocationLogGroupName,optional"`
+	// InvocationLoggingConfiguration is the logging configuration that the function requires, as BedrockLogging outputs it.
+	// Default: any destination will do.
+	InvocationLoggingConfiguration pulumi.StringInput `pulumi:"invocationLoggingConfiguration,optional"`
 	// GuardrailId and GuardrailVersion are put on every call, and IAM denies a call without them. Default: none.
 	GuardrailId      pulumi.StringInput `pulumi:"guardrailId,optional"`
 	GuardrailVersion pulumi.StringInput `pulumi:"guardrailVersion,optional"`
+	// EnforcedGuardrailArns are the guardrails that the organization or the account enforces, each with or without its
+	// version. Bedrock denies every call of a role that may not apply them. Default: none.
+	EnforcedGuardrailArns []string `pulumi:"enforcedGuardrailArns,optional"`
+	// AllowUnevaluatedTools accepts tools that the guardrail does not evaluate. Default: false.
+	AllowUnevaluatedTools bool `pulumi:"allowUnevaluatedTools,optional"`
+	// DataRetentionModes of the account under which models may be called: default, none, inherit, aws_review or
+	// provider_data_share, under which AWS shares prompts with a model's provider. Default: default, none, inherit.
+	DataRetentionModes []string `pulumi:"dataRetentionModes,optional"`
+	// ServiceTiers that callers may choose: default, flex, priority, reserved. A call that names none has tier default.
+	// Default: default.
+	ServiceTiers []string `pulumi:"serviceTiers,optional"`
+	// ReservedConcurrency is the most calls that the function handles at once. Lambda takes it out of the account's
+	// concurrency, of which 100 must stay unreserved. Default: 0, no reservation.
+	ReservedConcurrency int `pulumi:"reservedConcurrency,optional"`
 	// SubnetIds and SecurityGroupIds of the VPC. Required.
 	SubnetIds        pulumi.StringArrayInput `pulumi:"subnetIds"`
 	SecurityGroupIds pulumi.StringArrayInput `pulumi:"securityGroupIds"`
@@ -91,6 +104,12 @@ func (a BedrockFunctionArgs) withDefaults() BedrockFunctionArgs {
 	if a.LogRetentionDays == 0 {
 		a.LogRetentionDays = 90
 	}
+	if a.DataRetentionModes == nil {
+		a.DataRetentionModes = []string{"default", "none", "inherit"}
+	}
+	if a.ServiceTiers == nil {
+		a.ServiceTiers = []string{defaultTier}
+	}
 	return a
 }
 
@@ -115,6 +134,20 @@ func (a BedrockFunctionArgs) validate() error {
 	}
 	if err := CheckRetention(a.LogRetentionDays); err != nil {
 		errs = append(errs, fmt.Errorf("LogRetentionDays: %w", err))
+	}
+	for _, arn := range a.EnforcedGuardrailArns {
+		if err := CheckEnforcedGuardrail(arn, ""); err != nil {
+			errs = append(errs, fmt.Errorf("EnforcedGuardrailArns: %w", err))
+		}
+	}
+	if err := CheckDataRetentionModes(a.DataRetentionModes); err != nil {
+		errs = append(errs, fmt.Errorf("DataRetentionModes: %w", err))
+	}
+	if err := CheckServiceTiers(a.ServiceTiers); err != nil {
+		errs = append(errs, fmt.Errorf("ServiceTiers: %w", err))
+	}
+	if a.ReservedConcurrency < 0 {
+		errs = append(errs, fmt.Errorf("ReservedConcurrency: got %d, want 1 or more, or 0 for no reservation", a.ReservedConcurrency))
 	}
 	return errors.Join(errs...)
 }
@@ -158,15 +191,20 @@ func NewBedrockFunction(ctx *pulumi.Context, name string, args *BedrockFunctionA
 	}
 	environment := pulumi.StringMap{
 		"MODEL_IDS": pulumi.String(strings.Join(a.ModelIds, ",")), "RESPONSE_STREAMING": pulumi.String(strconv.FormatBool(!a.Buffered)),
+		"DATA_RETENTION_MODES": pulumi.String(strings.Join(a.DataRetentionModes, ",")), "SERVICE_TIERS": pulumi.String(strings.Join(a.ServiceTiers, ",")),
 	}
 	if a.AllowUnloggedInvocations {
 		environment["REQUIRE_INVOCATION_LOGGING"] = pulumi.String("false")
 	}
-	if a.InvocationLogBucketName != nil {
-		environment["LOG_BUCKET_NAME"] = a.InvocationLogBucketName
+	if a.InvocationLoggingConfiguration != nil {
+		environment["LOGGING_CONFIGURATION"] = a.InvocationLoggingConfiguration
 	}
-	if a.InvocationLogGroupName != nil {
-		environment["LOG_GROUP_NAME"] = a.InvocationLogGroupName
+	if a.AllowUnevaluatedTools {
+		environment["ALLOW_UNEVALUATED_TOOLS"] = pulumi.String("true")
+	}
+	var reserved pulumi.IntPtrInput
+	if a.ReservedConcurrency > 0 { // for Lambda 0 means that the function is never started
+		reserved = pulumi.Int(a.ReservedConcurrency)
 	}
 	timeout := streamedSeconds
 	if a.Buffered {
@@ -213,7 +251,7 @@ func NewBedrockFunction(ctx *pulumi.Context, name string, args *BedrockFunctionA
 	function, err := lambda.NewFunction(ctx, name, &lambda.FunctionArgs{
 		Code: a.Code, Runtime: pulumi.String("provided.al2023"), Handler: pulumi.String("bootstrap"),
 		Architectures: pulumi.StringArray{pulumi.String(a.Architecture)}, MemorySize: pulumi.Int(a.MemoryMb),
-		Timeout: pulumi.Int(timeout), Role: role.Arn, Tags: a.Tags,
+		Timeout: pulumi.Int(timeout), ReservedConcurrentExecutions: reserved, Role: role.Arn, Tags: a.Tags,
 		VpcConfig:   &lambda.FunctionVpcConfigArgs{SubnetIds: a.SubnetIds, SecurityGroupIds: a.SecurityGroupIds},
 		Environment: &lambda.FunctionEnvironmentArgs{Variables: environment},
 		// Both levels are written out: with the JSON format AWS sets them itself, which previews would report as drift.

@@ -1,6 +1,7 @@
 package components
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -32,6 +33,9 @@ type BedrockLogging struct {
 	KeyId pulumi.StringOutput `pulumi:"keyId"`
 	// KeyArn is the same key's, or empty.
 	KeyArn pulumi.StringOutput `pulumi:"keyArn"`
+	// InvocationLoggingConfiguration is the logging configuration that the component sets, as JSON in the shape of Bedrock's
+	// LoggingConfig, without the kinds of data, which are all on. It is an argument of BedrockFunction.
+	InvocationLoggingConfiguration pulumi.StringOutput `pulumi:"invocationLoggingConfiguration"`
 	// Configuration is what to depend on where no call may go unrecorded. The whole component is there a minute later: the
 	// AWS provider waits that long for a lifecycle, which is not needed for the first record.
 	Configuration *bedrockmodel.InvocationLoggingConfiguration
@@ -192,9 +196,33 @@ func NewBedrockLogging(ctx *pulumi.Context, name string, args *BedrockLoggingArg
 	}
 
 	c.BucketName, c.LogGroupName, c.AccessLogBucketName, c.KeyArn = bucket.Bucket, logGroup.Name, accessLogBucket.Bucket, keyArn
+	c.InvocationLoggingConfiguration = pulumi.All(bucket.ID(), logGroup.Name, role.Arn).ApplyT(func(v []any) (string, error) {
+		return loggingConfiguration(string(v[0].(pulumi.ID)), v[1].(string), v[2].(string))
+	}).(pulumi.StringOutput)
 	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{
 		"bucketName": c.BucketName, "logGroupName": c.LogGroupName, "accessLogBucketName": c.AccessLogBucketName, "keyId": c.KeyId, "keyArn": c.KeyArn,
+		"invocationLoggingConfiguration": c.InvocationLoggingConfiguration,
 	})
+}
+
+// loggingConfiguration is the function's copy of what NewBedrockLogging sets (Bedrock API Reference, LoggingConfig).
+func loggingConfiguration(bucketName, logGroupName, roleArn string) (string, error) {
+	type s3Config struct {
+		BucketName string `json:"bucketName"`
+		KeyPrefix  string `json:"keyPrefix"`
+	}
+	var c struct {
+		CloudWatchConfig struct {
+			LogGroupName              string   `json:"logGroupName"`
+			RoleArn                   string   `json:"roleArn"`
+			LargeDataDeliveryS3Config s3Config `json:"largeDataDeliveryS3Config"`
+		} `json:"cloudWatchConfig"`
+		S3Config s3Config `json:"s3Config"`
+	}
+	c.CloudWatchConfig.LogGroupName, c.CloudWatchConfig.RoleArn = logGroupName, roleArn
+	c.CloudWatchConfig.LargeDataDeliveryS3Config, c.S3Config = s3Config{bucketName, largeDataPrefix}, s3Config{bucketName, logPrefix}
+	b, err := json.Marshal(c)
+	return string(b), err
 }
 
 // newLogKey makes the one key of bucket and log group, before the group, whose ARN its policy names.

@@ -86,7 +86,8 @@ func allOf(name string, told func(name string, output pulumi.Output)) pulumi.Run
 			"ClientSecurityGroupId": core.ClientSecurityGroupId, "FunctionSecurityGroupId": core.FunctionSecurityGroupId,
 			"GuardrailId": guardrail.GuardrailId, "Version": guardrail.Version,
 			"BucketName": logging.BucketName, "LogGroupName": logging.LogGroupName, "AccessLogBucketName": logging.AccessLogBucketName, "KeyId": logging.KeyId, "KeyArn": logging.KeyArn,
-			"DatabaseName": query.DatabaseName, "WorkgroupName": query.WorkgroupName, "ResultsBucketName": query.ResultsBucketName, "reader's RoleArn": reader.RoleArn,
+			"InvocationLoggingConfiguration": logging.InvocationLoggingConfiguration,
+			"DatabaseName":                   query.DatabaseName, "WorkgroupName": query.WorkgroupName, "ResultsBucketName": query.ResultsBucketName, "reader's RoleArn": reader.RoleArn,
 			"FunctionArn": function.FunctionArn, "FunctionName": function.FunctionName, "RoleArn": function.RoleArn, "function's LogGroupName": function.LogGroupName,
 			"BedrockRuntimeEndpointPolicy": function.BedrockRuntimeEndpointPolicy, "BedrockEndpointPolicy": function.BedrockEndpointPolicy,
 			"ApiId": api.ApiId, "ApiName": api.ApiName, "TopicArn": monitoring.TopicArn, "InvokeUrl": api.InvokeUrl, "AccessLogGroupName": api.AccessLogGroupName, "VpcEndpointPolicy": api.VpcEndpointPolicy,
@@ -117,7 +118,8 @@ func TestOutputs(t *testing.T) {
 		"ClientSecurityGroupId": "x-clients-id", "FunctionSecurityGroupId": "x-functions-id",
 		"GuardrailId": "x-guardrail-id", "Version": "1", "BucketName": "x-logs", "LogGroupName": "/aws/bedrock/x-logs",
 		"AccessLogBucketName": "x-logs-access", "KeyId": "x-logs-id", "KeyArn": "arn:aws:test:::x-logs",
-		"DatabaseName": "x_audit", "WorkgroupName": "x-audit", "ResultsBucketName": "x-audit", "reader's RoleArn": "arn:aws:test:::x-reader",
+		"InvocationLoggingConfiguration": `{"cloudWatchConfig":{"logGroupName":"/aws/bedrock/x-logs","roleArn":"arn:aws:test:::x-logs","largeDataDeliveryS3Config":{"bucketName":"x-logs-id","keyPrefix":"bedrock-large-data"}},"s3Config":{"bucketName":"x-logs-id","keyPrefix":"bedrock"}}`,
+		"DatabaseName":                   "x_audit", "WorkgroupName": "x-audit", "ResultsBucketName": "x-audit", "reader's RoleArn": "arn:aws:test:::x-reader",
 		"FunctionArn": "arn:aws:test:::x-function", "FunctionName": "x-function", "RoleArn": "arn:aws:test:::x-function", "function's LogGroupName": "/aws/lambda/x-function",
 		"ApiId": "x-api-id", "ApiName": "x-api", "TopicArn": "arn:aws:test:::x-watch", "InvokeUrl": "https://x-api-id.execute-api.ap-northeast-1.amazonaws.com/api", "AccessLogGroupName": "/aws/apigateway/x-api",
 		"InstanceId": "x-client-id", "VpcEndpointPolicy": "ThisApi", "BedrockRuntimeEndpointPolicy": "Models", "BedrockEndpointPolicy": "ReadLoggingConfiguration",
@@ -180,9 +182,13 @@ func TestBadArguments(t *testing.T) {
 			_, err := components.NewBedrockFunction(ctx, "x", &components.BedrockFunctionArgs{
 				Code: code, ModelIds: []string{"*"}, LogRetentionDays: -1, SubnetIds: pulumi.StringArray{}, SecurityGroupIds: pulumi.StringArray{},
 				BedrockRuntimeEndpointId: pulumi.String("vpce-1"), BedrockEndpointId: pulumi.String("vpce-2"), GuardrailId: pulumi.String("g"),
+				EnforcedGuardrailArns: []string{"g"}, DataRetentionModes: []string{}, ServiceTiers: []string{"fast"}, ReservedConcurrency: -1,
 			})
 			return err
-		}, []string{`ModelIds: got "*"`, "LogRetentionDays: got -1", "GuardrailId, GuardrailVersion"}},
+		}, []string{
+			`ModelIds: got "*"`, "LogRetentionDays: got -1", "GuardrailId, GuardrailVersion", `EnforcedGuardrailArns: got "g"`, "DataRetentionModes: got none",
+			`ServiceTiers: got "fast"`, "ReservedConcurrency: got -1",
+		}},
 		"BedrockFunction out of the world": {func(ctx *pulumi.Context) error {
 			_, err := components.NewBedrockFunction(ctx, "x", &components.BedrockFunctionArgs{
 				Code: code, ModelIds: []string{"global.anthropic.claude-sonnet-5"}, SubnetIds: pulumi.StringArray{}, SecurityGroupIds: pulumi.StringArray{},
@@ -346,6 +352,8 @@ func TestDefaults(t *testing.T) {
 		{"aws:lambda/function:Function", "x-function", "architectures", "[arm64]"},
 		{"aws:lambda/function:Function", "x-function", "memorySize", "256"},
 		{"aws:lambda/function:Function", "x-function", "timeout", "900"},
+		{"aws:lambda/function:Function", "x-function", "reservedConcurrentExecutions", "<nil>"},
+		{"aws:lambda/function:Function", "x-function", "environment", "map[variables:map[DATA_RETENTION_MODES:default,none,inherit GUARDRAIL_ID:x-guardrail-id GUARDRAIL_VERSION:1 MODEL_IDS:anthropic.claude-haiku-4-5-20251001-v1:0 RESPONSE_STREAMING:true SERVICE_TIERS:default]]"},
 		{"aws:apigateway/stage:Stage", "x-api", "stageName", "api"},
 		{"aws:cloudwatch/logGroup:LogGroup", "x-logs", "retentionInDays", "90"},
 	} {

@@ -127,6 +127,54 @@ func CheckGuardrail(id, version string) error {
 	return nil
 }
 
+// An enforced guardrail is named with its version in an organization's policy, without it in IAM (Organizations User Guide,
+// "Amazon Bedrock policy syntax and examples"; Service Authorization Reference, "Amazon Bedrock", resource types).
+var guardrailARN = regexp.MustCompile(`^(arn:aws[a-z-]*:bedrock:([a-z0-9-]+):[0-9]{12}:guardrail/[a-z0-9]{1,64})(:[1-9][0-9]{0,7})?$`)
+
+// CheckEnforcedGuardrail refuses what is no guardrail's ARN or is in another region, whose guardrails are not enforced on
+// calls of this one. region may be empty where it is not known.
+func CheckEnforcedGuardrail(arn, region string) error {
+	found := guardrailARN.FindStringSubmatch(arn)
+	switch {
+	case found == nil:
+		return fmt.Errorf("got %q, want the ARN of a guardrail such as arn:aws:bedrock:ap-northeast-1:123456789012:guardrail/3o06191495ze, with or without a version such as :1", arn)
+	case region != "" && found[2] != region:
+		return fmt.Errorf("got %q, want one of region %s", arn, region)
+	}
+	return nil
+}
+
+// The first four are the SDK's (Bedrock API Reference, PutAccountDataRetention); AWS answers with the last for some accounts.
+var dataRetentionModes = []string{"default", "none", "inherit", "provider_data_share", "aws_review"}
+
+// CheckDataRetentionModes refuses modes that Bedrock does not have, and a list without any, with which every call is refused.
+func CheckDataRetentionModes(modes []string) error {
+	return checkEachOnceOf(modes, dataRetentionModes)
+}
+
+// defaultTier is that of a call that names none (Bedrock User Guide, "Service tiers for optimizing performance and cost").
+const defaultTier = "default"
+
+// Bedrock API Reference, ServiceTier, type.
+var serviceTiers = []string{defaultTier, "flex", "priority", "reserved"}
+
+// CheckServiceTiers refuses tiers that Bedrock does not have, and a list without any, with which every call is refused.
+func CheckServiceTiers(tiers []string) error {
+	return checkEachOnceOf(tiers, serviceTiers)
+}
+
+func checkEachOnceOf(got, allowed []string) error {
+	if len(got) == 0 {
+		return fmt.Errorf("got none, want at least one of %s", strings.Join(allowed, ", "))
+	}
+	for i, one := range got {
+		if !slices.Contains(allowed, one) || slices.Contains(got[:i], one) {
+			return fmt.Errorf("got %q, want each once, of %s", one, strings.Join(allowed, ", "))
+		}
+	}
+	return nil
+}
+
 // guardrailStatements let the guardrail be applied, and refuse every call of a model without it, whatever else the
 // role may one day be allowed (Bedrock User Guide, "Enforce the use of specific guardrails in model inference requests").
 // An inference profile's own ARN is left out, as there: the models behind it are checked in the same call.
