@@ -239,6 +239,7 @@ func checkPolicy(document string) error {
 			Sid, Effect      string
 			Principal        any
 			Action, Resource []string
+			NotAction        []string
 			Condition        map[string]map[string]any
 		}
 	}
@@ -246,13 +247,22 @@ func checkPolicy(document string) error {
 		return err
 	}
 	for _, s := range policy.Statement {
+		// An Allow with NotAction allows what AWS adds to its services (IAM User Guide, "IAM JSON policy elements: NotAction").
+		if s.NotAction != nil && (s.Effect != "Deny" || !slices.Equal(s.Resource, []string{"*"})) {
+			return fmt.Errorf("statement %s has NotAction, want it in a Deny of every resource only", s.Sid)
+		}
+		for _, action := range s.NotAction { // what the Deny leaves out is named
+			if strings.Contains(action, "*") {
+				return fmt.Errorf("statement %s leaves out %s", s.Sid, action)
+			}
+		}
 		for _, action := range s.Action {
 			if s.Effect == "Allow" && strings.Contains(action, "*") && !slices.Contains([]string{"AccountDecidesByIam", "CloudWatchLogsEncryptsTheGroup", "KeyThroughCloudWatchLogs"}, s.Sid) {
 				return fmt.Errorf("statement %s allows %s", s.Sid, action)
 			}
 		}
 		if slices.Contains(s.Resource, "*") && s.Effect == "Allow" && !slices.Contains([]string{
-			"Traces", "NetworkInterfaces", "SessionManager", "ReadLoggingConfiguration", "AccountDecidesByIam", "BedrockEncryptsRecords", "CloudWatchLogsEncryptsTheGroup",
+			"Traces", "NetworkInterfaces", "SessionManager", "ReadAccountSettings", "AccountDecidesByIam", "BedrockEncryptsRecords", "CloudWatchLogsEncryptsTheGroup",
 			"AlarmsAreEncrypted", "RulesAreEncrypted",
 		}, s.Sid) {
 			return fmt.Errorf("statement %s allows on every resource", s.Sid)
@@ -454,6 +464,7 @@ func TestSettingsReachResources(t *testing.T) {
 		"dataRetentionModes":      {`["none","aws_review"]`, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "DATA_RETENTION_MODES:none,aws_review "},
 		"serviceTiers":            {`["default","flex"]`, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "SERVICE_TIERS:default,flex]"},
 		"reservedConcurrency":     {"20", "aws:lambda/function:Function", "bedrock-app-prod-function", "reservedConcurrentExecutions", "20"},
+		"enforcedGuardrailArns":   {`["arn:aws:bedrock:ap-northeast-1:999999999999:guardrail/3o06191495ze:2"]`, "aws:iam/rolePolicy:RolePolicy", "bedrock-app-prod-function-policy", "policy", "arn:aws:bedrock:ap-northeast-1:999999999999:guardrail/3o06191495ze\""},
 		"stageName":               {"v1", "aws:apigateway/stage:Stage", "bedrock-app-prod-api", "stageName", "v1"},
 		"throttlingRateLimit":     {"7", "aws:apigateway/methodSettings:MethodSettings", "bedrock-app-prod-api", "settings", "throttlingRateLimit:7]"},
 		"throttlingBurstLimit":    {"8", "aws:apigateway/methodSettings:MethodSettings", "bedrock-app-prod-api", "settings", "throttlingBurstLimit:8 "},
@@ -498,6 +509,8 @@ func TestPairedSettingsReachResources(t *testing.T) {
 		{nil, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "DATA_RETENTION_MODES:default,none,inherit "},
 		{nil, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "SERVICE_TIERS:default]"},
 		{nil, "aws:lambda/function:Function", "bedrock-app-prod-function", "reservedConcurrentExecutions", "<nil>"},
+		{map[string]string{"serviceTiers": `["default","flex"]`}, "aws:iam/rolePolicy:RolePolicy", "bedrock-app-prod-function-policy", "policy", "\"default\",\n            \"flex\"\n"},
+		{map[string]string{"enforcedGuardrailArns": `["arn:aws:bedrock:ap-northeast-1:999999999999:guardrail/3o06191495ze"]`}, "aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "bedrock-app-prod-function-bedrock-runtime", "policy", "arn:aws:bedrock:ap-northeast-1:999999999999:guardrail/3o06191495ze\""},
 		{map[string]string{"requireInvocationLogging": "false"}, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "LOGGING_CONFIGURATION:"},
 		{map[string]string{"requireInvocationLogging": "false"}, "aws:lambda/function:Function", "bedrock-app-prod-function", "environment", "REQUIRE_INVOCATION_LOGGING:false"},
 		{map[string]string{"responseStreaming": "true"}, "aws:apigateway/restApi:RestApi", "bedrock-app-prod-api", "body", `"responseTransferMode":"STREAM"`},

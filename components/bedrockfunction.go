@@ -178,6 +178,11 @@ func NewBedrockFunction(ctx *pulumi.Context, name string, args *BedrockFunctionA
 		}
 		models = append(models, m)
 	}
+	for _, arn := range a.EnforcedGuardrailArns {
+		if err := CheckEnforcedGuardrail(arn, to.region); err != nil {
+			return nil, fmt.Errorf("BedrockFunction %s: EnforcedGuardrailArns: %w", name, err)
+		}
+	}
 
 	logGroup, err := cloudwatch.NewLogGroup(ctx, name, &cloudwatch.LogGroupArgs{
 		Name: pulumi.String("/aws/lambda/" + name), RetentionInDays: pulumi.Int(a.LogRetentionDays), Tags: a.Tags,
@@ -216,14 +221,14 @@ func NewBedrockFunction(ctx *pulumi.Context, name string, args *BedrockFunctionA
 		environment["GUARDRAIL_ID"], environment["GUARDRAIL_VERSION"] = a.GuardrailId, a.GuardrailVersion
 	}
 	permissions := pulumi.All(logGroup.Arn, a.BedrockRuntimeEndpointId, a.BedrockEndpointId, guardrailArn, version).ApplyT(func(v []any) (string, error) {
-		return functionPolicy(v[0].(string), v[1].(string), v[2].(string), models, guardrailVersion{v[3].(string), v[4].(string)})
+		return functionPolicy(v[0].(string), v[1].(string), v[2].(string), models, guardrailVersion{v[3].(string), v[4].(string)}, a.EnforcedGuardrailArns, a.ServiceTiers)
 	}).(pulumi.StringOutput)
 	role, rolePolicy, err := newRole(ctx, name, trust, permissions, a.Tags, parent)
 	if err != nil {
 		return nil, err
 	}
 	c.BedrockRuntimeEndpointPolicy = pulumi.All(role.Arn, guardrailArn).ApplyT(func(v []any) (string, error) {
-		return bedrockRuntimeEndpointPolicy(v[0].(string), models, v[1].(string))
+		return bedrockRuntimeEndpointPolicy(v[0].(string), models, applicableGuardrails(v[1].(string), a.EnforcedGuardrailArns))
 	}).(pulumi.StringOutput)
 	c.BedrockEndpointPolicy = role.Arn.ApplyT(bedrockEndpointPolicy).(pulumi.StringOutput)
 	ready := []pulumi.Resource{rolePolicy}

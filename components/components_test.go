@@ -122,7 +122,7 @@ func TestOutputs(t *testing.T) {
 		"DatabaseName":                   "x_audit", "WorkgroupName": "x-audit", "ResultsBucketName": "x-audit", "reader's RoleArn": "arn:aws:test:::x-reader",
 		"FunctionArn": "arn:aws:test:::x-function", "FunctionName": "x-function", "RoleArn": "arn:aws:test:::x-function", "function's LogGroupName": "/aws/lambda/x-function",
 		"ApiId": "x-api-id", "ApiName": "x-api", "TopicArn": "arn:aws:test:::x-watch", "InvokeUrl": "https://x-api-id.execute-api.ap-northeast-1.amazonaws.com/api", "AccessLogGroupName": "/aws/apigateway/x-api",
-		"InstanceId": "x-client-id", "VpcEndpointPolicy": "ThisApi", "BedrockRuntimeEndpointPolicy": "Models", "BedrockEndpointPolicy": "ReadLoggingConfiguration",
+		"InstanceId": "x-client-id", "VpcEndpointPolicy": "ThisApi", "BedrockRuntimeEndpointPolicy": "Models", "BedrockEndpointPolicy": "ReadAccountSettings",
 	} {
 		if value := got[name]; value != want && !(strings.HasSuffix(name, "Policy") && strings.Contains(value, `"Sid": "`+want+`"`)) {
 			t.Errorf("%s = %s, want %s", name, value, want)
@@ -485,9 +485,9 @@ func TestPoliciesAreAttached(t *testing.T) {
 		{"aws:apigateway/restApi:RestApi", "x-api", "policy", "OnlyThroughTheseEndpoints Invoke"},
 		{"aws:iam/role:Role", "x-function", "assumeRolePolicy", "OnlyThisService"},
 		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-api-0", "policy", "ThisApi"},
-		{"aws:iam/rolePolicy:RolePolicy", "x-function-policy", "policy", "Models NeverWithoutTheGuardrail ApplyGuardrail ReadLoggingConfiguration OwnLog Traces NetworkInterfaces NotByTheCode"},
+		{"aws:iam/rolePolicy:RolePolicy", "x-function-policy", "policy", "Models OnlyTheseServiceTiers NeverWithoutTheGuardrail ApplyGuardrail ReadAccountSettings OwnLog Traces NetworkInterfaces NotByTheCode NothingElse"},
 		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-function-bedrock-runtime", "policy", "Models ApplyGuardrail"},
-		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-function-bedrock", "policy", "ReadLoggingConfiguration"},
+		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-function-bedrock", "policy", "ReadAccountSettings"},
 		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-client-ssm", "policy", "SessionManager"},
 		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-client-ssmmessages", "policy", "SessionManager"},
 		{"aws:s3/bucketPolicy:BucketPolicy", "x-logs", "policy", "BedrockWritesInvocationRecords OnlyOverTLS"},
@@ -524,14 +524,14 @@ func TestPoliciesNameTheirOwn(t *testing.T) {
 	const guardrail = "arn:aws:bedrock:ap-northeast-1:123456789012:guardrail/x-guardrail-id"
 	for _, c := range []struct{ typ, name, sid, want string }{
 		{"aws:iam/rolePolicy:RolePolicy", "x-function-policy", "Models", `"aws:SourceVpce":["x-bedrock-runtime-id"]`},
-		{"aws:iam/rolePolicy:RolePolicy", "x-function-policy", "ReadLoggingConfiguration", `"aws:SourceVpce":["x-bedrock-id"]`},
+		{"aws:iam/rolePolicy:RolePolicy", "x-function-policy", "ReadAccountSettings", `"aws:SourceVpce":["x-bedrock-id"]`},
 		{"aws:iam/rolePolicy:RolePolicy", "x-function-policy", "NeverWithoutTheGuardrail", `"bedrock:GuardrailIdentifier":["` + guardrail + `:1"]`},
 		{"aws:iam/rolePolicy:RolePolicy", "x-function-policy", "ApplyGuardrail", `"Resource":["` + guardrail + `"]`},
 		{"aws:iam/rolePolicy:RolePolicy", "x-function-policy", "OwnLog", `"Resource":["arn:aws:test:::x-function:log-stream:*"]`},
 		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-function-bedrock-runtime", "Models", function},
 		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-function-bedrock-runtime", "ApplyGuardrail", function},
 		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-function-bedrock-runtime", "ApplyGuardrail", `"Resource":["` + guardrail + `"]`},
-		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-function-bedrock", "ReadLoggingConfiguration", function},
+		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-function-bedrock", "ReadAccountSettings", function},
 		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-client-ssm", "SessionManager", client},
 		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-client-ssm", "SessionManager", `"Action":["ssm:UpdateInstanceInformation"]`},
 		{"aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy", "x-client-ssmmessages", "SessionManager", client},

@@ -175,10 +175,10 @@ func checkEachOnceOf(got, allowed []string) error {
 	return nil
 }
 
-// guardrailStatements let the guardrail be applied, and refuse every call of a model without it, whatever else the
-// role may one day be allowed (Bedrock User Guide, "Enforce the use of specific guardrails in model inference requests").
-// An inference profile's own ARN is left out, as there: the models behind it are checked in the same call.
-func guardrailStatements(g guardrailVersion, models []model) []statement {
+// neverWithoutGuardrail refuses every call of a model without the guardrail, whatever else the role may one day be allowed
+// (Bedrock User Guide, "Enforce the use of specific guardrails in model inference requests"). An inference profile's own
+// ARN is left out, as there: the models behind it are checked in the same call.
+func neverWithoutGuardrail(g guardrailVersion, models []model) []statement {
 	if g.arn == "" {
 		return nil
 	}
@@ -190,17 +190,42 @@ func guardrailStatements(g guardrailVersion, models []model) []statement {
 		called = append(called, m.routes...)
 	}
 	slices.Sort(called)
-	return []statement{
-		{
-			Sid: "NeverWithoutTheGuardrail", Effect: "Deny", Action: modelActions, Resource: slices.Compact(called),
-			Condition: map[string]map[string][]string{"StringNotEquals": {"bedrock:GuardrailIdentifier": {g.arn + ":" + g.version}}},
-		},
-		applyGuardrail(g.arn, nil, nil),
-	}
+	return []statement{{
+		Sid: "NeverWithoutTheGuardrail", Effect: "Deny", Action: modelActions, Resource: slices.Compact(called),
+		Condition: map[string]map[string][]string{"StringNotEquals": {"bedrock:GuardrailIdentifier": {g.arn + ":" + g.version}}},
+	}}
 }
 
-func applyGuardrail(arn string, principal any, conditions map[string]map[string][]string) statement {
-	return statement{
-		Sid: "ApplyGuardrail", Effect: "Allow", Principal: principal, Action: []string{"bedrock:ApplyGuardrail"}, Resource: []string{arn}, Condition: conditions,
+// applicableGuardrails are the ARNs, without versions, of the function's guardrail, if any, and of the enforced ones, which
+// Bedrock applies with the caller's rights (Bedrock User Guide, "Apply cross-account safeguards with Amazon Bedrock
+// Guardrails enforcements").
+func applicableGuardrails(own string, enforced []string) (arns []string) {
+	if own != "" {
+		arns = append(arns, own)
 	}
+	for _, arn := range enforced {
+		arns = append(arns, guardrailARN.FindStringSubmatch(arn)[1])
+	}
+	slices.Sort(arns)
+	return slices.Compact(arns)
+}
+
+func applyGuardrails(arns []string, principal any, conditions map[string]map[string][]string) []statement {
+	if len(arns) == 0 {
+		return nil
+	}
+	return []statement{{
+		Sid: "ApplyGuardrail", Effect: "Allow", Principal: principal, Action: []string{"bedrock:ApplyGuardrail"}, Resource: arns, Condition: conditions,
+	}}
+}
+
+// onlyTiers denies calls with any other service tier, of the future as well. A call that names none lacks the key (Bedrock
+// User Guide, "Control access to service tiers"; Service Authorization Reference, "Amazon Bedrock"), of which
+// StringNotEquals is true (IAM User Guide, "Condition operators"): Null lets such calls through where their tier is listed.
+func onlyTiers(tiers []string) statement {
+	conditions := map[string]map[string][]string{"StringNotEquals": {"bedrock:ServiceTier": tiers}}
+	if slices.Contains(tiers, defaultTier) {
+		conditions["Null"] = map[string][]string{"bedrock:ServiceTier": {"false"}}
+	}
+	return statement{Sid: "OnlyTheseServiceTiers", Effect: "Deny", Action: modelActions, Resource: []string{"*"}, Condition: conditions}
 }

@@ -136,7 +136,7 @@ func TestTooManyModels(t *testing.T) {
 	t.Parallel()
 	policy := func(padding int) (string, error) {
 		m := model{arn: "arn:aws:bedrock:ap-northeast-1::foundation-model/" + strings.Repeat("a", padding)}
-		return functionPolicy("arn:aws:logs:ap-northeast-1:123456789012:log-group:x", "vpce-1", "vpce-2", []model{m}, guardrailVersion{})
+		return functionPolicy("arn:aws:logs:ap-northeast-1:123456789012:log-group:x", "vpce-1", "vpce-2", []model{m}, guardrailVersion{}, nil, []string{"default"})
 	}
 	short, err := policy(0)
 	if err != nil {
@@ -154,7 +154,7 @@ func TestTooManyModels(t *testing.T) {
 	}
 
 	endpoint := func(padding int) (string, error) {
-		return bedrockRuntimeEndpointPolicy("arn:aws:iam::123456789012:role/x", []model{{arn: strings.Repeat("a", padding)}}, "")
+		return bedrockRuntimeEndpointPolicy("arn:aws:iam::123456789012:role/x", []model{{arn: strings.Repeat("a", padding)}}, nil)
 	}
 	if short, err = endpoint(0); err != nil {
 		t.Fatal(err)

@@ -16,8 +16,9 @@ type policyDocument struct {
 type statement struct {
 	Sid       string
 	Effect    string
-	Principal any `json:",omitempty"` // "*" or {"Service": …} or {"AWS": […]}; none in an identity's policy
-	Action    []string
+	Principal any                            `json:",omitempty"` // "*" or {"Service": …} or {"AWS": […]}; none in an identity's policy
+	Action    []string                       `json:",omitempty"`
+	NotAction []string                       `json:",omitempty"` // in place of Action: all but these
 	Resource  []string                       `json:",omitempty"` // none in a trust policy
 	Condition map[string]map[string][]string `json:",omitempty"`
 }
@@ -108,12 +109,10 @@ func onlyBy(roleArn string) map[string][]string {
 }
 
 // bedrockRuntimeEndpointPolicy lets the function's role call these models through the bedrock-runtime endpoint, and
-// nobody else anything. guardrailArn is empty where there is none.
-func bedrockRuntimeEndpointPolicy(roleArn string, models []model, guardrailArn string) (string, error) {
+// nobody else anything. guardrailArns are those that may be applied.
+func bedrockRuntimeEndpointPolicy(roleArn string, models []model, guardrailArns []string) (string, error) {
 	statements := modelStatements(models, "*", onlyBy(roleArn), onlyBy(roleArn))
-	if guardrailArn != "" {
-		statements = append(statements, applyGuardrail(guardrailArn, "*", map[string]map[string][]string{"StringEquals": onlyBy(roleArn)}))
-	}
+	statements = append(statements, applyGuardrails(guardrailArns, "*", map[string]map[string][]string{"StringEquals": onlyBy(roleArn)})...)
 	document, err := policy(statements...)
 	// AWS PrivateLink Guide, "Control access to VPC endpoints using endpoint policies": white space counts.
 	if err == nil && len(document) > 20_480 {
@@ -122,35 +121,45 @@ func bedrockRuntimeEndpointPolicy(roleArn string, models []model, guardrailArn s
 	return document, err
 }
 
-// readLoggingConfiguration has no resource that could be named (Service Authorization Reference, "Amazon Bedrock").
-func readLoggingConfiguration(principal any, conditions map[string][]string) statement {
+// readAccountSettings lets the function check where prompts go. Its actions have no resource that could be named (Service
+// Authorization Reference, "Amazon Bedrock").
+func readAccountSettings(principal any, conditions map[string][]string) statement {
 	return statement{
-		Sid: "ReadLoggingConfiguration", Effect: "Allow", Principal: principal, Action: []string{"bedrock:GetModelInvocationLoggingConfiguration"},
+		Sid: "ReadAccountSettings", Effect: "Allow", Principal: principal,
+		Action:   []string{"bedrock:GetAccountDataRetention", "bedrock:GetModelInvocationLoggingConfiguration"},
 		Resource: []string{"*"}, Condition: map[string]map[string][]string{"StringEquals": conditions},
 	}
 }
 
 func bedrockEndpointPolicy(roleArn string) (string, error) {
-	return policy(readLoggingConfiguration("*", onlyBy(roleArn)))
+	return policy(readAccountSettings("*", onlyBy(roleArn)))
 }
 
-// functionPolicy is the function's whole role: these models and the logging configuration through these endpoints,
-// its own log, and what Lambda itself does in the function's name.
+// functionPolicy is the function's whole role: these models and the account's settings through these endpoints, the
+// guardrails, its own log, and what Lambda itself does in the function's name. It denies all else, so that no other policy,
+// of the role or of a resource, adds to it, such as s3:GetObject on what a request's s3Location names.
 //
 // aws:SourceVpce stands in the statements on Bedrock and not on the whole role: Lambda writes logs and traces and makes
 // network interfaces with this role from outside the VPC, and would be shut out (Lambda Developer Guide, "Working with
 // source function ARN"). Nor does it stand where Bedrock itself goes on with a call, to the models behind a profile, maybe
 // in another region, and to the guardrail: AWS does not say that the key is still set there (IAM User Guide, "Forward
 // access sessions"). The call's own model or profile, without which there is no call, has it.
-func functionPolicy(logGroupArn, bedrockRuntimeEndpointId, bedrockEndpointId string, models []model, guardrail guardrailVersion) (string, error) {
+func functionPolicy(logGroupArn, bedrockRuntimeEndpointId, bedrockEndpointId string, models []model, guardrail guardrailVersion, enforcedGuardrailArns, serviceTiers []string) (string, error) {
+	// Lambda encrypts and decrypts the function's environment variables with this role (Lambda Developer Guide, "Using source
+	// function ARN to control function access behavior"), which a grant on Lambda's key allows. A Deny would override the
+	// grant, and Lambda could not start the function (KMS Developer Guide, "Troubleshooting AWS KMS permissions").
+	environment := []string{"kms:Decrypt", "kms:Encrypt"}
 	networkInterfaces := []string{
 		"ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface",
 		"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses",
 	}
 	through := map[string][]string{"aws:SourceVpce": {bedrockRuntimeEndpointId}}
-	statements := append(modelStatements(models, nil, through, nil), guardrailStatements(guardrail, models)...)
-	document, err := policy(append(statements,
-		readLoggingConfiguration(nil, map[string][]string{"aws:SourceVpce": {bedrockEndpointId}}),
+	statements := slices.Concat(
+		modelStatements(models, nil, through, nil), []statement{onlyTiers(serviceTiers)},
+		neverWithoutGuardrail(guardrail, models), applyGuardrails(applicableGuardrails(guardrail.arn, enforcedGuardrailArns), nil, nil),
+	)
+	statements = append(statements,
+		readAccountSettings(nil, map[string][]string{"aws:SourceVpce": {bedrockEndpointId}}),
 		statement{
 			Sid: "OwnLog", Effect: "Allow", Action: []string{"logs:CreateLogStream", "logs:PutLogEvents"}, Resource: []string{logGroupArn + ":log-stream:*"},
 		},
@@ -165,10 +174,18 @@ func functionPolicy(logGroupArn, bedrockRuntimeEndpointId, bedrockEndpointId str
 		},
 		statement{
 			// The same page: Lambda needs them, the function's code does not. Calls of the code carry this key.
-			Sid: "NotByTheCode", Effect: "Deny", Action: networkInterfaces, Resource: []string{"*"},
+			Sid: "NotByTheCode", Effect: "Deny", Action: slices.Concat(networkInterfaces, environment), Resource: []string{"*"},
 			Condition: map[string]map[string][]string{"Null": {"lambda:SourceFunctionArn": {"false"}}},
 		},
-	)...)
+	)
+	own := environment
+	for _, s := range statements {
+		if s.Effect == "Allow" {
+			own = append(own, s.Action...)
+		}
+	}
+	slices.Sort(own)
+	document, err := policy(append(statements, statement{Sid: "NothingElse", Effect: "Deny", NotAction: slices.Compact(own), Resource: []string{"*"}})...)
 	// IAM counts a role's own policies without white space (IAM User Guide, "IAM and AWS STS quotas").
 	if size := len(strings.Join(strings.Fields(document), "")); err == nil && size > 10_240 {
 		return "", fmt.Errorf("ModelIds: the function's policy has %d characters, and IAM takes 10240: want fewer models", size)

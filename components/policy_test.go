@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -37,6 +39,7 @@ func TestPolicies(t *testing.T) {
 	every := models("anthropic.claude-haiku-4-5-20251001-v1:0", "jp.anthropic.claude-haiku-4-5-20251001-v1:0", "global.anthropic.claude-sonnet-5",
 		"arn:aws:bedrock:ap-northeast-1:123456789012:application-inference-profile/a1b2c3d4e5f6", "arn:aws:bedrock:ap-northeast-1:123456789012:provisioned-model/a1b2c3d4e5f6")
 	guardrail := guardrailVersion{"arn:aws:bedrock:ap-northeast-1:123456789012:guardrail/3o06191495ze", "1"}
+	enforced := []string{"arn:aws:bedrock:ap-northeast-1:999999999999:guardrail/abcdefghijkl:7"}
 	const role = "arn:aws:iam::123456789012:role/example"
 	for name, make := range map[string]func() (string, error){
 		"api": func() (string, error) {
@@ -52,14 +55,14 @@ func TestPolicies(t *testing.T) {
 			return apiEndpointPolicy("arn:aws:execute-api:ap-northeast-1:123456789012:abc123")
 		},
 		"function": func() (string, error) {
-			return functionPolicy(logGroup, "vpce-0cccccccccccccccc", "vpce-0dddddddddddddddd", haiku, guardrailVersion{})
+			return functionPolicy(logGroup, "vpce-0cccccccccccccccc", "vpce-0dddddddddddddddd", haiku, guardrailVersion{}, nil, []string{"default"})
 		},
 		"function-every-model": func() (string, error) {
-			return functionPolicy(logGroup, "vpce-0cccccccccccccccc", "vpce-0dddddddddddddddd", every, guardrail)
+			return functionPolicy(logGroup, "vpce-0cccccccccccccccc", "vpce-0dddddddddddddddd", every, guardrail, enforced, []string{"flex", "reserved"})
 		},
-		"bedrock-runtime-endpoint": func() (string, error) { return bedrockRuntimeEndpointPolicy(role, haiku, "") },
+		"bedrock-runtime-endpoint": func() (string, error) { return bedrockRuntimeEndpointPolicy(role, haiku, nil) },
 		"bedrock-runtime-endpoint-every-model": func() (string, error) {
-			return bedrockRuntimeEndpointPolicy(role, every, guardrail.arn)
+			return bedrockRuntimeEndpointPolicy(role, every, applicableGuardrails(guardrail.arn, enforced))
 		},
 		"bedrock-endpoint":     func() (string, error) { return bedrockEndpointPolicy(role) },
 		"ssm-endpoint":         func() (string, error) { return ssmEndpointPolicy(role, ssmActions) },
@@ -115,6 +118,67 @@ func TestPolicies(t *testing.T) {
 			}
 			golden(t, name+".json", got)
 		})
+	}
+}
+
+// What the function's role may do whatever else the account attaches to it: an administrator's policy beside it adds nothing.
+func TestFunctionRoleDeniesAllElse(t *testing.T) {
+	t.Parallel()
+	const region = "arn:aws:bedrock:ap-northeast-1:"
+	own, enforced, other := region+"123456789012:guardrail/3o06191495ze", region+"999999999999:guardrail/abcdefghijkl", region+"123456789012:guardrail/mnopqrstuvwx"
+	haiku := region + ":foundation-model/anthropic.claude-haiku-4-5-20251001-v1:0"
+	code := map[string][]string{"lambda:SourceFunctionArn": {"arn:aws:lambda:ap-northeast-1:123456789012:function:f"}}
+	tier := func(tier string) map[string][]string { return map[string][]string{"bedrock:ServiceTier": {tier}} }
+	everything, err := iampolicy.ParseIdentity(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		action, resource string
+		context          map[string][]string
+		tiers            []string
+		beside           bool // an administrator's policy
+		want             iampolicy.Decision
+	}{
+		"reads what an s3Location names":            {"s3:GetObject", "arn:aws:s3:::b/x", nil, nil, true, iampolicy.ExplicitDeny},
+		"assumes another role":                      {"sts:AssumeRole", "arn:aws:iam::123456789012:role/x", code, nil, true, iampolicy.ExplicitDeny},
+		"reads the invocation log":                  {"logs:FilterLogEvents", "arn:aws:logs:ap-northeast-1:123456789012:log-group:/aws/bedrock/x:*", code, nil, true, iampolicy.ExplicitDeny},
+		"calls a model without a record":            {"bedrock:InvokeModelWithBidirectionalStream", haiku, code, nil, true, iampolicy.ExplicitDeny},
+		"decrypts with the code":                    {"kms:Decrypt", "arn:aws:kms:ap-northeast-1:123456789012:key/k", code, nil, true, iampolicy.ExplicitDeny},
+		"cannot start, for want of its environment": {"kms:Decrypt", "arn:aws:kms:ap-northeast-1:123456789012:key/k", nil, nil, true, iampolicy.Allow},
+		"cannot apply its guardrail":                {"bedrock:ApplyGuardrail", own, code, nil, false, iampolicy.Allow},
+		"cannot apply the enforced guardrail":       {"bedrock:ApplyGuardrail", enforced, code, nil, false, iampolicy.Allow},
+		"applies another guardrail":                 {"bedrock:ApplyGuardrail", other, code, nil, false, iampolicy.ImplicitDeny},
+		"cannot call without a tier":                {"bedrock:InvokeModel", haiku, nil, []string{"default"}, true, iampolicy.Allow},
+		"cannot name the tier that it may use":      {"bedrock:InvokeModel", haiku, tier("default"), []string{"default"}, true, iampolicy.Allow},
+		"takes the dearer tier":                     {"bedrock:InvokeModel", haiku, tier("priority"), []string{"default"}, true, iampolicy.ExplicitDeny},
+		"streams in the dearer tier":                {"bedrock:InvokeModelWithResponseStream", haiku, tier("priority"), []string{"default"}, true, iampolicy.ExplicitDeny},
+		"takes a tier that AWS adds":                {"bedrock:InvokeModel", haiku, tier("express"), []string{"default", "flex"}, true, iampolicy.ExplicitDeny},
+		"cannot use the second of its tiers":        {"bedrock:InvokeModel", haiku, tier("flex"), []string{"default", "flex"}, true, iampolicy.Allow},
+		"takes default unnamed where it is not its": {"bedrock:InvokeModel", haiku, nil, []string{"reserved"}, true, iampolicy.ExplicitDeny},
+		"cannot use reserved capacity and no other": {"bedrock:InvokeModel", haiku, tier("reserved"), []string{"reserved"}, true, iampolicy.Allow},
+	} {
+		guardrail := guardrailVersion{own, "1"}
+		if c.tiers != nil {
+			guardrail = guardrailVersion{} // of which no row of a tier is
+		} else {
+			c.tiers = []string{"default"}
+		}
+		document, err := functionPolicy("arn:aws:logs:ap-northeast-1:123456789012:log-group:x", "vpce-1", "vpce-2", []model{{arn: haiku}}, guardrail, []string{enforced + ":7"}, c.tiers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		role, err := iampolicy.ParseIdentity(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		attached := []iampolicy.Document{role}
+		if c.beside {
+			attached = append(attached, everything)
+		}
+		if got := iampolicy.SameAccount(attached, nil, iampolicy.Request{Action: c.action, Resource: c.resource, Context: c.context}); got != c.want {
+			t.Errorf("the function %s: got %v, want %v", name, got, c.want)
+		}
 	}
 }
 

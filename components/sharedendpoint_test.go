@@ -14,7 +14,7 @@ func TestMissingFrom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	runtime, err := bedrockRuntimeEndpointPolicy(role, models, "")
+	runtime, err := bedrockRuntimeEndpointPolicy(role, models, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestMissingFrom(t *testing.T) {
 		"another role":                       {strings.ReplaceAll(runtime, role, role+"2"), runtime, 4},
 		"the role as principal":              {allow(`{"AWS":"`+role+`"}`, "bedrock:*", "*"), runtime, 0},
 		"what is not understood here":        {`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","NotAction":"s3:*","Resource":"*"}]}`, api, 1},
-		"models only, where logging is read": {allow(`"*"`, "bedrock:InvokeModel", "*"), control, 1},
+		"models only, where logging is read": {allow(`"*"`, "bedrock:InvokeModel", "*"), control, 2},
 	} {
 		if missing, err := missingFrom(c.owners, c.needed); err != nil || len(missing) != c.missing {
 			t.Errorf("%s: missing %q, %v, want %d", name, missing, err, c.missing)

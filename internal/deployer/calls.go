@@ -263,6 +263,7 @@ var functionRights = map[string]string{
 	"POST ": "CreateFunction", "GET ": "GetFunction", "DELETE ": "DeleteFunction", "PUT code": "UpdateFunctionCode", "PUT configuration": "UpdateFunctionConfiguration",
 	"GET versions": "ListVersionsByFunction", "GET code-signing-config": "GetFunctionCodeSigningConfig",
 	"GET policy": "GetPolicy", "POST policy": "AddPermission", "DELETE policy": "RemovePermission",
+	"PUT concurrency": "PutFunctionConcurrency", "DELETE concurrency": "DeleteFunctionConcurrency",
 }
 
 func (a *asked) lambda() {

@@ -294,6 +294,8 @@ func TestRights(t *testing.T) {
 		{service: "lambda", uri: "/2015-03-31/functions", body: `{"FunctionName":"f","Role":"arn:aws:iam::123456789012:role/r","Tags":{"System":"x"}}`, want: []string{
 			"lambda:CreateFunction arn:aws:lambda" + arn + "function:f", "iam:PassRole arn:aws:iam::123456789012:role/r iam:PassedToService=lambda.amazonaws.com", "lambda:TagResource arn:aws:lambda" + arn + "function:f",
 		}},
+		{service: "lambda", method: "PUT", uri: "/2017-10-31/functions/f/concurrency", want: []string{"lambda:PutFunctionConcurrency arn:aws:lambda" + arn + "function:f"}},
+		{service: "lambda", method: "DELETE", uri: "/2017-10-31/functions/f/concurrency", want: []string{"lambda:DeleteFunctionConcurrency arn:aws:lambda" + arn + "function:f"}},
 		{service: "lambda", uri: "/2015-03-31/functions/f/invocations"},
 		{service: "bedrock", method: "DELETE", uri: "/logging/modelinvocations", want: []string{"bedrock:DeleteModelInvocationLoggingConfiguration *"}},
 		{service: "bedrock", uri: "/model/m/invoke"},

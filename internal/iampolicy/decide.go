@@ -122,14 +122,17 @@ func (d Document) decide(r Request) Decision {
 }
 
 func (s Statement) decide(k kind, r Request) Decision {
-	action := strings.ToLower(r.Action)
+	named := func(patterns []string) bool {
+		return slices.ContainsFunc(patterns, func(p string) bool { return glob(strings.ToLower(p), strings.ToLower(r.Action)) })
+	}
 	who := Allow
 	if k != identityKind {
 		who = s.Principals.match(r.Principal)
 	}
 	switch {
 	case who == ImplicitDeny,
-		!slices.ContainsFunc(s.Actions, func(p string) bool { return glob(strings.ToLower(p), action) }),
+		s.NotActions == nil && !named(s.Actions),
+		s.NotActions != nil && named(s.NotActions), // IAM JSON policy elements: NotAction
 		k != trustKind && !slices.ContainsFunc(s.Resources, func(p string) bool { return glob(p, r.Resource) }),
 		slices.ContainsFunc(s.Conditions, func(c Condition) bool { return !c.match(r.Context) }):
 		return ImplicitDeny

@@ -186,6 +186,32 @@ func TestActionAndResource(t *testing.T) {
 	}
 }
 
+// A Deny with NotAction that denies too little lets another policy add to a role; one that denies too much stops it.
+func TestNotAction(t *testing.T) {
+	t.Parallel()
+	role := must(t, ParseIdentity, `{"Version": "2012-10-17", "Statement": [
+		{"Effect": "Allow", "Action": "*", "Resource": "*"},
+		{"Effect": "Deny", "NotAction": ["S3:getobject", "logs:Put*"], "Resource": "arn:aws:s3:::b/*", "Condition": {"Null": {"aws:SourceVpce": "true"}}}
+	]}`)
+	for _, tt := range []struct {
+		name, action, resource string
+		context                map[string][]string
+		want                   Decision
+	}{
+		{"a named action is denied", "s3:GetObject", "arn:aws:s3:::b/k", nil, Allow},
+		{"a named wildcard is literal", "logs:PutLogEvents", "arn:aws:s3:::b/k", nil, Allow},
+		{"all else passes", "s3:PutObject", "arn:aws:s3:::b/k", nil, ExplicitDeny},
+		{"a longer name passes", "s3:GetObjectTagging", "arn:aws:s3:::b/k", nil, ExplicitDeny},
+		{"another service's action of that name passes", "s3-object-lambda:GetObject", "arn:aws:s3:::b/k", nil, ExplicitDeny},
+		{"it reaches past its resources", "s3:PutObject", "arn:aws:s3:::a/k", nil, Allow},
+		{"it does without its condition", "s3:PutObject", "arn:aws:s3:::b/k", map[string][]string{"aws:SourceVpce": {"vpce-1"}}, Allow},
+	} {
+		if got := role.Decide(Request{session, tt.action, tt.resource, tt.context}); got != tt.want {
+			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestCondition(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -31,11 +31,13 @@ type Document struct {
 }
 
 // Statement is one statement. Principals is empty in an identity policy,
-// Resources in a trust policy; every other list has at least one entry.
+// Resources in a trust policy, and one of Actions and NotActions; every other
+// list has at least one entry.
 type Statement struct {
 	Sid, Effect string // Effect is "Allow" or "Deny"
 	Principals  Principals
 	Actions     []string
+	NotActions  []string // of a Deny: it denies all but these
 	Resources   []string
 	Conditions  []Condition
 }
@@ -107,6 +109,7 @@ func (s *Statement) read(k kind, raw json.RawMessage) error {
 		"Effect":    one(&s.Effect, effectForm),
 		"Principal": s.Principals.read,
 		"Action":    many(&s.Actions, actionForm),
+		"NotAction": many(&s.NotActions, actionForm),
 		"Resource":  many(&s.Resources, resourceForm),
 		"Condition": s.readConditions,
 	}
@@ -116,7 +119,15 @@ func (s *Statement) read(k kind, raw json.RawMessage) error {
 	case trustKind:
 		delete(elements, "Resource")
 	}
-	return fields(raw, elements, "Sid", "Condition")
+	err := fields(raw, elements, "Sid", "Condition", "Action", "NotAction")
+	switch {
+	case err != nil:
+	case (s.Actions == nil) == (s.NotActions == nil):
+		return errors.New(`want one of "Action" and "NotAction"`)
+	case s.NotActions != nil && s.Effect != "Deny": // allows whatever AWS adds
+		return errors.New(`"NotAction": not understood in an Allow`)
+	}
+	return err
 }
 
 func (p *Principals) read(raw json.RawMessage) error {

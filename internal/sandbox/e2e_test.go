@@ -70,6 +70,7 @@ func TestEndToEnd(t *testing.T) {
 		s.set(t, "local", "maskPersonalData", "true")
 		s.set(t, "local", "archiveAfterDays", "120")
 		s.set(t, "local", "functionMemoryMb", "512")
+		s.set(t, "local", "reservedConcurrency", "0")
 		s.changeFunction(t)
 		s.pulumi(t, "local", "config", "set", "--path", "auditorArns[1]", partnerRole)
 		s.pulumi(t, "local", "up", "--yes", "--skip-preview")
@@ -561,6 +562,7 @@ func (s *running) set(t *testing.T, stack, name, value string) {
 func (s *running) updatesInPlace(t *testing.T) {
 	s.set(t, "local", "logRetentionDays", "30")
 	s.set(t, "local", "throttlingRateLimit", "5")
+	s.set(t, "local", "reservedConcurrency", "200")
 	up := s.pulumi(t, "local", "up", "--yes", "--skip-preview")
 	if !strings.Contains(up, "updated") || strings.Contains(up, "replaced") || strings.Contains(up, "created") || strings.Contains(up, "deleted") {
 		t.Errorf("want updates only:\n%s", up)
@@ -735,7 +737,9 @@ func (s *running) secondStack(t *testing.T) {
   private-bedrock:alarmEmail: oncall@example.com
   private-bedrock:guardrailBlockedWords: [xyzzy]
   private-bedrock:guardrailContentFilters: [HATE, PROMPT_ATTACK]
-`, brought.vpc, subnets[0], subnets[1], brought.endpoint, appUser, partnerRole, strings.Join(append(slices.Clone(models), provisioned), `", "`))
+  private-bedrock:enforcedGuardrailArns: [%q]
+  private-bedrock:serviceTiers: [default, flex]
+`, brought.vpc, subnets[0], subnets[1], brought.endpoint, appUser, partnerRole, strings.Join(append(slices.Clone(models), provisioned), `", "`), enforcedGuardrail(s.Region)+":1")
 	if err := os.WriteFile(filepath.Join(s.root, ".local", "Pulumi.second.yaml"), []byte(config), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -59,8 +59,9 @@ func parsePolicy(name, document string) (iampolicy.Document, error) {
 	return iampolicy.ParseResource(document)
 }
 
-// check asks every row, then again with each statement, condition, action and resource of each policy taken away in
-// turn, and each resource of an Allow widened to all: a change that no row notices is a rule that nothing proves.
+// check asks every row, then again with each statement, condition, action (of NotAction, too) and resource of each policy
+// taken away in turn, and each resource of an Allow widened to all: a change that no row notices is a rule that nothing
+// proves.
 func (p *proof) check(t *testing.T, unproven func(document, mutant string) bool) {
 	t.Helper()
 	parsed := map[string]iampolicy.Document{}
@@ -170,7 +171,7 @@ func mutantsOf(t *testing.T, document string) (all []mutant) {
 				return all
 			})
 		}
-		for _, element := range []string{"Action", "Resource"} {
+		for _, element := range []string{"Action", "NotAction", "Resource"} {
 			values := oneOrMany(s[element])
 			for j, value := range values {
 				if len(values) > 1 {
@@ -211,6 +212,7 @@ type deployedStack struct {
 	logGroup                string
 	modelIDs                []string
 	guardrail, guardVersion string
+	tiers                   []string
 }
 
 // readStack reads a stack's policies back into the proof.
@@ -247,7 +249,7 @@ func (s *running) readStack(t *testing.T, p *proof, name string, outputs map[str
 	d.functionArn, d.roleArn, d.logGroup = function.Arn, function.Role, function.LoggingConfig.LogGroup
 	s.readRole(t, p, name+" function", function.Role)
 	variables := function.Environment.Variables
-	d.modelIDs = strings.Split(variables["MODEL_IDS"], ",")
+	d.modelIDs, d.tiers = strings.Split(variables["MODEL_IDS"], ","), strings.Split(variables["SERVICE_TIERS"], ",")
 	if variables["GUARDRAIL_ID"] != "" {
 		d.guardrail, d.guardVersion = "arn:aws:bedrock:"+s.Region+":"+account+":guardrail/"+variables["GUARDRAIL_ID"], variables["GUARDRAIL_VERSION"]
 	}
@@ -299,6 +301,11 @@ const (
 	consumerEndpoint = "vpce-0000000000000dead"
 	strangerEndpoint = "vpce-0000000000000beef"
 )
+
+// enforcedGuardrail is of another account, which is the organization's.
+func enforcedGuardrail(region string) string {
+	return "arn:aws:bedrock:" + region + ":" + otherAccount + ":guardrail/enforced1234"
+}
 
 // proves asks the deployed policies of both stacks: the first with authorization NONE in a VPC of its own, the second
 // with AWS_IAM, a guardrail and every form of model, in a VPC that was there already.
@@ -434,6 +441,19 @@ func (s *running) functionRows(p *proof, d deployedStack) {
 		p.identity(true, d.name+" function: Lambda's "+action, role, iampolicy.Request{Action: action, Resource: "*", Context: by})
 		p.identity(false, d.name+" function: the code's "+action, role, iampolicy.Request{Action: action, Resource: "*", Context: code})
 	}
+	beside := func(want bool, name, action, resource string, keys map[string][]string) { // what another policy or a grant allows
+		p.row(want, d.name+" function: "+name, func(policy func(string) iampolicy.Document) bool {
+			return allowed([]iampolicy.Request{{Action: action, Resource: resource, Context: keys}}, []iampolicy.Document{policy(role), everything()}, nil) == nil
+		})
+	}
+	for _, action := range []string{"kms:Decrypt", "kms:Encrypt"} {
+		key := "arn:aws:kms:" + s.Region + ":" + account + ":key/1234abcd-12ab-34cd-56ef-1234567890ab"
+		beside(true, "Lambda's "+action+" of the environment, by a grant", action, key, by)
+		beside(false, "the code's "+action+", by a policy that was added", action, key, code)
+	}
+	beside(false, "reads an object, by a policy that was added", "s3:GetObject", "arn:aws:s3:::any/x", code)
+	beside(false, "Bedrock reads an s3Location in its name, by a policy that was added", "s3:GetObject", "arn:aws:s3:::any/x", by)
+	beside(false, "assumes another role, by a policy that was added", "sts:AssumeRole", "arn:aws:iam::"+account+":role/x", code)
 	s.trustRows(p, d.name+" function trust", "lambda.amazonaws.com", nil)
 
 	for _, c := range []struct {
@@ -511,6 +531,11 @@ func (s *running) modelRows(t *testing.T, p *proof, d, other deployedStack) {
 			c.action = action
 			id += " by " + action
 			call(true, "calls "+id, guarded(c), inside, door)
+			for tier, want := range map[string]bool{"default": true, "flex": slices.Contains(d.tiers, "flex"), "priority": false, "reserved": false} {
+				keys := maps.Clone(inside)
+				keys["bedrock:ServiceTier"] = []string{tier}
+				call(want, "calls "+id+" with service tier "+tier, guarded(c), keys, door)
+			}
 			call(false, "calls "+id+" through no endpoint", guarded(c), through("", ""), "")
 			call(false, "calls "+id+" through the other stack's endpoint", guarded(c), through(other.endpoints["bedrock-runtime"], other.vpcID), other.name+" bedrock-runtime endpoint")
 			for _, r := range guarded(c).requests(through(other.endpoints["bedrock-runtime"], other.vpcID), s.Region) {
@@ -572,13 +597,23 @@ func (s *running) modelRows(t *testing.T, p *proof, d, other deployedStack) {
 	}
 	control := d.name + " bedrock endpoint"
 	read := func(want bool, name, document string, keys map[string][]string) {
-		p.row(want, d.name+" function: reads the logging configuration "+name, func(policy func(string) iampolicy.Document) bool {
-			r := iampolicy.Request{Action: "bedrock:GetModelInvocationLoggingConfiguration", Resource: "*", Context: keys}
-			if document == role {
-				return allowed([]iampolicy.Request{r}, []iampolicy.Document{policy(role)}, nil) == nil
-			}
-			return policy(document).Decide(r) == iampolicy.Allow
-		})
+		for _, action := range []string{"bedrock:GetAccountDataRetention", "bedrock:GetModelInvocationLoggingConfiguration"} {
+			p.row(want, d.name+" function: "+action+" "+name, func(policy func(string) iampolicy.Document) bool {
+				r := iampolicy.Request{Action: action, Resource: "*", Context: keys}
+				if document == role {
+					return allowed([]iampolicy.Request{r}, []iampolicy.Document{policy(role)}, nil) == nil
+				}
+				return policy(document).Decide(r) == iampolicy.Allow
+			})
+		}
+	}
+	apply := func(want bool, name, guardrail string) {
+		both(want, "applies "+name, iampolicy.Request{Action: "bedrock:ApplyGuardrail", Resource: guardrail, Context: inside})
+	}
+	apply(d.name == "second", "the enforced guardrail", enforcedGuardrail(s.Region))
+	apply(false, "another guardrail of that account", enforcedGuardrail(s.Region)+"x")
+	if d.guardrail != "" {
+		apply(true, "its own guardrail", d.guardrail)
 	}
 	read(true, "(role)", role, through(d.endpoints["bedrock"], d.vpcID))
 	read(false, "past its endpoint", role, through(other.endpoints["bedrock"], other.vpcID))
