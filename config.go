@@ -113,9 +113,9 @@ var (
 	zoneName = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9][a-z]$`)
 )
 
-// IAM takes role names of 64 characters, as Lambda of functions; the longest of the stack's is this role's, with 7
-// characters of Pulumi's. The bucket is not named after the stack.
-const maxName = 64 - len("-flow-log-1234567")
+// Pulumi's AWS provider refuses names over 64 characters, of which it chooses the last 7; the longest of a stack is this
+// security group's.
+const maxName = 64 - len("-function-endpoints-1234567")
 
 // mostDays is S3's for an object lock, 100 years (S3 User Guide, "Setting limits on retention periods with a bucket policy").
 const mostDays = 36_500
@@ -140,7 +140,7 @@ func (s settings) check(region string) (errs []error) {
 		}
 	}
 	if len(s.name()) > maxName {
-		wrong("systemName, environment", fmt.Errorf("got %q, %d characters together, want at most %d, else the names of roles are too long", s.name(), len(s.name()), maxName))
+		wrong("systemName, environment", fmt.Errorf("got %q, %d characters together, want at most %d: set a shorter systemName or environment, else the names of security groups are too long", s.name(), len(s.name()), maxName))
 	}
 	var zones []string // those whose names are zones': the others are reported below
 	for _, zone := range s.AvailabilityZones {
@@ -180,8 +180,6 @@ func (s settings) check(region string) (errs []error) {
 		wrong("guardrailId", fmt.Errorf("got %q beside filters, words or entities of a guardrail to create, want one or the other", s.GuardrailId))
 	case s.GuardrailId != "" || s.GuardrailVersion != 0:
 		wrong("guardrailId, guardrailVersion", components.CheckGuardrail(s.GuardrailId, strconv.Itoa(s.GuardrailVersion)))
-	case s.createsGuardrail() && len(s.name()) > 40:
-		wrong("systemName, environment", fmt.Errorf("got %q, %d characters together, want at most 40, else the guardrail's name is too long", s.name(), len(s.name())))
 	}
 	wrong("alarmEmail", components.CheckAlarmEmail(s.AlarmEmail))
 	if s.AlarmEmail != "" && !s.Monitoring {

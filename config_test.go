@@ -35,9 +35,10 @@ func TestSettingsTogether(t *testing.T) {
 		{map[string]string{"vpcId": "vpc-0123456789abcdef0", "subnetIds": `["subnet-0123456789abcdef0"]`, "ssmClient": "true"}, "would lose Session Manager"},
 		{map[string]string{"guardrailId": "3o06191495ze", "guardrailVersion": "1", "guardrailContentFilters": `["HATE"]`}, "one or the other"},
 		{map[string]string{"guardrailId": "3o06191495ze", "guardrailVersion": "1", "guardrailPiiEntities": `["EMAIL"]`}, "one or the other"},
-		{map[string]string{"systemName": strings.Repeat("a", 35), "guardrailBlockedWords": `["x"]`}, ""},
-		{map[string]string{"systemName": strings.Repeat("a", 36), "guardrailBlockedWords": `["x"]`}, "at most 40"},
-		{map[string]string{"systemName": strings.Repeat("a", 36)}, ""},
+		{map[string]string{"systemName": strings.Repeat("a", 32)}, ""},
+		{map[string]string{"systemName": strings.Repeat("a", 33)}, "at most 37"},
+		{map[string]string{"environment": "production-ap-northeast-1"}, ""},
+		{map[string]string{"environment": "production-ap-northeast-1a"}, "at most 37"},
 		{map[string]string{"objectLockMode": "COMPLIANCE", "objectLockDays": "36500"}, ""},
 		{map[string]string{"objectLockMode": "COMPLIANCE", "objectLockDays": "30", "retainLogs": "false"}, "root user"},
 		{map[string]string{"objectLockMode": "GOVERNANCE", "objectLockDays": "30", "retainLogs": "false"}, ""},
@@ -233,8 +234,8 @@ func FuzzLoadSettings(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if role := s.name() + "-flow-log-1234567"; len(role) > 64 || role != strings.ToLower(role) || strings.ContainsAny(role, "_. /") {
-			t.Errorf("role name %q", role)
+		if group := s.name() + "-function-endpoints-1234567"; len(group) > 64 || group != strings.ToLower(group) || strings.ContainsAny(group, "_. /") {
+			t.Errorf("security group name %q", group)
 		}
 		if strings.Contains(strings.Join(s.ModelIds, ""), ",") || strings.Contains(strings.Join(s.ModelIds, ""), "*") {
 			t.Errorf("model ids %q", s.ModelIds)

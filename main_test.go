@@ -671,6 +671,64 @@ func TestRenamedStackKeepsTheAccountsSettings(t *testing.T) {
 	}
 }
 
+// A name that is too long stops a deployment half-way: with the longest that the settings accept, every name fits.
+func TestLongestNameFits(t *testing.T) {
+	t.Parallel()
+	// By type: the input that has the name, and the most characters. Without the input, Pulumi's AWS provider takes the
+	// resource's name and appends 8 characters, and refuses more than 64, as IAM does for roles and Lambda for functions (IAM
+	// User Guide, "IAM and AWS STS quotas"; Lambda API Reference, CreateFunction), and 63 for buckets (S3 User Guide, "General
+	// purpose bucket naming rules").
+	named := map[string]struct {
+		input string
+		most  int
+	}{
+		"Role": {"name", 64}, "RolePolicy": {"name", 64}, "InstanceProfile": {"name", 64}, "Function": {"name", 64}, "SecurityGroup": {"name", 64},
+		"RestApi": {"name", 64}, "Permission": {"statementId", 64}, "BucketV2": {"bucket", 63}, "Workgroup": {"name", 64},
+		"EventRule":       {"name", 64},                                 // EventBridge API Reference, PutRule
+		"EventTarget":     {"targetId", 64},                             // EventBridge API Reference, Target
+		"Guardrail":       {"name", 50},                                 // Bedrock API Reference, CreateGuardrail
+		"MetricAlarm":     {"name", 255},                                // CloudWatch API Reference, PutMetricAlarm
+		"Dashboard":       {"dashboardName", 255},                       // CloudWatch User Guide, "CloudWatch service quotas"
+		"LogGroup":        {"name", 512 - len("-123")},                  // CloudWatch Logs API Reference, CreateLogGroup
+		"Topic":           {"name", 256},                                // SNS API Reference, CreateTopic
+		"Alias":           {"name", 256},                                // KMS API Reference, CreateAlias
+		"NamedQuery":      {"name", 128},                                // Athena API Reference, CreateNamedQuery
+		"CatalogDatabase": {"name", 255}, "CatalogTable": {"name", 255}, // Glue API Reference, DatabaseInput, TableInput
+		"Stage": {"stageName", 128}, // API Gateway API Reference, CreateStage
+	}
+	nameless := []string{
+		"Account", "Deployment", "MethodSettings", "InvocationLoggingConfiguration", "GuardrailVersion", "LogDataProtectionPolicy", "DefaultSecurityGroup", "FlowLog", "Instance",
+		"RouteTable", "RouteTableAssociation", "Subnet", "Vpc", "VpcEndpoint", "VpcEndpointPolicy", "RolePolicyAttachment", "Key", "BucketLifecycleConfigurationV2", "BucketLoggingV2",
+		"BucketObjectLockConfigurationV2", "BucketOwnershipControls", "BucketPolicy", "BucketPublicAccessBlock", "BucketServerSideEncryptionConfigurationV2", "BucketVersioningV2",
+		"TopicPolicy", "TopicSubscription", "SecurityGroupEgressRule", "SecurityGroupIngressRule",
+	}
+	longest := 0
+	for _, r := range run(t, "dev", map[string]string{
+		"systemName": strings.Repeat("s", maxName-len("-dev")), "guardrailBlockedWords": `["x"]`, "auditorArns": `["arn:aws:iam::123456789012:role/auditor"]`,
+		"alarmEmail": "oncall@example.com", "maskPersonalData": "true", "objectLockMode": "GOVERNANCE", "objectLockDays": "1", "stageName": strings.Repeat("s", 128),
+	}) {
+		typ := r.Type[strings.LastIndex(r.Type, ":")+1:]
+		limit, found := named[typ]
+		switch {
+		case !strings.HasPrefix(r.Type, "aws:") || slices.Contains(nameless, typ):
+			continue
+		case !found:
+			t.Errorf("%s %s: has it a name? Add it to named or nameless", r.Type, r.Name)
+		}
+		name, given := r.Inputs[limit.input].(string)
+		if !given {
+			name = r.Name + "-1234567"
+			longest = max(longest, len(name))
+		}
+		if len(name) > limit.most {
+			t.Errorf("%s %s has %d characters, want at most %d", r.Type, name, len(name), limit.most)
+		}
+	}
+	if longest != 64 {
+		t.Errorf("the longest name that Pulumi makes has %d characters: maxName refuses names that would fit 64", longest)
+	}
+}
+
 // Wrong settings stop a deployment before its first resource, and say how to mend them.
 func TestWrongSettingsMakeNothing(t *testing.T) {
 	t.Parallel()

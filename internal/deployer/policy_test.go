@@ -249,7 +249,7 @@ func TestPoliciesAreFilledIn(t *testing.T) {
 func TestPoliciesFit(t *testing.T) {
 	t.Parallel()
 	for _, d := range documents(t) {
-		document := bytes.ReplaceAll(load(t, d.file), []byte("bedrock-app-dev"), bytes.Repeat([]byte("a"), 47)) // as long a name as a stack may have, config.go's maxName
+		document := bytes.ReplaceAll(load(t, d.file), []byte("bedrock-app-dev"), bytes.Repeat([]byte("a"), 37)) // as long a name as a stack may have, config.go's maxName
 		var compact bytes.Buffer
 		if err := json.Compact(&compact, document); err != nil {
 			t.Fatal(err)

@@ -60,6 +60,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("the auditor's queries answer what the log has", s.queries)
 	t.Run("the auditor sees large bodies and failures", s.showsLargeAndFailed)
 	t.Run("a preview shows no change", func(t *testing.T) { s.pulumi(t, "local", "preview", "--expect-no-changes") })
+	t.Run("the longest name passes the provider, a longer one is refused", s.longestName)
 	t.Run("the README's commands for this machine work", s.readmeLocal)
 	t.Run("what Bedrock loses is named", s.namesWhatIsLost)
 	t.Run("a changed setting updates in place", s.updatesInPlace)
@@ -568,6 +569,44 @@ func (s *running) updatesInPlace(t *testing.T) {
 		t.Errorf("want updates only:\n%s", up)
 	}
 	s.pulumi(t, "local", "preview", "--expect-no-changes")
+}
+
+// longestName previews a stack with every kind of resource, whose name is as long as the settings accept: the provider checks
+// all names.
+func (s *running) longestName(t *testing.T) {
+	content, err := os.ReadFile(filepath.Join(s.root, ".local", "Pulumi.local.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, _, _ := strings.Cut(string(content), "encryptionsalt")
+	for name, value := range map[string]string{
+		"environment": "x", "adoptInvocationLogging": "true", "ssmClient": "true", "maskPersonalData": "true", "guardrailBlockedWords": "[xyzzy]",
+		"alarmEmail": "oncall@example.com", "auditorArns": `["` + auditorUser + `"]`,
+	} {
+		config = regexp.MustCompile(`(?m)^  private-bedrock:`+name+`:.*\n(    - .*\n)*`).ReplaceAllString(config, "")
+		config += "  private-bedrock:" + name + ": " + value + "\n"
+	}
+	if err := os.WriteFile(filepath.Join(s.root, ".local", "Pulumi.long.yaml"), []byte(config), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	command(t, filepath.Join(s.root, ".local"), s.env, "pulumi", "stack", "init", "long")
+	const system = "bedrock-app-"
+	s.set(t, "long", "environment", strings.Repeat("e", 64))
+	found := regexp.MustCompile(`want at most (\d+)`).FindStringSubmatch(s.pulumiFails(t, "long", "preview"))
+	if found == nil {
+		t.Fatal("a name of 76 characters is not refused in the program's own words")
+	}
+	most, err := strconv.Atoi(found[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.set(t, "long", "environment", strings.Repeat("e", most-len(system)+1))
+	if out := s.pulumiFails(t, "long", "preview"); !strings.Contains(out, "want at most "+found[1]) || strings.Contains(out, "random chars") {
+		t.Errorf("a name that is one too long is not refused in the program's own words:\n%s", out)
+	}
+	s.set(t, "long", "environment", strings.Repeat("e", most-len(system)))
+	s.pulumi(t, "long", "preview")
+	command(t, filepath.Join(s.root, ".local"), s.env, "pulumi", "stack", "rm", "long", "--yes")
 }
 
 // redeploys moves the VPC, and with it the endpoint that the API's policy names, and admits another VPC's. API Gateway
