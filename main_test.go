@@ -541,7 +541,7 @@ func TestPairedSettingsReachResources(t *testing.T) {
 }
 
 // The function refuses calls while logging differs from what it was given: a copy that differs from what the stack sets
-// refuses every call, and one that lacks a part accepts logging that somebody changed.
+// refuses every call, and one that lacks a part accepts logging that was changed.
 func TestFunctionRequiresTheLoggingThatIsSet(t *testing.T) {
 	t.Parallel()
 	r := run(t, "prod", nil)

@@ -196,6 +196,14 @@ func TestBadArguments(t *testing.T) {
 			})
 			return err
 		}, []string{"global.anthropic.claude-sonnet-5", "allowGlobalInference"}},
+		"BedrockFunction with a guardrail of another region": {func(ctx *pulumi.Context) error {
+			_, err := components.NewBedrockFunction(ctx, "x", &components.BedrockFunctionArgs{
+				Code: code, ModelIds: []string{"amazon.nova-lite-v1:0"}, SubnetIds: pulumi.StringArray{}, SecurityGroupIds: pulumi.StringArray{},
+				BedrockRuntimeEndpointId: pulumi.String("vpce-1"), BedrockEndpointId: pulumi.String("vpce-2"),
+				EnforcedGuardrailArns: []string{"arn:aws:bedrock:us-east-1:123456789012:guardrail/3o06191495ze"},
+			})
+			return err
+		}, []string{"BedrockFunction x: EnforcedGuardrailArns", "us-east-1", "region ap-northeast-1"}},
 		"PrivateApi with callers nobody asks for": {func(ctx *pulumi.Context) error {
 			_, err := components.NewPrivateApi(ctx, "x", &components.PrivateApiArgs{
 				FunctionArn: pulumi.String("arn"), VpcEndpointIds: pulumi.StringArray{pulumi.String("vpce-1")}, CallerArns: []string{"*"},

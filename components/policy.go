@@ -108,8 +108,8 @@ func onlyBy(roleArn string) map[string][]string {
 	return map[string][]string{"aws:PrincipalArn": {roleArn}}
 }
 
-// bedrockRuntimeEndpointPolicy lets the function's role call these models through the bedrock-runtime endpoint, and
-// nobody else anything. guardrailArns are those that may be applied.
+// bedrockRuntimeEndpointPolicy lets the function's role call these models and apply these guardrails through the
+// bedrock-runtime endpoint, and no other principal anything.
 func bedrockRuntimeEndpointPolicy(roleArn string, models []model, guardrailArns []string) (string, error) {
 	statements := modelStatements(models, "*", onlyBy(roleArn), onlyBy(roleArn))
 	statements = append(statements, applyGuardrails(guardrailArns, "*", map[string]map[string][]string{"StringEquals": onlyBy(roleArn)})...)
