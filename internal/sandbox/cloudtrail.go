@@ -74,8 +74,12 @@ func callOf(r *http.Request, body []byte) (c call, ok bool) {
 			c.parameters = map[string]any{c.name + "Request": c.parameters}
 		}
 	case "bedrock":
-		if logging.MatchString(r.URL.Path) {
+		switch {
+		case logging.MatchString(r.URL.Path):
 			c.name = map[string]string{"PUT": "PutModelInvocationLoggingConfiguration", "DELETE": "DeleteModelInvocationLoggingConfiguration"}[r.Method]
+		case retentionPath.MatchString(r.URL.Path) && r.Method == http.MethodPut:
+			c.name = "PutAccountDataRetention"
+			json.Unmarshal(body, &c.parameters)
 		}
 	case "s3":
 		verb := map[string]string{"PUT": "Put", "DELETE": "Delete"}[r.Method]

@@ -15,6 +15,8 @@ func TestCallOf(t *testing.T) {
 	for _, c := range []struct{ service, method, path, target, body, want string }{
 		{"bedrock", "PUT", "/logging/modelinvocations", "", "{}", "PutModelInvocationLoggingConfiguration {}"},
 		{"bedrock", "DELETE", "/logging/modelinvocations", "", "", "DeleteModelInvocationLoggingConfiguration {}"},
+		{"bedrock", "PUT", "/data-retention", "", `{"mode":"none"}`, `PutAccountDataRetention {"mode":"none"}`},
+		{"bedrock", "GET", "/data-retention", "", "", ""},
 		{"bedrock", "POST", "/guardrails", "", "{}", ""},
 		{"s3", "PUT", "/logs?lifecycle", "", "<x/>", `PutBucketLifecycle {"bucketName":"logs"}`},
 		{"s3", "PUT", "/logs?object-lock", "", "<x/>", `PutBucketObjectLockConfiguration {"bucketName":"logs"}`},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -24,8 +25,9 @@ type endpoint struct {
 	invocationLog invocationLog
 	signers       *signers
 
-	// authorizeRead says why a request may not read the logging configuration. nil admits everybody.
-	authorizeRead     func(r *http.Request) error
+	// authorizeControl says why a request of Bedrock's control plane may not perform an action. nil admits everybody.
+	authorizeControl  func(r *http.Request, action string, keys map[string]string) error
+	retention         retention
 	inferenceProfiles *inferenceProfiles
 	guardrails        *guardrails
 	logMasks          logMasks
@@ -101,8 +103,15 @@ func (e *endpoint) callerOf(r *http.Request) string {
 
 func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) {
 	path := r.URL.EscapedPath()
-	var err error
+	action, keys, err := controlAction(r)
+	if err == nil && action != "" && e.authorizeControl != nil {
+		if err := e.authorizeControl(r, action, keys); err != nil {
+			refuse(w, fault{"AccessDeniedException", err.Error()})
+			return
+		}
+	}
 	switch {
+	case err != nil:
 	case serviceOf(r) == "s3" && partOf(r.URL.Query()) != "":
 		e.invocationLog.buckets.serve(w, r)
 		return
@@ -114,6 +123,9 @@ func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	case serviceOf(r) == "bedrock" && r.Method == http.MethodGet && strings.HasPrefix(path, "/foundation-model-availability/"):
 		availability(w, r)
+		return
+	case serviceOf(r) == "bedrock" && retentionPath.MatchString(path):
+		e.retention.ServeHTTP(w, r)
 		return
 	case serviceOf(r) == "bedrock" && (strings.HasPrefix(path, "/guardrails") || tagging(r, ":guardrail/")):
 		e.guardrails.ServeHTTP(w, r)
@@ -130,11 +142,6 @@ func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) {
 		}
 	case r.Method == http.MethodPut && logging.MatchString(path):
 		err = e.checkLogging(r)
-	case r.Method == http.MethodGet && logging.MatchString(path) && e.authorizeRead != nil:
-		if err := e.authorizeRead(r); err != nil {
-			refuse(w, fault{"AccessDeniedException", err.Error()})
-			return
-		}
 	case concurrency.MatchString(path):
 		err = e.keepConcurrency(r, concurrency.FindStringSubmatch(path)[1])
 	case (r.Method == http.MethodPost || r.Method == http.MethodPut) && functionPath.MatchString(path):
@@ -154,6 +161,27 @@ func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e.proxy.ServeHTTP(w, r)
+}
+
+// controlAction is what IAM is asked for a request of Bedrock's control plane, and with which condition keys; "" is of what is
+// open to the deployer alone, which has the root user's key here.
+func controlAction(r *http.Request) (action string, keys map[string]string, err error) {
+	path := r.URL.EscapedPath()
+	switch {
+	case serviceOf(r) != "bedrock":
+	case logging.MatchString(path) && r.Method == http.MethodGet:
+		return "bedrock:GetModelInvocationLoggingConfiguration", nil, nil
+	case retentionPath.MatchString(path) && r.Method == http.MethodGet:
+		return "bedrock:GetAccountDataRetention", nil, nil
+	case retentionPath.MatchString(path):
+		body, err := peek(r)
+		in := map[string]any{} // a struct would take "Mode" for "mode"
+		if err == nil && json.Unmarshal(body, &in) == nil && in["mode"] != nil {
+			keys = map[string]string{"bedrock:DataRetentionMode": fmt.Sprint(in["mode"])} // Bedrock User Guide, "Data retention"
+		}
+		return "bedrock:PutAccountDataRetention", keys, err
+	}
+	return "", nil, nil
 }
 
 // fromBrowser tells what a page of a foreign site could send, by its own name's resolving to this machine or not: it

@@ -89,7 +89,7 @@ func (s *Sandbox) serveAWS(ctx context.Context) (err error) {
 		return err
 	}
 	bedrock.profiles, bedrock.guardrails = s.endpoint.inferenceProfiles, s.endpoint.guardrails
-	s.endpoint.authorizeRead = s.authorizeRead
+	s.endpoint.authorizeControl = s.authorizeControl
 	s.endpoint.events = &eventBus{moto: s.moto, account: s.account, topics: topics{s.moto, s.options.Alarm}, failed: s.options.Report}
 	s.serve(s.options.AWS, s.endpoint)
 	return nil
@@ -132,10 +132,13 @@ func (s *Sandbox) authorize(r *http.Request, call ModelCall) (identityArn string
 	return s.allow(r, "bedrock-runtime", func(keys map[string][]string) []iampolicy.Request { return call.requests(keys, s.moto.region) })
 }
 
-// authorizeRead decides whether the logging configuration may be read.
-func (s *Sandbox) authorizeRead(r *http.Request) error {
+// authorizeControl decides whether a call of Bedrock's control plane that names no resource is allowed.
+func (s *Sandbox) authorizeControl(r *http.Request, action string, own map[string]string) error {
 	_, err := s.allow(r, "bedrock", func(keys map[string][]string) []iampolicy.Request {
-		return []iampolicy.Request{{Action: "bedrock:GetModelInvocationLoggingConfiguration", Resource: "*", Context: keys}}
+		for key, value := range own {
+			keys[key] = []string{value}
+		}
+		return []iampolicy.Request{{Action: action, Resource: "*", Context: keys}}
 	})
 	return err
 }
