@@ -20,7 +20,9 @@ import (
 // answers with what it was asked. The last text of the user's may be a command: "fault " and the name of one of Faults is
 // answered with it, "break " and the name of one of StreamFaults with a stream that ends with it after the first word,
 // what begins with "slowly " with a stream that pauses before every other word, and the delivery of the records of "die before"
-// and "die between" dies before its first destination, or between the two, without a word to anybody.
+// and "die between" dies before its first destination, or between the two, without a word to anybody. Where a request has tools,
+// "call " has the first of them called with what follows, in one word: "call xyz zy" with {"word":"xyzzy"}, so that what the model
+// says has a word that the prompt has not.
 type Bedrock struct {
 	Region, Account string
 	// Authorize names the caller of a request, or says why it may not make the call. nil admits everybody.
@@ -87,8 +89,9 @@ var operations = map[string]operation{
 type asked struct {
 	form               form
 	prompt             string   // the last text of the user's
-	guarded            []string // the texts that a guardrail looks at
+	guarded            []string // the texts that the guardrail of the request looks at
 	guardrail, version string
+	tool               string // the name of the first tool
 	maxTokens          *int
 	cached             bool // something in it is marked to be cached
 	metadata           map[string]string
@@ -98,6 +101,9 @@ type asked struct {
 // form is the shape of an answer, whole or in events: those before the first word, one for each word, and those after the
 // last.
 type form interface {
+	// said are the texts of an answer that a guardrail looks at: the input of a tool call is none (Bedrock User Guide, "Include a
+	// guardrail with the Converse API").
+	said(a answer) []string
 	whole(a answer) any
 	head(a answer) []event
 	word(text string) event
@@ -107,11 +113,29 @@ type form interface {
 type answer struct {
 	id, model  string // of the request, and as it names it
 	text, stop string
+	tool       *toolCall // after the text, if any
 	usage      usage
-	// guarded tells that a guardrail looked at the request, and blocked that it stopped it.
+	// guarded tells that a guardrail looked at the call, and blocked that it stopped it or its answer.
 	guarded, blocked bool
 	start            time.Time
 	firstByte        int64 // latency of a stream's first
+}
+
+// toolCall is a call of a tool of the request's.
+type toolCall struct{ id, name, word string }
+
+func (c toolCall) input() object { return object{"word": c.word} }
+
+// halves is the input as a stream has it: in pieces, of which none has the whole word.
+func (c toolCall) halves() [2]string {
+	text := []rune(string(toJSON(c.input())))
+	cut := len(text) - len([]rune(c.word))/2 - len(`"}`)
+	return [2]string{string(text[:cut]), string(text[cut:])}
+}
+
+// block puts a guardrail's message in the place of all that a model says.
+func (a *answer) block(message string) {
+	a.text, a.stop, a.tool, a.blocked = message, "guardrail_intervened", nil, true
 }
 
 // latency is as yet.
@@ -146,12 +170,16 @@ func refuse(w http.ResponseWriter, err error) {
 	json.NewEncoder(w).Encode(map[string]string{"message": f.message})
 }
 
-// ServeHTTP answers POST /model/{modelId}/ and one of operations.
+// ServeHTTP answers POST /model/{modelId}/ and one of operations, and ApplyGuardrail.
 func (b *Bedrock) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	requestID := newID()
 	w.Header().Set("X-Amzn-Requestid", requestID)
 	w.Header().Set("Content-Type", "application/json")
-	if err := b.serve(w, r, requestID); err != nil {
+	serve := b.serve
+	if applyPath.MatchString(r.URL.EscapedPath()) {
+		serve = b.serveApplyGuardrail
+	}
+	if err := serve(w, r, requestID); err != nil {
 		refuse(w, err)
 	}
 }
@@ -180,11 +208,9 @@ func (b *Bedrock) serve(w http.ResponseWriter, r *http.Request, requestID string
 	if err != nil {
 		return err
 	}
-	identity := "arn:aws:iam::" + b.Account + ":root"
-	if b.Authorize != nil {
-		if identity, err = b.Authorize(r, call); err != nil {
-			return fault{"AccessDeniedException", err.Error()}
-		}
+	identity, err := b.authorize(r, call)
+	if err != nil {
+		return err
 	}
 	if err := cmp.Or(invalid, checkMetadata(in.metadata)); err != nil {
 		return err
@@ -202,8 +228,14 @@ func (b *Bedrock) serve(w http.ResponseWriter, r *http.Request, requestID string
 		tokens, a.stop = *limit, "max_tokens" // the text stays whole: an echo that is cut would hide what was lost on the way
 	}
 	a.usage = newUsage(countTokens(in.prompt), tokens, in.cached)
+	if command == "call" && in.tool != "" {
+		a.stop, a.tool = "tool_use", &toolCall{"tooluse_" + requestID, in.tool, strings.ReplaceAll(name, " ", "")}
+	}
 	if message, blocked := rules.assess("INPUT", in.guarded); blocked {
-		a.text, a.stop, a.usage, a.blocked = message, "guardrail_intervened", usage{}, true
+		a.block(message)
+		a.usage = usage{} // no model was asked
+	} else if message, blocked := rules.assess("OUTPUT", in.form.said(a)); blocked {
+		a.block(message)
 	}
 	deliver := func(a answer, output any) {
 		if b.Deliver == nil {
@@ -259,6 +291,17 @@ func (b *Bedrock) resolve(action, model string) (ModelCall, error) {
 		return ModelCall{}, errNoModel // a provisioned model as well: the emulated account has none
 	}
 	return ModelCall{action: action, model: "arn:aws:bedrock:" + b.Region + "::foundation-model/" + model}, nil
+}
+
+// authorize names the caller, who may make the call.
+func (b *Bedrock) authorize(r *http.Request, call ModelCall) (identityArn string, err error) {
+	if b.Authorize == nil {
+		return "arn:aws:iam::" + b.Account + ":root", nil
+	}
+	if identityArn, err = b.Authorize(r, call); err != nil {
+		return "", fault{"AccessDeniedException", err.Error()}
+	}
+	return identityArn, nil
 }
 
 // guard puts the request's guardrail on the call.

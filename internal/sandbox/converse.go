@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -16,6 +17,13 @@ type converseRequest struct {
 		Identifier string `json:"guardrailIdentifier"`
 		Version    string `json:"guardrailVersion"`
 	} `json:"guardrailConfig"`
+	ToolConfig struct {
+		Tools []struct {
+			ToolSpec struct {
+				Name string `json:"name"`
+			} `json:"toolSpec"`
+		} `json:"tools"`
+	} `json:"toolConfig"`
 	RequestMetadata map[string]string `json:"requestMetadata"`
 	InferenceConfig struct {
 		MaxTokens *int `json:"maxTokens"`
@@ -44,8 +52,12 @@ func readConverse(_ http.Header, body []byte) (asked, error) {
 	if err := json.Unmarshal(body, &in); err != nil {
 		return asked{}, noJSON(err)
 	}
+	tool := ""
+	for _, t := range slices.Backward(in.ToolConfig.Tools) {
+		tool = cmp.Or(t.ToolSpec.Name, tool) // a tool may be a cachePoint
+	}
 	return asked{
-		form: converseForm{}, prompt: lastText(in.Messages), guarded: in.guarded(),
+		form: converseForm{}, prompt: lastText(in.Messages), guarded: in.guarded(), tool: tool,
 		guardrail: in.GuardrailConfig.Identifier, version: in.GuardrailConfig.Version,
 		maxTokens: in.InferenceConfig.MaxTokens, cached: caches("cachePoint", in.System, in.Messages),
 		metadata: in.RequestMetadata, recorded: withoutMetadata(body),
@@ -119,8 +131,8 @@ func lastText(messages []message) (last string) {
 }
 
 // guarded are the texts that a guardrail looks at: of the system prompt what is marked, and of the messages what is
-// marked or, where nothing is, everything. One marked word lets all others pass (Bedrock User Guide, "Include a guardrail
-// with the Converse API").
+// marked or, where nothing is, every text. One marked word lets all others pass, and neither tools nor their calls and results
+// are looked at (Bedrock User Guide, "Include a guardrail with the Converse API").
 func (in converseRequest) guarded() []string {
 	_, system := texts(in.System)
 	var all, marked []string
@@ -172,9 +184,15 @@ type object = map[string]any
 // converseForm is Converse's own (Bedrock API Reference, Converse and ConverseStream, "Response Syntax").
 type converseForm struct{}
 
+func (converseForm) said(a answer) []string { return []string{a.text} }
+
 func (converseForm) whole(a answer) any {
+	content := []any{object{"text": a.text}}
+	if t := a.tool; t != nil {
+		content = append(content, object{"toolUse": object{"toolUseId": t.id, "name": t.name, "input": t.input()}})
+	}
 	out := object{
-		"output": object{"message": object{"role": "assistant", "content": []any{object{"text": a.text}}}},
+		"output": object{"message": object{"role": "assistant", "content": content}},
 		"usage":  a.usage, "metrics": object{"latencyMs": a.latency()},
 	}
 	if a.stop != "" {
@@ -193,9 +211,16 @@ func (converseForm) word(text string) event {
 }
 
 func (converseForm) tail(a answer) []event {
-	return []event{
-		{"contentBlockStop", object{"contentBlockIndex": 0}},
-		{"messageStop", object{"stopReason": a.stop}},
-		{"metadata", object{"usage": a.usage, "metrics": object{"latencyMs": a.latency()}}},
+	events := []event{{"contentBlockStop", object{"contentBlockIndex": 0}}}
+	if t := a.tool; t != nil {
+		events = append(events, event{"contentBlockStart", object{"contentBlockIndex": 1, "start": object{"toolUse": object{"toolUseId": t.id, "name": t.name}}}})
+		for _, half := range t.halves() {
+			events = append(events, event{"contentBlockDelta", object{"contentBlockIndex": 1, "delta": object{"toolUse": object{"input": half}}}})
+		}
+		events = append(events, event{"contentBlockStop", object{"contentBlockIndex": 1}})
 	}
+	return append(events,
+		event{"messageStop", object{"stopReason": a.stop}},
+		event{"metadata", object{"usage": a.usage, "metrics": object{"latencyMs": a.latency()}}},
+	)
 }

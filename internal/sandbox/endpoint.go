@@ -115,7 +115,7 @@ func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) {
 	case serviceOf(r) == "s3" && partOf(r.URL.Query()) != "":
 		e.invocationLog.buckets.serve(w, r)
 		return
-	case serviceOf(r) == "bedrock" && strings.HasPrefix(path, "/model/"):
+	case serviceOf(r) == "bedrock" && (strings.HasPrefix(path, "/model/") || applyPath.MatchString(path)):
 		e.bedrock.ServeHTTP(w, r)
 		return
 	case serviceOf(r) == "bedrock" && (strings.HasPrefix(path, "/inference-profiles") || tagging(r, "inference-profile/")):

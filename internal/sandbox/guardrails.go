@@ -60,13 +60,13 @@ func (g *guardrails) arn(id string) string {
 	return "arn:aws:bedrock:" + g.region + ":" + g.account + ":guardrail/" + id
 }
 
-// assess tells whether the guardrail blocks texts, and the message that stands in for them. Source is "INPUT" or
-// "OUTPUT", as ApplyGuardrail has it. Only the words of the word policy are looked for (Bedrock User Guide, "Remove a
-// specific list of words and phrases from conversations with word filters"): the other policies are models' judgement.
-func (g guardrail) assess(source string, texts []string) (message string, blocked bool) {
-	action, enabled, messaging := "inputAction", "inputEnabled", "blockedInputMessaging"
+// blockedWords are the words of the word policy that texts have (Bedrock User Guide, "Remove a specific list of words and
+// phrases from conversations with word filters"); the other policies are models' judgement. Source is "INPUT" or "OUTPUT", as
+// ApplyGuardrail has it.
+func (g guardrail) blockedWords(source string, texts []string) (found []string) {
+	action, enabled := "inputAction", "inputEnabled"
 	if source == "OUTPUT" {
-		action, enabled, messaging = "outputAction", "outputEnabled", "blockedOutputsMessaging"
+		action, enabled = "outputAction", "outputEnabled"
 	}
 	policy, _ := g.answer["wordPolicy"].(map[string]any)
 	for _, word := range jsonObjects(policy["words"]) {
@@ -75,13 +75,26 @@ func (g guardrail) assess(source string, texts []string) (message string, blocke
 		}
 		// Japanese has no space between words.
 		const boundary = `[^\p{L}\p{N}]|[\p{Han}\p{Hiragana}\p{Katakana}]`
-		whole := regexp.MustCompile(`(?i)(^|` + boundary + `)` + regexp.QuoteMeta(fmt.Sprint(word["text"])) + `($|` + boundary + `)`)
+		text := fmt.Sprint(word["text"])
+		whole := regexp.MustCompile(`(?i)(^|` + boundary + `)` + regexp.QuoteMeta(text) + `($|` + boundary + `)`)
 		if slices.ContainsFunc(texts, whole.MatchString) {
-			message, _ = g.answer[messaging].(string)
-			return message, true
+			found = append(found, text)
 		}
 	}
-	return "", false
+	return found
+}
+
+// assess tells whether the guardrail blocks texts, and the message that stands in for them.
+func (g guardrail) assess(source string, texts []string) (message string, blocked bool) {
+	if len(g.blockedWords(source, texts)) == 0 {
+		return "", false
+	}
+	messaging := "blockedInputMessaging"
+	if source == "OUTPUT" {
+		messaging = "blockedOutputsMessaging"
+	}
+	message, _ = g.answer[messaging].(string)
+	return message, true
 }
 
 // ServeHTTP answers Create-, Get-, Update-, Delete- and ListGuardrails, CreateGuardrailVersion and the operations on a

@@ -16,7 +16,10 @@ type invokeRequest struct {
 	Prompt           *string         `json:"prompt"`
 	InputText        *string         `json:"inputText"`
 	MaxTokens        *int            `json:"max_tokens"`
-	InferenceConfig  struct {
+	Tools            []struct {
+		Name string `json:"name"`
+	} `json:"tools"`
+	InferenceConfig struct {
 		MaxTokens *int `json:"maxTokens"`
 	} `json:"inferenceConfig"`
 	GuardrailConfig *struct {
@@ -102,7 +105,11 @@ func (in invokeRequest) readAnthropic() (asked, error) {
 		}
 		messages = append(messages, message{m.Role, content})
 	}
-	return conversation(anthropicForm{}, "cache_control", system, messages, in.MaxTokens), nil
+	a := conversation(anthropicForm{}, "cache_control", system, messages, in.MaxTokens)
+	if len(in.Tools) > 0 {
+		a.tool = in.Tools[0].Name
+	}
+	return a, nil
 }
 
 // blocksOrText reads what Anthropic's models take as either.

@@ -290,7 +290,7 @@ func TestGuardrailOnInvoke(t *testing.T) {
 			t.Parallel()
 			s := speak(t)
 			s.standIn.guardrails = newGuardrails("ap-northeast-1", "123456789012")
-			id, arn := makeGuardrail(t, s.standIn.guardrails, someGuardrail)
+			id, arn := makeGuardrail(t, s.standIn.guardrails, strings.Replace(someGuardrail, `"moon"`, `"moon","outputEnabled":false`, 1)) // an echo says it
 			in := invokingBody("{" + c.body + "}")
 			in.GuardrailIdentifier, in.GuardrailVersion = &id, aws.String("DRAFT")
 			out, err := s.InvokeModel(t.Context(), in)

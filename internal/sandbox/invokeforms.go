@@ -45,7 +45,7 @@ func (a answer) stopReason(usual string) any {
 	switch a.stop {
 	case "":
 		return nil
-	case "max_tokens":
+	case "max_tokens", "tool_use":
 		return a.stop
 	}
 	return usual
@@ -65,8 +65,14 @@ func (anthropicForm) message(a answer, content ...any) object {
 	}
 }
 
+func (anthropicForm) said(a answer) []string { return []string{a.text} }
+
 func (f anthropicForm) whole(a answer) any {
-	return a.guarding(f.message(a, object{"type": "text", "text": a.text}))
+	content := []any{object{"type": "text", "text": a.text}}
+	if t := a.tool; t != nil {
+		content = append(content, object{"type": "tool_use", "id": t.id, "name": t.name, "input": t.input()})
+	}
+	return a.guarding(f.message(a, content...))
 }
 
 func (f anthropicForm) head(a answer) []event {
@@ -82,18 +88,29 @@ func (anthropicForm) word(text string) event {
 }
 
 func (anthropicForm) tail(a answer) []event {
-	return []event{
-		{chunk, object{"type": "content_block_stop", "index": 0}},
-		{chunk, object{
+	events := []event{{chunk, object{"type": "content_block_stop", "index": 0}}}
+	if t := a.tool; t != nil {
+		block := object{"type": "tool_use", "id": t.id, "name": t.name, "input": object{}}
+		events = append(events, event{chunk, object{"type": "content_block_start", "index": 1, "content_block": block}})
+		for _, half := range t.halves() {
+			delta := object{"type": "input_json_delta", "partial_json": half}
+			events = append(events, event{chunk, object{"type": "content_block_delta", "index": 1, "delta": delta}})
+		}
+		events = append(events, event{chunk, object{"type": "content_block_stop", "index": 1}})
+	}
+	return append(events,
+		event{chunk, object{
 			"type": "message_delta", "delta": object{"stop_reason": a.stopReason("end_turn"), "stop_sequence": nil},
 			"usage": object{"output_tokens": a.usage.Output},
 		}},
 		a.last(object{"type": "message_stop"}),
-	}
+	)
 }
 
 // novaForm is Converse's, whose events stand in chunks under their names.
 type novaForm struct{ converse converseForm }
+
+func (novaForm) said(a answer) []string { return []string{a.text} }
 
 func (f novaForm) whole(a answer) any {
 	out := f.converse.whole(f.own(a)).(object)
@@ -127,6 +144,8 @@ func inChunks(events []event) (all []event) {
 // completionForm is of Anthropic's models before the Messages API, whose answers begin with a space.
 type completionForm struct{}
 
+func (completionForm) said(a answer) []string { return []string{a.text} }
+
 func (completionForm) whole(a answer) any {
 	return a.guarding(object{"type": "completion", "completion": " " + a.text, "stop_reason": a.stopReason("stop_sequence")})
 }
@@ -143,6 +162,8 @@ func (completionForm) tail(a answer) []event {
 
 // embeddingForm is Amazon Titan's, of a few numbers that only the text decides. It has no stream.
 type embeddingForm struct{ completionForm }
+
+func (embeddingForm) said(answer) []string { return nil }
 
 func (embeddingForm) whole(a answer) any {
 	hash := fnv.New32a()
