@@ -90,6 +90,7 @@ type asked struct {
 	form               form
 	prompt             string   // the last text of the user's
 	guarded            []string // the texts that the guardrail of the request looks at
+	texts              []string // those that one which the account enforces looks at: all
 	guardrail, version string
 	tool               string // the name of the first tool
 	maxTokens          *int
@@ -204,7 +205,7 @@ func (b *Bedrock) serve(w http.ResponseWriter, r *http.Request, requestID string
 	if err != nil {
 		return err
 	}
-	rules, err := b.guard(&call, in.guardrail, in.version)
+	watches, err := b.guard(&call, in)
 	if err != nil {
 		return err
 	}
@@ -221,7 +222,7 @@ func (b *Bedrock) serve(w http.ResponseWriter, r *http.Request, requestID string
 	}
 
 	a := answer{
-		id: requestID, model: model, text: "You said: " + in.prompt, stop: "end_turn", guarded: call.guardrail != "", start: start,
+		id: requestID, model: model, text: "You said: " + in.prompt, stop: "end_turn", guarded: len(watches) > 0, start: start,
 	}
 	tokens := countTokens(a.text)
 	if limit := in.maxTokens; limit != nil && tokens > *limit {
@@ -231,11 +232,16 @@ func (b *Bedrock) serve(w http.ResponseWriter, r *http.Request, requestID string
 	if command == "call" && in.tool != "" {
 		a.stop, a.tool = "tool_use", &toolCall{"tooluse_" + requestID, in.tool, strings.ReplaceAll(name, " ", "")}
 	}
-	if message, blocked := rules.assess("INPUT", in.guarded); blocked {
-		a.block(message)
-		a.usage = usage{} // no model was asked
-	} else if message, blocked := rules.assess("OUTPUT", in.form.said(a)); blocked {
-		a.block(message)
+	for _, w := range watches {
+		if message, blocked := w.assess("INPUT", w.texts); blocked && !a.blocked {
+			a.block(message)
+			a.usage = usage{} // no model was asked
+		}
+	}
+	for _, w := range watches {
+		if message, blocked := w.assess("OUTPUT", in.form.said(a)); blocked && !a.blocked {
+			a.block(message)
+		}
 	}
 	deliver := func(a answer, output any) {
 		if b.Deliver == nil {
@@ -304,17 +310,31 @@ func (b *Bedrock) authorize(r *http.Request, call ModelCall) (identityArn string
 	return identityArn, nil
 }
 
-// guard puts the request's guardrail on the call.
-func (b *Bedrock) guard(call *ModelCall, identifier, version string) (guardrail, error) {
-	if identifier == "" && version == "" || b.guardrails == nil {
-		return guardrail{}, nil
+// watch is a guardrail, and the texts of a request that it looks at.
+type watch struct {
+	guardrail
+	texts []string
+}
+
+// guard puts guardrails on the call: the request's, and the one that the account enforces. Both look ("All 3 guardrails will be
+// enforced at runtime": Bedrock User Guide, "Apply cross-account safeguards with Amazon Bedrock Guardrails enforcements").
+func (b *Bedrock) guard(call *ModelCall, in asked) (watches []watch, err error) {
+	if b.guardrails == nil {
+		return nil, nil
 	}
-	rules, ok := b.guardrails.lookup(identifier, version)
-	if !ok {
-		return guardrail{}, fault{"ValidationException", "The guardrail identifier or version provided in the request does not exist."}
+	if in.guardrail != "" || in.version != "" {
+		rules, ok := b.guardrails.lookup(in.guardrail, in.version)
+		if !ok {
+			return nil, fault{"ValidationException", "The guardrail identifier or version provided in the request does not exist."}
+		}
+		call.guardrail, call.version = rules.Arn, rules.Version
+		watches = append(watches, watch{rules, in.guarded})
 	}
-	call.guardrail, call.version = rules.Arn, rules.Version
-	return rules, nil
+	if rules, ok := b.guardrails.enforcedRules(); ok {
+		call.enforced = rules.Arn
+		watches = append(watches, watch{rules, in.texts})
+	}
+	return watches, nil
 }
 
 // recorded is the model as records name it: an inference profile by its ARN.

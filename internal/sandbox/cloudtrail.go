@@ -80,6 +80,11 @@ func callOf(r *http.Request, body []byte) (c call, ok bool) {
 		case retentionPath.MatchString(r.URL.Path) && r.Method == http.MethodPut:
 			c.name = "PutAccountDataRetention"
 			json.Unmarshal(body, &c.parameters)
+		case enforcedPath.MatchString(r.URL.Path):
+			c.name = enforcedActions[r.Method]
+			if json.Unmarshal(body, &c.parameters); part(1) != "" {
+				c.parameters["configId"] = part(1)
+			}
 		}
 	case "s3":
 		verb := map[string]string{"PUT": "Put", "DELETE": "Delete"}[r.Method]

@@ -57,7 +57,7 @@ func readConverse(_ http.Header, body []byte) (asked, error) {
 		tool = cmp.Or(t.ToolSpec.Name, tool) // a tool may be a cachePoint
 	}
 	return asked{
-		form: converseForm{}, prompt: lastText(in.Messages), guarded: in.guarded(), tool: tool,
+		form: converseForm{}, prompt: lastText(in.Messages), guarded: in.guarded(), texts: in.texts(), tool: tool,
 		guardrail: in.GuardrailConfig.Identifier, version: in.GuardrailConfig.Version,
 		maxTokens: in.InferenceConfig.MaxTokens, cached: caches("cachePoint", in.System, in.Messages),
 		metadata: in.RequestMetadata, recorded: withoutMetadata(body),
@@ -144,6 +144,16 @@ func (in converseRequest) guarded() []string {
 		all = marked
 	}
 	return append(all, system...)
+}
+
+// texts are all that a guardrail looks at which no mark hides anything from.
+func (in converseRequest) texts() []string {
+	all, _ := texts(in.System)
+	for _, m := range in.Messages {
+		more, _ := texts(m.Content)
+		all = append(all, more...)
+	}
+	return all
 }
 
 func texts(blocks []block) (all, marked []string) {

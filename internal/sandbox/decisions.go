@@ -50,11 +50,13 @@ type ModelCall struct {
 	routes []string
 	// guardrail is the ARN of the one on the call, and version its version; empty is none.
 	guardrail, version string
+	enforced           string // the ARN of the one that the account enforces
 }
 
 // requests are all that IAM is asked for one call: the model itself, each model that a profile may route to (which of
-// them is Bedrock's choice), and the guardrail (Bedrock User Guide, "Prerequisites for inference profiles", "Enforce the
-// use of specific guardrails in model inference requests").
+// them is Bedrock's choice), the guardrail and the enforced one (Bedrock User Guide, "Prerequisites for inference profiles",
+// "Enforce the use of specific guardrails in model inference requests", "Apply cross-account safeguards with Amazon Bedrock
+// Guardrails enforcements").
 func (c ModelCall) requests(caller map[string][]string, region string) []iampolicy.Request {
 	request := func(action, resource string, keys map[string]string) iampolicy.Request {
 		all := map[string][]string{"aws:RequestedRegion": {region}, "aws:SecureTransport": {"true"}}
@@ -68,28 +70,27 @@ func (c ModelCall) requests(caller map[string][]string, region string) []iampoli
 		}
 		return iampolicy.Request{Action: action, Resource: resource, Context: all}
 	}
+	var requests []iampolicy.Request
+	for _, guardrail := range []string{c.guardrail, c.enforced} {
+		if guardrail != "" {
+			requests = append(requests, request("bedrock:ApplyGuardrail", guardrail, nil))
+		}
+	}
 	guarded := map[string]string{}
 	if c.guardrail != "" {
 		guarded["bedrock:GuardrailIdentifier"] = c.guardrail + ":" + c.version
 	}
 	if len(c.routes) == 0 {
-		return append(guardrailRequest(c, request), request(c.action, c.model, guarded))
+		return append(requests, request(c.action, c.model, guarded))
 	}
 	// Of the profile itself AWS does not say that it is checked with the guardrail: here it is not.
-	requests := append(guardrailRequest(c, request), request(c.action, c.model, nil))
+	requests = append(requests, request(c.action, c.model, nil))
 	guarded["bedrock:InferenceProfileArn"] = c.model
 	for _, route := range c.routes {
 		guarded["aws:RequestedRegion"] = cmp.Or(strings.Split(route, ":")[3], "unspecified") // Bedrock User Guide, "Global cross-Region inference"
 		requests = append(requests, request(c.action, route, guarded))
 	}
 	return requests
-}
-
-func guardrailRequest(c ModelCall, request func(action, resource string, keys map[string]string) iampolicy.Request) []iampolicy.Request {
-	if c.guardrail == "" {
-		return nil
-	}
-	return []iampolicy.Request{request("bedrock:ApplyGuardrail", c.guardrail, nil)}
 }
 
 // allowed asks a role's policies and the policy of the endpoint that the call came through, if any, in AWS's words.

@@ -108,8 +108,12 @@ func TestWhatIAMIsAskedOfAModelCall(t *testing.T) {
 		call ModelCall
 		want []string
 	}{
-		"a model":          {ModelCall{model: tokyo}, []string{"Invoke " + tokyo + here}},
-		"a model, guarded": {ModelCall{model: tokyo, guardrail: guardrail, version: "2"}, []string{"bedrock:ApplyGuardrail " + guardrail + here, "Invoke " + tokyo + here + guarded}},
+		"a model":           {ModelCall{model: tokyo}, []string{"Invoke " + tokyo + here}},
+		"a model, guarded":  {ModelCall{model: tokyo, guardrail: guardrail, version: "2"}, []string{"bedrock:ApplyGuardrail " + guardrail + here, "Invoke " + tokyo + here + guarded}},
+		"a model, enforced": {ModelCall{model: tokyo, enforced: guardrail}, []string{"bedrock:ApplyGuardrail " + guardrail + here, "Invoke " + tokyo + here}},
+		"a profile, both guarded and enforced": {ModelCall{model: profile, routes: []string{tokyo}, guardrail: guardrail, version: "2", enforced: guardrail + "x"}, []string{
+			"bedrock:ApplyGuardrail " + guardrail + here, "bedrock:ApplyGuardrail " + guardrail + "x" + here, "Invoke " + profile + here, "Invoke " + tokyo + here + guarded + through,
+		}},
 		"a profile":        {ModelCall{model: profile, routes: []string{tokyo, osaka}}, []string{"Invoke " + profile + here, "Invoke " + tokyo + here + through, "Invoke " + osaka + there + through}},
 		"a global profile": {ModelCall{model: profile, routes: []string{nowhere, tokyo}}, []string{"Invoke " + profile + here, "Invoke " + nowhere + unspecified + through, "Invoke " + tokyo + here + through}},
 		"a profile, guarded": {ModelCall{model: profile, routes: []string{osaka, tokyo}, guardrail: guardrail, version: "2"}, []string{

@@ -127,6 +127,9 @@ func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) {
 	case serviceOf(r) == "bedrock" && retentionPath.MatchString(path):
 		e.retention.ServeHTTP(w, r)
 		return
+	case serviceOf(r) == "bedrock" && enforcedPath.MatchString(path):
+		e.guardrails.serveEnforced(w, r, e.callerOf(r))
+		return
 	case serviceOf(r) == "bedrock" && (strings.HasPrefix(path, "/guardrails") || tagging(r, ":guardrail/")):
 		e.guardrails.ServeHTTP(w, r)
 		return
@@ -171,6 +174,8 @@ func controlAction(r *http.Request) (action string, keys map[string]string, err 
 	case serviceOf(r) != "bedrock":
 	case logging.MatchString(path) && r.Method == http.MethodGet:
 		return "bedrock:GetModelInvocationLoggingConfiguration", nil, nil
+	case enforcedPath.MatchString(path) && enforcedActions[r.Method] != "":
+		return "bedrock:" + enforcedActions[r.Method], nil, nil
 	case retentionPath.MatchString(path) && r.Method == http.MethodGet:
 		return "bedrock:GetAccountDataRetention", nil, nil
 	case retentionPath.MatchString(path):

@@ -23,6 +23,8 @@ type guardrails struct {
 	by   map[string]map[string]guardrail // by id and version
 	last map[string]int                  // the last version's number by id: none is given twice
 	tags bedrockTags
+
+	enforced *enforcement // nil is none
 }
 
 func newGuardrails(region, account string) *guardrails {
@@ -138,6 +140,8 @@ func (g *guardrails) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return 0, nil, noGuardrail(identifier + " version " + version)
 		case r.Method == http.MethodGet:
 			return http.StatusOK, found.answer, nil
+		case r.Method == http.MethodDelete && g.bound(id, version):
+			return 0, nil, fault{"ConflictException", "Guardrail " + identifier + " is in an enforced guardrail configuration."}
 		case r.Method == http.MethodDelete && version != "":
 			delete(g.by[id], version)
 			return http.StatusAccepted, nil, nil
