@@ -94,7 +94,8 @@ type asked struct {
 	guardrail, version string
 	tool               string // the name of the first tool
 	maxTokens          *int
-	cached             bool // something in it is marked to be cached
+	cached             bool   // something in it is marked to be cached
+	tier               string // "" is the default one
 	metadata           map[string]string
 	recorded           json.RawMessage // the body as the record has it
 }
@@ -113,6 +114,7 @@ type form interface {
 
 type answer struct {
 	id, model  string // of the request, and as it names it
+	tier       string // as the request names it
 	text, stop string
 	tool       *toolCall // after the text, if any
 	usage      usage
@@ -205,6 +207,7 @@ func (b *Bedrock) serve(w http.ResponseWriter, r *http.Request, requestID string
 	if err != nil {
 		return err
 	}
+	call.tier = in.tier
 	watches, err := b.guard(&call, in)
 	if err != nil {
 		return err
@@ -213,7 +216,7 @@ func (b *Bedrock) serve(w http.ResponseWriter, r *http.Request, requestID string
 	if err != nil {
 		return err
 	}
-	if err := cmp.Or(invalid, checkMetadata(in.metadata)); err != nil {
+	if err := cmp.Or(invalid, checkTier(in.tier), checkMetadata(in.metadata)); err != nil {
 		return err
 	}
 	command, name, _ := strings.Cut(in.prompt, " ")
@@ -222,7 +225,7 @@ func (b *Bedrock) serve(w http.ResponseWriter, r *http.Request, requestID string
 	}
 
 	a := answer{
-		id: requestID, model: model, text: "You said: " + in.prompt, stop: "end_turn", guarded: len(watches) > 0, start: start,
+		id: requestID, model: model, tier: in.tier, text: "You said: " + in.prompt, stop: "end_turn", guarded: len(watches) > 0, start: start,
 	}
 	tokens := countTokens(a.text)
 	if limit := in.maxTokens; limit != nil && tokens > *limit {
@@ -262,6 +265,9 @@ func (b *Bedrock) serve(w http.ResponseWriter, r *http.Request, requestID string
 			},
 			Output: Output{ContentType: "application/json", BodyJSON: toJSON(output), TokenCount: a.usage.Output},
 		}, start)
+	}
+	if in.tier != "" && strings.HasPrefix(op.name, "InvokeModel") {
+		w.Header().Set(tierHeader, in.tier)
 	}
 	if op.stream {
 		s := stream{w: w, form: in.form}
@@ -353,6 +359,14 @@ func (b *Bedrock) inferenceRegion(call ModelCall) string {
 		}
 	}
 	return b.Region
+}
+
+// checkTier knows the tiers (Bedrock API Reference, ServiceTier).
+func checkTier(tier string) error {
+	if !slices.Contains([]string{"", "default", "flex", "priority", "reserved"}, tier) {
+		return invalidMember(tier, "serviceTier", "Member must satisfy enum value set: [priority, default, flex, reserved]")
+	}
+	return nil
 }
 
 func checkMetadata(metadata map[string]string) error {

@@ -24,6 +24,9 @@ type converseRequest struct {
 			} `json:"toolSpec"`
 		} `json:"tools"`
 	} `json:"toolConfig"`
+	ServiceTier struct {
+		Type string `json:"type"`
+	} `json:"serviceTier"`
 	RequestMetadata map[string]string `json:"requestMetadata"`
 	InferenceConfig struct {
 		MaxTokens *int `json:"maxTokens"`
@@ -57,7 +60,7 @@ func readConverse(_ http.Header, body []byte) (asked, error) {
 		tool = cmp.Or(t.ToolSpec.Name, tool) // a tool may be a cachePoint
 	}
 	return asked{
-		form: converseForm{}, prompt: lastText(in.Messages), guarded: in.guarded(), texts: in.texts(), tool: tool,
+		form: converseForm{}, prompt: lastText(in.Messages), guarded: in.guarded(), texts: in.texts(), tool: tool, tier: in.ServiceTier.Type,
 		guardrail: in.GuardrailConfig.Identifier, version: in.GuardrailConfig.Version,
 		maxTokens: in.InferenceConfig.MaxTokens, cached: caches("cachePoint", in.System, in.Messages),
 		metadata: in.RequestMetadata, recorded: withoutMetadata(body),
@@ -208,6 +211,14 @@ func (converseForm) whole(a answer) any {
 	if a.stop != "" {
 		out["stopReason"] = a.stop
 	}
+	return a.tiered(out)
+}
+
+// tiered tells the tier beside a call's usage, where the request names one.
+func (a answer) tiered(out object) object {
+	if a.tier != "" {
+		out["serviceTier"] = object{"type": a.tier}
+	}
 	return out
 }
 
@@ -231,6 +242,6 @@ func (converseForm) tail(a answer) []event {
 	}
 	return append(events,
 		event{"messageStop", object{"stopReason": a.stop}},
-		event{"metadata", object{"usage": a.usage, "metrics": object{"latencyMs": a.latency()}}},
+		event{"metadata", a.tiered(object{"usage": a.usage, "metrics": object{"latencyMs": a.latency()}})},
 	)
 }

@@ -51,6 +51,7 @@ type ModelCall struct {
 	// guardrail is the ARN of the one on the call, and version its version; empty is none.
 	guardrail, version string
 	enforced           string // the ARN of the one that the account enforces
+	tier               string // the service tier; "" is none that the request names
 }
 
 // requests are all that IAM is asked for one call: the model itself, each model that a profile may route to (which of
@@ -76,7 +77,13 @@ func (c ModelCall) requests(caller map[string][]string, region string) []iampoli
 			requests = append(requests, request("bedrock:ApplyGuardrail", guardrail, nil))
 		}
 	}
-	guarded := map[string]string{}
+	// Of a request that names no tier AWS does not say that the key is there: here it is absent. A deny-list of all tiers lets such
+	// requests pass (Bedrock User Guide, "Control access to service tiers").
+	own := map[string]string{}
+	if c.tier != "" {
+		own["bedrock:ServiceTier"] = c.tier
+	}
+	guarded := maps.Clone(own)
 	if c.guardrail != "" {
 		guarded["bedrock:GuardrailIdentifier"] = c.guardrail + ":" + c.version
 	}
@@ -84,7 +91,7 @@ func (c ModelCall) requests(caller map[string][]string, region string) []iampoli
 		return append(requests, request(c.action, c.model, guarded))
 	}
 	// Of the profile itself AWS does not say that it is checked with the guardrail: here it is not.
-	requests = append(requests, request(c.action, c.model, nil))
+	requests = append(requests, request(c.action, c.model, own))
 	guarded["bedrock:InferenceProfileArn"] = c.model
 	for _, route := range c.routes {
 		guarded["aws:RequestedRegion"] = cmp.Or(strings.Split(route, ":")[3], "unspecified") // Bedrock User Guide, "Global cross-Region inference"

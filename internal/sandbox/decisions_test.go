@@ -110,6 +110,10 @@ func TestWhatIAMIsAskedOfAModelCall(t *testing.T) {
 	}{
 		"a model":           {ModelCall{model: tokyo}, []string{"Invoke " + tokyo + here}},
 		"a model, guarded":  {ModelCall{model: tokyo, guardrail: guardrail, version: "2"}, []string{"bedrock:ApplyGuardrail " + guardrail + here, "Invoke " + tokyo + here + guarded}},
+		"a model of a tier": {ModelCall{model: tokyo, tier: "flex"}, []string{"Invoke " + tokyo + here + " bedrock:ServiceTier=flex"}},
+		"a guarded profile of a tier": {ModelCall{model: profile, routes: []string{tokyo}, guardrail: guardrail, version: "2", tier: "flex"}, []string{
+			"bedrock:ApplyGuardrail " + guardrail + here, "Invoke " + profile + here + " bedrock:ServiceTier=flex", "Invoke " + tokyo + here + guarded + through + " bedrock:ServiceTier=flex",
+		}},
 		"a model, enforced": {ModelCall{model: tokyo, enforced: guardrail}, []string{"bedrock:ApplyGuardrail " + guardrail + here, "Invoke " + tokyo + here}},
 		"a profile, both guarded and enforced": {ModelCall{model: profile, routes: []string{tokyo}, guardrail: guardrail, version: "2", enforced: guardrail + "x"}, []string{
 			"bedrock:ApplyGuardrail " + guardrail + here, "bedrock:ApplyGuardrail " + guardrail + "x" + here, "Invoke " + profile + here, "Invoke " + tokyo + here + guarded + through,

@@ -33,7 +33,7 @@ func readInvoke(header http.Header, body []byte) (asked, error) {
 		return asked{}, noJSON(err)
 	}
 	a, err := in.read()
-	a.recorded, a.texts = body, a.guarded
+	a.recorded, a.texts, a.tier = body, a.guarded, header.Get(tierHeader)
 	a.guardrail, a.version = header.Get("X-Amzn-Bedrock-GuardrailIdentifier"), header.Get("X-Amzn-Bedrock-GuardrailVersion")
 	if metadata := header.Get("X-Amzn-Bedrock-Request-Metadata"); metadata != "" && err == nil {
 		if json.Unmarshal([]byte(metadata), &a.metadata) != nil {

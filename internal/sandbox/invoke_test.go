@@ -220,6 +220,68 @@ func TestInvokeModelRefuses(t *testing.T) {
 	}
 }
 
+// Lost: a test that callers get no tier but those that a stack admits: IAM is asked about the tier of every call that names one.
+func TestServiceTiers(t *testing.T) {
+	t.Parallel()
+	s := speak(t)
+	for _, tier := range append(types.ServiceTierType("").Values(), "", "fast") {
+		in := invoking("Hello")
+		in.ServiceTier = tier
+		converse := &bedrockruntime.ConverseInput{ModelId: in.ModelId, Messages: says("Hello")}
+		stream := &bedrockruntime.ConverseStreamInput{ModelId: in.ModelId, Messages: says("Hello")}
+		if tier != "" {
+			converse.ServiceTier, stream.ServiceTier = &types.ServiceTier{Type: tier}, &types.ServiceTier{Type: tier}
+		}
+		for operation, call := range map[string]func() (types.ServiceTierType, error){
+			"InvokeModel": func() (types.ServiceTierType, error) {
+				out, err := s.InvokeModel(t.Context(), in)
+				if err != nil {
+					return "", err
+				}
+				return out.ServiceTier, nil
+			},
+			"InvokeModelWithResponseStream": func() (types.ServiceTierType, error) {
+				out, err := s.InvokeModelWithResponseStream(t.Context(), &bedrockruntime.InvokeModelWithResponseStreamInput{ModelId: in.ModelId, Body: in.Body, ServiceTier: tier})
+				if err != nil {
+					return "", err
+				}
+				chunks(out.GetStream())
+				return out.ServiceTier, nil
+			},
+			"Converse": func() (types.ServiceTierType, error) {
+				out, err := s.Converse(t.Context(), converse)
+				if err != nil || out.ServiceTier == nil {
+					return "", err
+				}
+				return out.ServiceTier.Type, nil
+			},
+			"ConverseStream": func() (types.ServiceTierType, error) {
+				out, err := s.ConverseStream(t.Context(), stream)
+				if err != nil {
+					return "", err
+				}
+				_, _, metadata := read(out.GetStream())
+				if metadata.ServiceTier == nil {
+					return "", nil
+				}
+				return metadata.ServiceTier.Type, nil
+			},
+		} {
+			got, err := call()
+			if asked := <-s.asked; asked.tier != string(tier) {
+				t.Errorf("%s, tier %q: IAM is asked about %+v", operation, tier, asked)
+			}
+			if tier == "fast" {
+				if refusedAs(err) != "ValidationException" {
+					t.Errorf("%s, an unknown tier: %v", operation, err)
+				}
+			} else if err != nil || got != tier {
+				t.Errorf("%s, tier %q: %q, %v", operation, tier, got, err)
+			}
+		}
+	}
+}
+
 // Lost: a test of what a program does with an answer that ends in its middle, or whose reader left.
 func TestInvokeStreamsBreak(t *testing.T) {
 	t.Parallel()

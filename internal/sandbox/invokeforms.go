@@ -6,6 +6,8 @@ import (
 	"strconv"
 )
 
+const tierHeader = "X-Amzn-Bedrock-Service-Tier" // of a request and of its answer (Bedrock API Reference, InvokeModel)
+
 // setCounts sets what InvokeModel tells beside a body that is the model's own. AWS's reference has none of these headers:
 // they are as real answers have them.
 func setCounts(header http.Header, a answer) {
@@ -120,6 +122,7 @@ func (f novaForm) whole(a answer) any {
 
 func (novaForm) own(a answer) answer {
 	a.stop, _ = a.stopReason("end_turn").(string)
+	a.tier = "" // a header's
 	return a
 }
 

@@ -81,6 +81,29 @@ func TestEndToEndObjectLock(t *testing.T) {
 	}
 }
 
+// Lost: a test that a request with audio is refused where the account does not say that audio is kept. AWS has the flag, and who
+// leaves it out finds it left out.
+func TestEndToEndAudioFlag(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t)
+	if err := s.configure(); err != nil {
+		t.Fatal(err)
+	}
+	for flag, want := range map[string]any{"": nil, `"audioDataDeliveryEnabled":true,`: true, `"audioDataDeliveryEnabled":false,`: false} {
+		config := `{"loggingConfig":{` + flag + `"s3Config":{"bucketName":"logs","keyPrefix":"bedrock"}}}`
+		if _, err := s.aws.do(t.Context(), "bedrock", http.MethodPut, loggingPath, map[string]string{"Content-Type": "application/json"}, []byte(config)); err != nil {
+			t.Fatal(err)
+		}
+		var out map[string]map[string]any
+		if err := s.aws.get(t.Context(), "bedrock", loggingPath, &out); err != nil {
+			t.Fatal(err)
+		}
+		if got, found := out["loggingConfig"]["audioDataDeliveryEnabled"]; got != want || found != (flag != "") {
+			t.Errorf("%q: %v", flag, out)
+		}
+	}
+}
+
 // A record that cannot be delivered must be loud, and must not take the other destination's with it.
 func TestEndToEndLostDeliveryIsReported(t *testing.T) {
 	t.Parallel()
