@@ -196,7 +196,11 @@ func TestParseRefuses(t *testing.T) {
 		{"a deleted role's id", principal, `"Principal": {"AWS": "AROAEXAMPLEID"}`, `"AWS": got "AROAEXAMPLEID", want`},
 		{"every service", principal, `"Principal": {"Service": "*"}`, `"Service": got "*", want a service`},
 		{"an operator for addresses", `"StringEquals"`, `"IpAddress"`, `"IpAddress": unknown condition operator`},
-		{"an operator for sets", `"StringEquals"`, `"ForAllValues:StringEquals"`, `"ForAllValues:StringEquals": unknown condition operator`},
+		{"a negated operator for sets", `"StringEquals"`, `"ForAllValues:StringNotLike"`, `"ForAllValues:StringNotLike": unknown condition operator`},
+		{"another negated operator for sets", `"StringEquals"`, `"ForAnyValue:StringNotEquals"`, `"ForAnyValue:StringNotEquals": unknown condition operator`},
+		{"an operator for sets of sets", `"StringEquals"`, `"ForAllValues:ForAnyValue:StringEquals"`, `unknown condition operator`},
+		{"a set that is none", `"StringEquals"`, `"ForAllValues:Null"`, `"ForAllValues:Null": unknown condition operator`},
+		{"an operator for sets that AWS has not", `"StringEquals"`, `"ForSomeValues:StringEquals"`, `unknown condition operator`},
 		{"an operator in the wrong case", `"StringEquals"`, `"stringEquals"`, `"stringEquals": unknown condition operator`},
 		{"an operator AWS has not", `"StringEquals"`, `"NullIfExists"`, `"NullIfExists": unknown condition operator`},
 		{"no operator at all", condition, `"Condition": {}`, `"Condition": got {}, want a non-empty object`},
@@ -261,7 +265,8 @@ func TestParseInsistsOnTheKind(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	for _, document := range []string{invokePolicy, bucketPolicy, apiPolicy, keyPolicy, endpointPolicy, trustPolicy, ``, `{}`, `[]`, `null`,
-		`{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*","Condition":{"Null":{"a:b":true}}}}`} {
+		`{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*","Condition":{"Null":{"a:b":true}}}}`,
+		`{"Version":"2012-10-17","Statement":{"Effect":"Deny","NotAction":"s3:*","Resource":"*","Condition":{"ForAllValues:StringEquals":{"a:b":"c"}}}}`} {
 		f.Add(document)
 	}
 	f.Fuzz(func(t *testing.T, document string) {
@@ -278,7 +283,7 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("%s\nparses to   %+v\nand then to %+v", document, got, again)
 			}
 			for _, s := range got.Statements {
-				if len(s.Actions) == 0 || (len(s.Resources) == 0) != (k == trustKind) ||
+				if (len(s.Actions) == 0) == (len(s.NotActions) == 0) || s.NotActions != nil && s.Effect != "Deny" || (len(s.Resources) == 0) != (k == trustKind) ||
 					(len(s.Principals.AWS)+len(s.Principals.Service) == 0) != (k == identityKind) {
 					t.Fatalf("%s\nparses to a statement that says too little: %+v", document, s)
 				}
@@ -305,7 +310,12 @@ func render(t *testing.T, d Document) string {
 	}
 	var statements []string
 	for _, s := range d.Statements {
-		out := `{"Sid":` + text(s.Sid) + `,"Effect":` + text(s.Effect) + `,"Action":` + text(s.Actions)
+		out := `{"Sid":` + text(s.Sid) + `,"Effect":` + text(s.Effect)
+		if s.NotActions != nil {
+			out += `,"NotAction":` + text(s.NotActions)
+		} else {
+			out += `,"Action":` + text(s.Actions)
+		}
 		if d.kind != trustKind {
 			out += `,"Resource":` + text(s.Resources)
 		}
