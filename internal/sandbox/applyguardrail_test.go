@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,31 +81,59 @@ func TestApplyGuardrail(t *testing.T) {
 	}
 }
 
+// toolNamed is a tool with a description and with a schema of a title.
+func toolNamed(name, description, title string) *types.ToolConfiguration {
+	return &types.ToolConfiguration{Tools: []types.Tool{&types.ToolMemberToolSpec{Value: types.ToolSpecification{
+		Name: &name, Description: &description,
+		InputSchema: &types.ToolInputSchemaMemberJson{Value: document.NewLazyDocument(map[string]string{"title": title})},
+	}}}}
+}
+
+// wholeSaid is what an answer says: its text, its tools' names and inputs, and why it ended.
+func wholeSaid(t *testing.T, out *bedrockruntime.ConverseOutput) (said string) {
+	t.Helper()
+	for _, block := range out.Output.(*types.ConverseOutputMemberMessage).Value.Content {
+		switch b := block.(type) {
+		case *types.ContentBlockMemberText:
+			said += b.Value
+		case *types.ContentBlockMemberToolUse:
+			input, err := b.Value.Input.MarshalSmithyDocument()
+			if err != nil {
+				t.Fatal(err)
+			}
+			said += "|" + *b.Value.Name + string(input)
+		}
+	}
+	return said + "|" + string(out.StopReason)
+}
+
+// streamSaid is the same of a stream, and pieces are those of the inputs.
+func streamSaid(stream *bedrockruntime.ConverseStreamEventStream) (said string, pieces []string) {
+	for e := range stream.Events() {
+		switch e := e.(type) {
+		case *types.ConverseStreamOutputMemberContentBlockStart:
+			said += "|" + *e.Value.Start.(*types.ContentBlockStartMemberToolUse).Value.Name
+		case *types.ConverseStreamOutputMemberContentBlockDelta:
+			switch delta := e.Value.Delta.(type) {
+			case *types.ContentBlockDeltaMemberText:
+				said += delta.Value
+			case *types.ContentBlockDeltaMemberToolUse:
+				said, pieces = said+*delta.Value.Input, append(pieces, *delta.Value.Input)
+			}
+		case *types.ConverseStreamOutputMemberMessageStop:
+			said += "|" + string(e.Value.StopReason)
+		}
+	}
+	return said, pieces
+}
+
 // answers of one prompt, in each of the four operations: their texts, tool inputs and why they ended.
 func answers(t *testing.T, s spoken, guardrail, prompt, tools string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	whole := func(content []types.ContentBlock, stop types.StopReason) (said string) {
-		for _, block := range content {
-			switch b := block.(type) {
-			case *types.ContentBlockMemberText:
-				said += b.Value
-			case *types.ContentBlockMemberToolUse:
-				input, err := b.Value.Input.MarshalSmithyDocument()
-				if err != nil {
-					t.Fatal(err)
-				}
-				said += "|" + *b.Value.Name + string(input)
-			}
-		}
-		return said + "|" + string(stop)
-	}
 	var config *types.ToolConfiguration
 	if tools != "" {
-		config = &types.ToolConfiguration{Tools: []types.Tool{&types.ToolMemberToolSpec{Value: types.ToolSpecification{
-			Name: &tools, Description: aws.String("the moon"),
-			InputSchema: &types.ToolInputSchemaMemberJson{Value: document.NewLazyDocument(map[string]string{"title": "the moon"})},
-		}}}}
+		config = toolNamed(tools, "the moon", "the moon")
 	}
 	result := types.ContentBlock(&types.ContentBlockMemberToolResult{Value: types.ToolResultBlock{
 		ToolUseId: aws.String("a"), Content: []types.ToolResultContentBlock{&types.ToolResultContentBlockMemberText{Value: "the moon"}},
@@ -118,7 +147,7 @@ func answers(t *testing.T, s spoken, guardrail, prompt, tools string) map[string
 	if err != nil {
 		t.Fatal(err)
 	}
-	all["Converse"] = whole(out.Output.(*types.ConverseOutputMemberMessage).Value.Content, out.StopReason)
+	all["Converse"] = wholeSaid(t, out)
 
 	stream, err := s.ConverseStream(t.Context(), &bedrockruntime.ConverseStreamInput{
 		ModelId: aws.String(someModel), Messages: messages, ToolConfig: config,
@@ -127,26 +156,10 @@ func answers(t *testing.T, s spoken, guardrail, prompt, tools string) map[string
 	if err != nil {
 		t.Fatal(err)
 	}
-	said := ""
-	for e := range stream.GetStream().Events() {
-		switch e := e.(type) {
-		case *types.ConverseStreamOutputMemberContentBlockStart:
-			said += "|" + *e.Value.Start.(*types.ContentBlockStartMemberToolUse).Value.Name
-		case *types.ConverseStreamOutputMemberContentBlockDelta:
-			switch delta := e.Value.Delta.(type) {
-			case *types.ContentBlockDeltaMemberText:
-				said += delta.Value
-			case *types.ContentBlockDeltaMemberToolUse:
-				if strings.Contains(*delta.Value.Input, "moon") {
-					t.Errorf("a piece has the whole word: %s", *delta.Value.Input)
-				}
-				said += *delta.Value.Input
-			}
-		case *types.ConverseStreamOutputMemberMessageStop:
-			said += "|" + string(e.Value.StopReason)
-		}
+	said, pieces := streamSaid(stream.GetStream())
+	if all["ConverseStream"] = said; slices.ContainsFunc(pieces, func(piece string) bool { return strings.Contains(piece, "moon") }) {
+		t.Errorf("a piece has the whole word: %q", pieces)
 	}
-	all["ConverseStream"] = said
 
 	body := `{"anthropic_version":"a","max_tokens":100,"messages":[{"role":"user","content":[{"type":"text","text":"` + prompt + `"},{"type":"tool_result","tool_use_id":"a","content":"the moon"}]}]`
 	if tools != "" {

@@ -88,7 +88,7 @@ func (s *running) showsLargeAndFailed(t *testing.T) {
 
 // namesWhatIsLost: Bedrock's delivery dies in the middle of many calls at once, for some before the bucket, for some between bucket
 // and log group, and tells nobody. The callers have their answers; what either destination lacks is named, every call and no
-// other. It is the last that verifies this stack: what is lost stays lost.
+// other. Whatever verifies this stack after it finds them: what is lost stays lost.
 func (s *running) namesWhatIsLost(t *testing.T) {
 	audit := s.audit(t)
 	var mu sync.Mutex

@@ -49,6 +49,8 @@ client = boto3.client("bedrock-runtime")
 messages = lambda text: [{"role": "user", "content": [{"text": text}]}]
 text = "".join(e["contentBlockDelta"]["delta"]["text"] for e in client.converse_stream(modelId=MODEL, messages=messages(PROMPT))["stream"] if "contentBlockDelta" in e)
 assert text == "You said: " + PROMPT, text
+read = [{"text": "read it"}, {"document": {"name": "notes", "format": "txt", "source": {"text": "a word that is in the document alone"}}}]
+assert client.converse(modelId=MODEL, messages=[{"role": "user", "content": read}])["stopReason"] == "end_turn"
 body = json.dumps({"anthropic_version": "bedrock-2023-05-31", "max_tokens": 99, "messages": [{"role": "user", "content": PROMPT}]})
 chunks = [json.loads(e["chunk"]["bytes"]) for e in client.invoke_model_with_response_stream(modelId=MODEL, body=body)["body"]]
 text = "".join(c["delta"]["text"] for c in chunks if c["type"] == "content_block_delta")
@@ -310,6 +312,23 @@ func (s *running) servesItsDefinition(t *testing.T) {
 	}
 }
 
+// ownEndpoint is a stack's URL as AWS spells it; it leads to the sandbox through its door.
+func (s *running) ownEndpoint(outputs map[string]string) string {
+	return "http://" + outputs["apiId"] + "-" + outputs["executeApiEndpointId"] + ".execute-api." + s.Region + ".amazonaws.com/api"
+}
+
+// signedClient is the Go SDK's own client, which signs for a stack's API as whom the credentials stand for.
+func (s *running) signedClient(who aws.Credentials, outputs map[string]string) *bedrockruntime.Client {
+	door, _, _ := strings.Cut(strings.TrimPrefix(s.InvokeURL, "http://"), "/")
+	endpoint, options := s.ownEndpoint(outputs), s.bedrock("").Options()
+	options.BaseEndpoint = &endpoint
+	options.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return who, nil })
+	options.HTTPClient = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, door)
+	}}}
+	return bedrockruntime.New(options, bedrockruntime.WithSigV4SigningName("execute-api"))
+}
+
 // sdksSign: SDKs that sign for API Gateway are known by name, through a buffered integration, and meet the guardrail whatever
 // they say of guardrails themselves.
 func (s *running) sdksSign(t *testing.T, who aws.Credentials, outputs map[string]string) {
@@ -321,7 +340,7 @@ func (s *running) sdksSign(t *testing.T, who aws.Credentials, outputs map[string
 	_, snippet, _ := strings.Cut(string(content), "```python\n")
 	snippet, _, _ = strings.Cut(snippet, "```")
 	door, _, _ := strings.Cut(strings.TrimPrefix(s.InvokeURL, "http://"), "/")
-	endpoint := "http://" + outputs["apiId"] + "-" + outputs["executeApiEndpointId"] + ".execute-api." + s.Region + ".amazonaws.com/api"
+	endpoint := s.ownEndpoint(outputs)
 	out := command(t, s.root, []string{
 		"AWS_ENDPOINT_URL_BEDROCK_RUNTIME=" + endpoint, "HTTP_PROXY=http://" + door, "AWS_ACCESS_KEY_ID=" + who.AccessKeyID, "AWS_SECRET_ACCESS_KEY=" + who.SecretAccessKey,
 		"AWS_DEFAULT_REGION=" + s.Region, "AWS_SESSION_TOKEN=",
@@ -330,13 +349,7 @@ func (s *running) sdksSign(t *testing.T, who aws.Credentials, outputs map[string
 		t.Errorf("the documented boto3 client: %s", out)
 	}
 
-	options := s.bedrock("").Options()
-	options.BaseEndpoint = &endpoint
-	options.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return who, nil })
-	options.HTTPClient = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, door)
-	}}}
-	client := bedrockruntime.New(options, bedrockruntime.WithSigV4SigningName("execute-api"))
+	client := s.signedClient(who, outputs)
 	stream := streamed("signed by the Go SDK")
 	stream.ModelId = aws.String("amazon.nova-micro-v1:0")
 	if out, err := client.ConverseStream(t.Context(), stream); err != nil {
@@ -367,6 +380,28 @@ func (s *running) sdksSign(t *testing.T, who aws.Credentials, outputs map[string
 	}
 }
 
+// until waits for every copy of the function, which each look for themselves, once a minute. A refusal has the reason in it.
+func (s *running) until(t *testing.T, want int, reason string) {
+	t.Helper()
+	began := time.Now()
+	for inARow := 0; inARow < 20; {
+		status, _, body := s.call(t, http.MethodPost, "/generate/Hello", "", "", "")
+		if status != 200 && (status != 503 || !strings.Contains(body, reason)) {
+			t.Fatalf("status %d: %s", status, body)
+		}
+		if inARow++; status != want {
+			inARow = 0
+		}
+		if time.Since(began) > 90*time.Second {
+			t.Fatalf("still %d after %v, want %d", status, time.Since(began), want)
+		}
+	}
+	if status, _, _ := s.call(t, http.MethodGet, "/health", "", "", ""); status != want {
+		t.Errorf("/health: status %d, want %d", status, want)
+	}
+	t.Logf("%d after %v", want, time.Since(began))
+}
+
 // refusesUnlogged switches logging off behind the function's back, and then a part of it.
 func (s *running) refusesUnlogged(t *testing.T) {
 	good, err := s.aws.do(t.Context(), "bedrock", http.MethodGet, loggingPath, nil, nil)
@@ -379,38 +414,17 @@ func (s *running) refusesUnlogged(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// until waits for every copy of the function: each looks for itself, once a minute.
-	until := func(want int, reason string) {
-		t.Helper()
-		began := time.Now()
-		for inARow := 0; inARow < 20; {
-			status, _, body := s.call(t, http.MethodPost, "/generate/Hello", "", "", "")
-			if status != 200 && (status != 503 || !strings.Contains(body, reason)) {
-				t.Fatalf("status %d: %s", status, body)
-			}
-			if inARow++; status != want {
-				inARow = 0
-			}
-			if time.Since(began) > 90*time.Second {
-				t.Fatalf("still %d after %v, want %d", status, time.Since(began), want)
-			}
-		}
-		if status, _, _ := s.call(t, http.MethodGet, "/health", "", "", ""); status != want {
-			t.Errorf("/health: status %d, want %d", status, want)
-		}
-		t.Logf("%d after %v", want, time.Since(began))
-	}
 	before := len(s.objects(t, s.StackOutputs["logBucketName"]))
 	if _, err := s.aws.do(t.Context(), "bedrock", http.MethodDelete, loggingPath, nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	until(503, "is off")
+	s.until(t, 503, "is off")
 	put(good)
-	until(200, "is off")
+	s.until(t, 200, "is off")
 	put(regexp.MustCompile(`("textDataDeliveryEnabled": ?)true`).ReplaceAll(good, []byte("${1}false")))
-	until(503, "leaves out some kinds of data")
+	s.until(t, 503, "leaves out some kinds of data")
 	put(good)
-	until(200, "leaves out")
+	s.until(t, 200, "leaves out")
 	if after := len(s.objects(t, s.StackOutputs["logBucketName"])); after <= before {
 		t.Errorf("%d objects, want more than %d: logging is on again", after, before)
 	}
@@ -463,5 +477,8 @@ func (s *running) audits(t *testing.T) {
 	}
 	if out, status := audit("list", "--stack", "local", "--text", "by boto3"); status != 0 || strings.Count(out, "InvokeModelWithResponseStream") != 1 {
 		t.Errorf("exit status %d: %s", status, out)
+	}
+	if out, status := audit("list", "--stack", "local", "--text", "in the document alone"); status != 0 || strings.Count(out, "Converse") != 1 {
+		t.Errorf("a document's text is not found: exit status %d: %s", status, out)
 	}
 }

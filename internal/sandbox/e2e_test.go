@@ -50,6 +50,8 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("bad requests are refused and not recorded", s.refusesBadRequests)
 	t.Run("every call has its record", s.recordsCalls)
 	t.Run("clients that know Bedrock only work", s.clientsWork)
+	t.Run("what would not be kept, or costs more than is admitted, is not asked", s.refusesUnkept)
+	t.Run("an operation that is not served says so by its name", s.namesWhatIsNotServed)
 	t.Run("every fault has its status and its type", s.faultsAreTyped)
 	t.Run("the first byte comes long before the last", s.streams)
 	t.Run("a client that leaves harms nobody", s.clientLeaves)
@@ -63,6 +65,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("the longest name passes the provider, a longer one is refused", s.longestName)
 	t.Run("the README's commands for this machine work", s.readmeLocal)
 	t.Run("what Bedrock loses is named", s.namesWhatIsLost)
+	t.Run("a record that was made past the API is named", s.namesForgedRecords)
 	t.Run("a changed setting updates in place", s.updatesInPlace)
 	t.Run("a changed policy is in force", s.redeploys)
 	t.Run("a refresh finds no drift", func(t *testing.T) { s.pulumi(t, "local", "refresh", "--yes", "--expect-no-changes") })
@@ -85,6 +88,7 @@ func TestEndToEnd(t *testing.T) {
 	})
 	t.Run("a second stack, in a brought VPC, with signed calls and a guardrail", s.secondStack)
 	t.Run("nothing is asked of a model while nothing is kept", s.refusesUnlogged)
+	t.Run("nothing is asked of a model while AWS may share it", s.refusesShared)
 	t.Run("tampering is loud", s.tampers)
 	t.Run("destroy leaves nothing", s.destroys)
 	t.Run("the README's commands for AWS work, and the log is kept", s.readmeAWS)
@@ -849,6 +853,7 @@ func (s *running) secondStack(t *testing.T) {
 	s.readmeSigned(t, app, host)
 	s.sdksSign(t, app, outputs)
 	s.recordsWhoSigned(t, outputs)
+	t.Run("what a tool is told, says and is asked is evaluated", func(t *testing.T) { s.guardsTools(t, app, outputs) })
 	t.Run("every rule is proved on the deployed policies", func(t *testing.T) { s.proves(t, outputs) })
 
 	if preview := s.pulumi(t, "second", "preview", "--refresh", "--expect-no-changes"); strings.Contains(preview, warning) {
@@ -856,8 +861,17 @@ func (s *running) secondStack(t *testing.T) {
 	}
 	s.pulumi(t, "second", "config", "set", "--path", "guardrailBlockedWords[0]", "plugh")
 	s.pulumi(t, "second", "config", "rm", "callerArns") // and now whom IAM lets
+	enforced := s.enforceGuardrail(t)
+	if status, _, body := s.signed(t, app, host, "/generate", ask); status != 403 {
+		t.Errorf("with an enforced guardrail that the stack does not name: status %d, want 403: %s", status, body)
+	}
+	s.pulumi(t, "second", "config", "set", "--path", "enforcedGuardrailArns[0]", enforced.arn+":1")
 	s.pulumi(t, "second", "up", "--yes", "--skip-preview")
 	app, other = other, app
+	enforced.answersOnlyWhereNamed(t, func(prompt string) (int, string) {
+		status, _, body := s.signed(t, app, host, "/generate", `{"prompt":"`+prompt+`"}`)
+		return status, body
+	})
 	if status, _, body := s.signed(t, other, host, "/generate", ask); status != 403 || !strings.Contains(body, "no identity-based policy allows") {
 		t.Errorf("a user whom no policy lets: status %d: %s", status, body)
 	}

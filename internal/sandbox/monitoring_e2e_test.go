@@ -28,14 +28,14 @@ type listener struct {
 	heard map[string]bool // names of rules and alarms
 }
 
-func (s *running) listen(t *testing.T, topic string) *listener {
+func (s *running) listen(t *testing.T, topic, name string) *listener {
 	t.Helper()
 	l := &listener{s: s, heard: map[string]bool{}}
 	var queue struct{ QueueURL string }
-	s.target(t, "sqs", "AmazonSQS.CreateQueue", map[string]any{"QueueName": "oncall", "Attributes": map[string]string{"VisibilityTimeout": "43200"}}, &queue)
+	s.target(t, "sqs", "AmazonSQS.CreateQueue", map[string]any{"QueueName": name, "Attributes": map[string]string{"VisibilityTimeout": "43200"}}, &queue)
 	l.queue = queue.QueueURL
 	s.query(t, "sns", snsVersion, "Subscribe", map[string]string{
-		"TopicArn": topic, "Protocol": "sqs", "Endpoint": "arn:aws:sqs:" + s.Region + ":" + account + ":oncall",
+		"TopicArn": topic, "Protocol": "sqs", "Endpoint": "arn:aws:sqs:" + s.Region + ":" + account + ":" + name,
 		"Attributes.entry.1.key": "RawMessageDelivery", "Attributes.entry.1.value": "true",
 	})
 	return l
@@ -98,7 +98,7 @@ func (s *running) tampers(t *testing.T) {
 	ctx := t.Context()
 	const watch = "bedrock-app-local-watch-"
 	out := s.StackOutputs
-	l := s.listen(t, out["alarmTopicArn"])
+	l := s.listen(t, out["alarmTopicArn"], "oncall")
 	rest := func(service, method, path string, body []byte) func() error {
 		return func() error {
 			_, err := s.aws.do(ctx, service, method, path, map[string]string{"Content-Type": "application/json"}, body)

@@ -150,6 +150,12 @@ func mutantsOf(t *testing.T, document string) (all []mutant) {
 	for i, s := range statements {
 		sid := fmt.Sprint(s["Sid"])
 		mutate("without "+sid, func(all []map[string]any) []map[string]any { return slices.Delete(all, i, i+1) })
+		for spared := range sparedBy(s) {
+			mutate(sid+" that spares "+spared, func(all []map[string]any) []map[string]any {
+				all[i]["NotAction"] = append(oneOrMany(all[i]["NotAction"]), spared)
+				return all
+			})
+		}
 		conditions, _ := s["Condition"].(map[string]any)
 		for operator, keys := range conditions {
 			for key := range keys.(map[string]any) {
@@ -192,6 +198,17 @@ func mutantsOf(t *testing.T, document string) (all []mutant) {
 		}
 	}
 	return all
+}
+
+// sparedBy are actions that a statement with NotAction could spare besides: all of each service that it names, and of those that it
+// does not name, S3's reading.
+func sparedBy(statement map[string]any) map[string]bool {
+	spared := map[string]bool{}
+	for _, action := range oneOrMany(statement["NotAction"]) {
+		service, _, _ := strings.Cut(fmt.Sprint(action), ":")
+		spared[service+":*"], spared["s3:GetObject"] = true, true
+	}
+	return spared
 }
 
 func oneOrMany(value any) []any {
@@ -319,6 +336,7 @@ func (s *running) proves(t *testing.T, second map[string]string) {
 			other = local
 		}
 		s.functionRows(p, d)
+		fenceRows(p, d)
 		s.modelRows(t, p, d, other)
 	}
 	s.logRows(t, p)
