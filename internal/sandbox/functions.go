@@ -24,6 +24,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -458,6 +459,10 @@ func (f *functions) unzip(sum string, zipped []byte) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(bootstrap), 0o700); err != nil {
 		return "", err
 	}
+	// A process that another function's start forks meanwhile would have the file open for writing, and nothing could execute it:
+	// "text file busy" (golang/go#22315).
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	return bootstrap, os.WriteFile(bootstrap, content, 0o700)
 }
 
