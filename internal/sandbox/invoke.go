@@ -160,7 +160,8 @@ func contents(messages []message) (all [][]block) {
 	return all
 }
 
-// conversation of invoked models is guarded whole, the system prompt with it.
+// conversation of invoked models is guarded whole, the system prompt with it. Tools, their calls and their results are not: AWS says
+// so of Converse, and of InvokeModel it does not say.
 func conversation(f form, cachePoint string, system []block, messages []message, maxTokens *int) asked {
 	guarded, _ := texts(system)
 	for _, blocks := range contents(messages) {
