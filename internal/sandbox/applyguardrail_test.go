@@ -21,7 +21,7 @@ func applying(id, source string, texts ...string) *bedrockruntime.ApplyGuardrail
 	return in
 }
 
-// Lost: a test that what the model's own guardrail does not look at is looked at, and by whom that may be asked.
+// Lost: a test that a function evaluates the texts that Bedrock's own guardrail leaves out, and that IAM is asked for it.
 func TestApplyGuardrail(t *testing.T) {
 	t.Parallel()
 	s := speak(t)
@@ -180,8 +180,8 @@ func answers(t *testing.T, s spoken, guardrail, prompt, tools string) map[string
 	return all
 }
 
-// Lost: a test that what a tool is told, says and is asked gets past Bedrock's own guardrail (Bedrock User Guide, "Include a
-// guardrail with the Converse API"), so that whoever relies on it alone is shown wrong.
+// Lost: a test that fails while a function relies on Bedrock's own guardrail alone, which does not evaluate tools' definitions,
+// results and inputs (Bedrock User Guide, "Include a guardrail with the Converse API").
 func TestToolCallsPassTheGuardrail(t *testing.T) {
 	t.Parallel()
 	s := speak(t)

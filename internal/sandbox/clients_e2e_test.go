@@ -317,7 +317,7 @@ func (s *running) ownEndpoint(outputs map[string]string) string {
 	return "http://" + outputs["apiId"] + "-" + outputs["executeApiEndpointId"] + ".execute-api." + s.Region + ".amazonaws.com/api"
 }
 
-// signedClient is the Go SDK's own client, which signs for a stack's API as whom the credentials stand for.
+// signedClient is the Go SDK's own client, which signs for a stack's API with the credentials.
 func (s *running) signedClient(who aws.Credentials, outputs map[string]string) *bedrockruntime.Client {
 	door, _, _ := strings.Cut(strings.TrimPrefix(s.InvokeURL, "http://"), "/")
 	endpoint, options := s.ownEndpoint(outputs), s.bedrock("").Options()

@@ -853,7 +853,7 @@ func (s *running) secondStack(t *testing.T) {
 	s.readmeSigned(t, app, host)
 	s.sdksSign(t, app, outputs)
 	s.recordsWhoSigned(t, outputs)
-	t.Run("what a tool is told, says and is asked is evaluated", func(t *testing.T) { s.guardsTools(t, app, outputs) })
+	t.Run("tools' definitions, inputs and results are evaluated", func(t *testing.T) { s.guardsTools(t, app, outputs) })
 	t.Run("every rule is proved on the deployed policies", func(t *testing.T) { s.proves(t, outputs) })
 
 	if preview := s.pulumi(t, "second", "preview", "--refresh", "--expect-no-changes"); strings.Contains(preview, warning) {

@@ -25,7 +25,7 @@ type endpoint struct {
 	invocationLog invocationLog
 	signers       *signers
 
-	// authorizeControl says why a request of Bedrock's control plane may not perform an action. nil admits everybody.
+	// authorizeControl says why a request of Bedrock's control plane may not perform an action. nil admits every request.
 	authorizeControl  func(r *http.Request, action string, keys map[string]string) error
 	retention         retention
 	inferenceProfiles *inferenceProfiles

@@ -18,7 +18,8 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 )
 
-// fenceRows: what another policy of the account allows the function's role, the role denies, of services that it uses and others.
+// fenceRows: the function's role denies every action that another policy of the account could add, of services that it uses and of
+// others.
 func fenceRows(p *proof, d deployedStack) {
 	role := d.name + " function role"
 	for _, action := range []string{
@@ -49,8 +50,8 @@ func asksTool(input, result string) []types.Message {
 	}
 }
 
-// guardsTools: Bedrock's own guardrail looks at nothing of tools. The stack's does, or refuses the call, in each operation; and an
-// agent whose tools say nothing that is blocked is answered.
+// guardsTools: Bedrock's own guardrail does not evaluate tools. The stack evaluates them or refuses the call, in each operation. An
+// agent whose tools have no blocked word is answered.
 func (s *running) guardsTools(t *testing.T, who aws.Credentials, outputs map[string]string) {
 	client, model := s.signedClient(who, outputs), aws.String("amazon.nova-micro-v1:0")
 	claude := aws.String("jp.anthropic.claude-haiku-4-5-20251001-v1:0")

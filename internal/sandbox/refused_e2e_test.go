@@ -17,11 +17,11 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// refusesUnkept: what a record would not hold, or hold by an address alone, whose content somebody may change; and a service tier
-// that the stack does not list. No model is asked.
+// refusesUnkept: the API refuses content that a record would not hold, or only the address of, because the owner of the address can
+// change what is there. It refuses a service tier that the stack does not list. No model is asked.
 func (s *running) refusesUnkept(t *testing.T) {
 	const mark = "of what is not kept"
-	route, location := "/model/"+localModel+"/converse", `{"s3Location":{"uri":"s3://somebody-elses/x"}}`
+	route, location := "/model/"+localModel+"/converse", `{"s3Location":{"uri":"s3://another-bucket/x"}}`
 	for name, blocks := range map[string]string{
 		"a picture elsewhere":                 `{"image":{"format":"png","source":` + location + `}}`,
 		"a document elsewhere":                `{"document":{"name":"a","format":"pdf","source":` + location + `}}`,
@@ -29,7 +29,7 @@ func (s *running) refusesUnkept(t *testing.T) {
 		"a picture elsewhere, a tool's":       `{"toolResult":{"toolUseId":"a","content":[{"image":{"format":"png","source":` + location + `}}]}}`,
 		"sound, whose delivery is not on":     `{"audio":{"format":"mp3","source":{"bytes":"AA=="}}}`,
 		"sound of a tool, of which the same":  `{"toolResult":{"toolUseId":"a","content":[{"audio":{"format":"mp3","source":{"bytes":"AA=="}}}]}}`,
-		"a picture elsewhere, spelled anyhow": `{"image":{"format":"png","source":{"\u0073\u0033Location":{"uri":"s3://somebody-elses/x"}}}}`,
+		"a picture elsewhere, spelled anyhow": `{"image":{"format":"png","source":{"\u0073\u0033Location":{"uri":"s3://another-bucket/x"}}}}`,
 	} {
 		for _, operation := range []string{"", "-stream"} {
 			status, header, body := s.call(t, http.MethodPost, route+operation, "", "application/json", `{"messages":[{"role":"user","content":[{"text":"`+mark+`"},`+blocks+`]}]}`)
@@ -65,7 +65,7 @@ func (s *running) refusesUnkept(t *testing.T) {
 	}
 }
 
-// namesWhatIsNotServed: who reads "Missing Authentication Token" looks for a wrong signature.
+// namesWhatIsNotServed: a user who reads "Missing Authentication Token" looks for a wrong signature.
 func (s *running) namesWhatIsNotServed(t *testing.T) {
 	in := &bedrockruntime.CountTokensInput{ModelId: aws.String(localModel), Input: &types.CountTokensInputMemberConverse{Value: types.ConverseTokensRequest{Messages: says("Hello")}}}
 	_, err := s.bedrock("execute-api").CountTokens(t.Context(), in)
@@ -88,7 +88,7 @@ func (s *running) refusesShared(t *testing.T) {
 	if heard := l.messages(t); !slices.ContainsFunc(heard, func(m string) bool {
 		return strings.Contains(m, "PutAccountDataRetention by arn:aws:iam::"+account+":root")
 	}) {
-		t.Errorf("nobody was told that prompts are shared: heard %q", heard)
+		t.Errorf("no message says that prompts are shared: heard %q", heard)
 	}
 	s.until(t, 503, "")
 	const mark = "while prompts are shared"
@@ -110,8 +110,8 @@ func (s *running) refusesShared(t *testing.T) {
 	s.until(t, 200, "")
 }
 
-// namesForgedRecords: somebody asks Bedrock past the API and says in the metadata that it was the API, for a call that it refused, and
-// for another caller. The record's identity is AWS's own word.
+// namesForgedRecords: a caller asks Bedrock past the API. The metadata claims a call that the API refused, and another caller. Only the
+// record's identity is AWS's own.
 func (s *running) namesForgedRecords(t *testing.T) {
 	audit := s.audit(t)
 	status, header, _ := s.call(t, http.MethodPost, "/generate", "", "application/json", `{"prompt":7}`)

@@ -59,8 +59,7 @@ func refusedAs(err error) string {
 	return exception.ErrorCode()
 }
 
-// Lost: a test that a function notices when AWS begins to share prompts, and that no policy but the right one lets anybody
-// look or change.
+// Lost: a test that a function notices when AWS begins to share prompts, and that IAM decides who reads and changes the mode.
 func TestDataRetention(t *testing.T) {
 	t.Parallel()
 	c, ctx := controlClient(t), t.Context()
