@@ -6,10 +6,13 @@ import (
 	"maps"
 	"os"
 	"path"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/service/bedrock"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 )
 
@@ -84,24 +87,34 @@ func orgCases() []orgCase {
 		key      = "arn:aws:kms:ap-northeast-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 		logGroup = "arn:aws:logs:ap-northeast-1:123456789012:log-group:/aws/bedrock/bedrock-logging-1a2b3c4:"
 
+		gateway    = roles + "api-gateway-account-1a2b3c4"
+		accessLog  = "arn:aws:logs:ap-northeast-1:123456789012:log-group:/aws/apigateway/bedrock-app-dev-api"
+		glue       = "arn:aws:glue:ap-northeast-1:123456789012:"
+		workgroups = "arn:aws:athena:ap-northeast-1:123456789012:workgroup/"
+
 		unlogged = "bedrock:AgenticRetrieveStream bedrock:CreateAdvancedPromptOptimizationJob bedrock:CreateEvaluationJob " +
 			"bedrock:CreateModelCustomizationJob bedrock:CreateModelEvaluationJob bedrock:CreateModelInvocationJob bedrock:GenerateQuery " +
-			"bedrock:InvokeAgent bedrock:InvokeBlueprintOptimizationAsync bedrock:InvokeBlueprintRecommendationAsync bedrock:InvokeBuilder " +
+			"bedrock:IngestKnowledgeBaseDocuments bedrock:InvokeTool bedrock:InvokeAgent bedrock:InvokeBlueprintOptimizationAsync bedrock:InvokeBlueprintRecommendationAsync bedrock:InvokeBuilder " +
 			"bedrock:InvokeDataAutomation bedrock:InvokeDataAutomationAsync bedrock:InvokeFlow bedrock:InvokeInlineAgent bedrock:OptimizePrompt " +
 			"bedrock:Rerank bedrock:Retrieve bedrock:RetrieveAndGenerate bedrock:StartAutomatedReasoningPolicyBuildWorkflow " +
 			"bedrock:StartAutomatedReasoningPolicyTestWorkflow bedrock:StartFlowExecution bedrock:StartIngestionJob"
 		invoke         = "bedrock:InvokeModel bedrock:InvokeModelWithResponseStream"
 		changeApi      = "apigateway:DELETE apigateway:PATCH apigateway:POST apigateway:PUT"
 		changeFunction = "lambda:AddPermission lambda:InvokeAsync lambda:InvokeFunction lambda:InvokeFunctionUrl lambda:PutResourcePolicy " +
-			"lambda:UpdateFunctionCode lambda:UpdateFunctionConfiguration"
+			"lambda:UpdateFunctionCode lambda:UpdateFunctionConfiguration lambda:UpdateFunctionEventInvokeConfig lambda:UpdateFunctionUrlConfig"
 		configureLog   = "bedrock:DeleteModelInvocationLoggingConfiguration bedrock:PutModelInvocationLoggingConfiguration"
-		configureStore = "s3:DeleteBucket s3:DeleteBucketPolicy s3:PutBucketLogging s3:PutBucketObjectLockConfiguration s3:PutBucketOwnershipControls s3:PutBucketPolicy " +
-			"s3:PutBucketPublicAccessBlock s3:PutBucketRequestPayment s3:PutBucketVersioning s3:PutEncryptionConfiguration s3:PutLifecycleConfiguration"
+		configureStore = "s3:DeleteBucket s3:DeleteBucketPolicy s3:PutBucketAcl s3:PutBucketLogging s3:PutBucketNotification s3:PutBucketObjectLockConfiguration s3:PutBucketOwnershipControls s3:PutBucketPolicy " +
+			"s3:PutBucketPublicAccessBlock s3:PutBucketRequestPayment s3:PutBucketVersioning s3:PutEncryptionConfiguration s3:PutInventoryConfiguration s3:PutLifecycleConfiguration s3:PutReplicationConfiguration"
 		changeRecord = "s3:AbortMultipartUpload s3:DeleteObject s3:DeleteObjectVersion s3:PutObject s3:ReplicateDelete s3:ReplicateObject s3:UpdateObjectEncryption"
 		changeGroup  = "logs:AssociateKmsKey logs:DeleteLogGroup logs:DeleteLogStream logs:PutRetentionPolicy"
-		changeKey    = "kms:DisableKey kms:PutKeyPolicy kms:ScheduleKeyDeletion"
-		writeGroup   = "logs:CreateLogStream logs:PutLogEvents"
-		changeRole   = "iam:AttachRolePolicy iam:CreateRole iam:DeleteRole iam:DeleteRolePolicy iam:DetachRolePolicy iam:PassRole " +
+		changeTable  = "glue:BatchCreatePartition glue:BatchDeletePartition glue:BatchDeleteTable glue:BatchUpdatePartition glue:CreatePartition glue:CreateTable " +
+			"glue:DeletePartition glue:DeleteTable glue:DeleteTableVersion glue:UpdatePartition glue:UpdateTable"
+		changeBase  = "glue:DeleteDatabase glue:UpdateDatabase"
+		changeQuery = "athena:CreateNamedQuery athena:DeleteNamedQuery athena:DeleteWorkGroup athena:UpdateNamedQuery athena:UpdateWorkGroup"
+		retain      = "bedrock:CreateProject bedrock:PutAccountDataRetention bedrock:PutAccountDataRetentionStorage bedrock:PutProjectDataRetentionStorage bedrock:UpdateProject"
+		changeKey   = "kms:DisableKey kms:PutKeyPolicy kms:ScheduleKeyDeletion"
+		writeGroup  = "logs:CreateLogStream logs:PutLogEvents"
+		changeRole  = "iam:AttachRolePolicy iam:CreateRole iam:DeleteRole iam:DeleteRolePolicy iam:DetachRolePolicy iam:PassRole " +
 			"iam:PutRolePermissionsBoundary iam:PutRolePolicy iam:UpdateAssumeRolePolicy"
 		bindSomebody = "iam:CreateRole iam:CreateUser iam:PutRolePermissionsBoundary iam:PutUserPermissionsBoundary"
 		freeSomebody = "iam:DeleteRolePermissionsBoundary iam:DeleteUserPermissionsBoundary"
@@ -158,6 +171,13 @@ func orgCases() []orgCase {
 
 		{"an administrator switches logging off, or sends it elsewhere", admin, configureLog, "*", nil, denied, denied},
 		{"the root user switches logging off", root, configureLog, "*", nil, denied, exempt},
+		{"an administrator has AWS keep prompts, or share them with a model's provider", admin, retain, "*", keys{"bedrock:DataRetentionMode": {"provider_data_share"}}, denied, denied},
+		{"an administrator has AWS keep what a model's terms say", admin, retain, "*", keys{"bedrock:DataRetentionMode": {"default"}}, denied, denied},
+		{"a call without the key sets what is kept", admin, retain, "*", nil, denied, denied},
+		{"the deployer has AWS share prompts", deployer, retain, "*", keys{"bedrock:DataRetentionMode": {"provider_data_share"}}, denied, denied},
+		{"the root user has AWS share prompts", root, retain, "*", keys{"bedrock:DataRetentionMode": {"provider_data_share"}}, denied, exempt},
+		{"nobody can end what AWS keeps", admin, retain, "*", keys{"bedrock:DataRetentionMode": {"none"}}, allowed, allowed},
+		{"nobody can look at what AWS keeps", admin, "bedrock:GetAccountDataRetention", "*", nil, allowed, allowed},
 		{"pulumi up cannot switch logging on", deployer, configureLog, "*", nil, allowed, allowed},
 
 		{"an administrator opens, empties or deletes the log bucket", admin, configureStore, "arn:aws:s3:::bedrock-logging-1a2b3c4", nil, denied, denied},
@@ -177,6 +197,31 @@ func orgCases() []orgCase {
 		{"pulumi up cannot make the key", deployer, changeKey, key, nil, allowed, allowed},
 		{"no other key can be changed", admin, changeKey, "arn:aws:kms:ap-northeast-1:123456789012:key/other", nil, allowed, allowed},
 		{"the auditor cannot decrypt a record", admin, "kms:Decrypt", key, nil, allowed, allowed},
+		{"an administrator deletes calls from the access log, or has it forget them in a day", admin, changeGroup, accessLog + ":*", nil, denied, denied},
+		{"the root user deletes calls from the access log", root, changeGroup, accessLog + ":*", nil, denied, exempt},
+		{"pulumi up cannot make the access log", deployer, changeGroup, accessLog + ":*", nil, allowed, allowed},
+		{"API Gateway cannot write the access log", gateway, writeGroup, accessLog + ":log-stream:1", nil, allowed, allowed},
+		{"an administrator forges a call in the access log, by which verify takes a record for the API's", admin, writeGroup, accessLog + ":log-stream:1", nil, denied, denied},
+		{"the deployer forges a call in the access log", deployer, writeGroup, accessLog + ":log-stream:1", nil, denied, denied},
+		{"another API cannot write its own access log", admin, writeGroup, "arn:aws:logs:ap-northeast-1:123456789012:log-group:/aws/apigateway/other:log-stream:1", nil, allowed, allowed},
+		{"an administrator has an API of his own write into the access log, in a format of his own", admin, "apigateway:PATCH apigateway:POST",
+			"arn:aws:apigateway:ap-northeast-1::/restapis/9876543210/stages/x", keys{"apigateway:Request/AccessLoggingDestination": {accessLog}}, denied, denied},
+		{"the same by an HTTP API", admin, "apigateway:PATCH apigateway:POST",
+			"arn:aws:apigateway:ap-northeast-1::/apis/9876543210/stages", keys{"apigateway:Request/AccessLoggingDestination": {accessLog}}, denied, denied},
+		{"pulumi up cannot make the stage", deployer, "apigateway:PATCH apigateway:POST", api + "/stages", keys{"apigateway:Request/AccessLoggingDestination": {accessLog}}, allowed, allowed},
+		{"no other API can have an access log", admin, "apigateway:PATCH apigateway:POST", "arn:aws:apigateway:ap-northeast-1::/restapis/9876543210/stages",
+			keys{"apigateway:Request/AccessLoggingDestination": {"arn:aws:logs:ap-northeast-1:123456789012:log-group:/aws/apigateway/other"}}, allowed, allowed},
+		{"an administrator takes the access log from API Gateway, by a role that may not write it", admin, "apigateway:PATCH", "arn:aws:apigateway:ap-northeast-1::/account", nil, denied, denied},
+		{"pulumi up cannot set API Gateway's role", deployer, "apigateway:PATCH", "arn:aws:apigateway:ap-northeast-1::/account", nil, allowed, allowed},
+		{"an administrator has the auditor's queries read another folder than the log's", admin, changeTable, glue + "table/bedrock_audit_1a2b3c4/records", nil, denied, denied},
+		{"an administrator takes the auditor's table away", admin, changeBase, glue + "database/bedrock_audit_1a2b3c4", nil, denied, denied},
+		{"pulumi up cannot make the table", deployer, changeTable + " " + changeBase, glue + "table/bedrock_audit_1a2b3c4/records", nil, allowed, allowed},
+		{"no other table can be changed", admin, changeTable + " " + changeBase, glue + "table/sales/records", nil, allowed, allowed},
+		{"an administrator has a saved query leave calls out, or stops every query at its first byte", admin, changeQuery, workgroups + "bedrock-audit-1a2b3c4", nil, denied, denied},
+		{"pulumi up cannot save the queries", deployer, changeQuery, workgroups + "bedrock-audit-1a2b3c4", nil, allowed, allowed},
+		{"no other workgroup can be changed", admin, changeQuery, workgroups + "primary", nil, allowed, allowed},
+		{"the auditor cannot query", admin, "athena:GetNamedQuery athena:StartQueryExecution", workgroups + "bedrock-audit-1a2b3c4", nil, allowed, allowed},
+		{"the auditor cannot read the table", admin, "glue:BatchGetPartition glue:GetPartitions glue:GetTable", glue + "table/bedrock_audit_1a2b3c4/records", nil, allowed, allowed},
 		{"an administrator has nobody see who reads or deletes records", admin, "s3:PutBucketLogging", "arn:aws:s3:::bedrock-logging-1a2b3c4", nil, denied, denied},
 		{"an administrator deletes what shows who read or deleted a record", admin, "s3:DeleteObject s3:DeleteObjectVersion s3:PutObject", "arn:aws:s3:::bedrock-logging-access-1a2b3c4/2026-11-23-00-00-00-x", nil, denied, denied},
 		{"Bedrock cannot write the log group", delivery, writeGroup, logGroup + "log-stream:aws/bedrock/modelinvocations", nil, allowed, allowed},
@@ -188,8 +233,9 @@ func orgCases() []orgCase {
 		{"an administrator takes the log from Bedrock's role, or makes himself one", admin, changeRole, delivery, bound, denied, denied},
 		{"an administrator makes himself the function", admin, changeRole, function, bound, denied, denied},
 		{"an administrator makes himself a role of the stack, which has no boundary", admin, changeRole, roles + "bedrock-app-dev-client-1a2b3c4", bound, denied, denied},
-		{"an administrator makes himself API Gateway's role, which has no boundary", admin, changeRole, roles + "api-gateway-account-1a2b3c4", bound, allowed, denied},
+		{"an administrator makes himself API Gateway's role, which writes the access log", admin, changeRole, gateway, bound, denied, denied},
 		{"an administrator makes himself the deployer", admin, changeRole, deployer, bound, denied, denied},
+		{"an administrator makes himself the auditors' role, which has no boundary", admin, changeRole, roles + "bedrock-audit-reader-1a2b3c4", bound, denied, denied},
 		{"pulumi up cannot make Bedrock's role", deployer, changeRole, delivery, nil, allowed, allowed},
 		{"nobody can administer other roles", admin, changeRole, roles + "other", bound, allowed, allowed},
 
@@ -275,20 +321,27 @@ func TestOrganizationPolicyVerdicts(t *testing.T) {
 // his. AWS sees Pulumi's names with characters of Pulumi's choice.
 func TestOrganizationPolicyKnowsTheStacksNames(t *testing.T) {
 	t.Parallel()
-	made := run(t, "dev", map[string]string{"ssmClient": "true", "manageInvocationLogging": "true", "manageApiGatewayAccount": "true"})
-	for typ, q := range map[string]struct{ action, resource string }{
-		"aws:iam/role:Role":            {"iam:UpdateAssumeRolePolicy", "arn:aws:iam::123456789012:role/"},
-		"aws:lambda/function:Function": {"lambda:UpdateFunctionCode", "arn:aws:lambda:ap-northeast-1:123456789012:function:"},
+	made := run(t, "dev", map[string]string{
+		"ssmClient": "true", "manageInvocationLogging": "true", "manageApiGatewayAccount": "true", "auditorArns": `["arn:aws:iam::123456789012:role/auditor"]`,
+	})
+	for typ, q := range map[string]struct{ action, resource, separator string }{
+		"aws:iam/role:Role":                        {"iam:UpdateAssumeRolePolicy", "arn:aws:iam::123456789012:role/", "-"},
+		"aws:lambda/function:Function":             {"lambda:UpdateFunctionCode", "arn:aws:lambda:ap-northeast-1:123456789012:function:", "-"},
+		"aws:athena/workgroup:Workgroup":           {"athena:UpdateWorkGroup", "arn:aws:athena:ap-northeast-1:123456789012:workgroup/", "-"},
+		"aws:glue/catalogDatabase:CatalogDatabase": {"glue:DeleteDatabase", "arn:aws:glue:ap-northeast-1:123456789012:database/", "_"},
+		"aws:apigateway/stage:Stage":               {"logs:DeleteLogStream", "arn:aws:logs:ap-northeast-1:123456789012:log-group:/aws/apigateway/", "-"}, // named as its log
 	} {
-		_, document := readOrgPolicy(t, boundaryFile)
-		limit, identity := parseOrgPolicies(t, document), parseOrgPolicies(t, everything)
-		if len(made.OfType(typ)) == 0 {
-			t.Errorf("the stack makes no %s", typ)
-		}
-		for _, r := range made.OfType(typ) {
-			c := orgCase{who: "arn:aws:iam::123456789012:role/admin", resource: q.resource + r.Name + "-1a2b3c4"}
-			if got := orgVerdict(limit, identity, c, q.action); got != denied {
-				t.Errorf("%s on %s is %s, want %s", q.action, c.resource, got, denied)
+		for _, d := range orgDocuments {
+			_, document := readOrgPolicy(t, d.file)
+			limit, identity := parseOrgPolicies(t, slices.Concat(d.beside, []string{document})...), parseOrgPolicies(t, everything)
+			if len(made.OfType(typ)) == 0 {
+				t.Errorf("the stack makes no %s", typ)
+			}
+			for _, r := range made.OfType(typ) {
+				c := orgCase{who: "arn:aws:iam::123456789012:role/admin", resource: q.resource + strings.ReplaceAll(r.Name+"-1a2b3c4", "-", q.separator)}
+				if got := orgVerdict(limit, identity, c, q.action); got != denied {
+					t.Errorf("%s: %s on %s is %s, want %s", d.file, q.action, c.resource, got, denied)
+				}
 			}
 		}
 	}
@@ -405,5 +458,90 @@ func TestOrganizationPolicyIsDocumented(t *testing.T) {
 	}
 	if n := strings.Count(string(page), "\n| `"); n != len(sids) {
 		t.Errorf("the page has %d rows of statements, the documents have %d statements", n, len(sids))
+	}
+}
+
+// bedrockActions are the verdicts of docs/bedrock-actions.md, by the action's or operation's name.
+func bedrockActions(t *testing.T) map[string]string {
+	t.Helper()
+	page, err := os.ReadFile("docs/bedrock-actions.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	verdicts, service := map[string]string{}, ""
+	for _, line := range strings.Split(string(page), "\n") {
+		cells := strings.Split(line, " | ")
+		switch {
+		case len(cells) != 3 || strings.HasPrefix(line, "|---"):
+			continue
+		case strings.Contains(line, "| actions of `"):
+			service = strings.Split(cells[2], "`")[1] + ":"
+			continue
+		}
+		for _, action := range strings.Fields(strings.TrimSuffix(cells[2], "|")) {
+			if verdicts[service+action] != "" {
+				t.Errorf("%s%s has two verdicts", service, action)
+			}
+			verdicts[service+action] = strings.TrimPrefix(cells[0], "| ")
+		}
+	}
+	return verdicts
+}
+
+// An action that no verdict was given on, such as one that AWS adds, may run a model without a record.
+func TestBedrockActionsHaveAVerdict(t *testing.T) {
+	t.Parallel()
+	verdicts := bedrockActions(t)
+	for _, client := range []any{&bedrock.Client{}, &bedrockruntime.Client{}} {
+		for of, i := reflect.TypeOf(client), 0; i < of.NumMethod(); i++ {
+			if operation := of.Method(i).Name; operation != "Options" && verdicts["bedrock:"+operation] == "" {
+				t.Errorf("docs/bedrock-actions.md has no verdict on %s, an operation of the SDK", operation)
+			}
+		}
+	}
+	for _, d := range orgDocuments {
+		_, document := readOrgPolicy(t, d.file)
+		limit, identity := parseOrgPolicies(t, slices.Concat(d.beside, []string{document})...), parseOrgPolicies(t, everything)
+		for action, verdict := range verdicts {
+			// What the statements with conditions ask for: these calls come through the endpoint, by the deployer, and keep nothing.
+			c := orgCase{who: "arn:aws:iam::123456789012:role/private-bedrock-deployer", resource: "*", context: keys{
+				"aws:SourceVpce": {"vpce-0123456789abcdef0"}, "bedrock:DataRetentionMode": {"none"},
+			}}
+			got := orgVerdict(limit, identity, c, action)
+			switch verdict {
+			case "denied":
+				if got != denied {
+					t.Errorf("%s: %s is %s, and docs/bedrock-actions.md says denied", d.file, action, got)
+				}
+			case "logged", "no inference":
+				if got != allowed {
+					t.Errorf("%s: %s is %s, and docs/bedrock-actions.md says %s", d.file, action, got, verdict)
+				}
+			case "no action":
+			default:
+				t.Errorf("%s: got the verdict %q, want logged, denied, no inference or no action", action, verdict)
+			}
+		}
+	}
+}
+
+// A name that Bedrock does not have denies nothing.
+func TestOrganizationPolicyNamesBedrocksActions(t *testing.T) {
+	t.Parallel()
+	verdicts := bedrockActions(t)
+	for _, d := range orgDocuments {
+		p, _ := readOrgPolicy(t, d.file)
+		for _, s := range p.Statement {
+			for _, pattern := range s.Action {
+				found := !strings.HasPrefix(pattern, "bedrock")
+				for action, verdict := range verdicts {
+					match, _ := path.Match(pattern, action)
+					found = found || match && verdict != "no action"
+				}
+				if !found {
+					t.Errorf("%s, %s: no action of docs/bedrock-actions.md is %s", d.file, s.Sid, pattern)
+				}
+			}
+		}
 	}
 }
