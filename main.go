@@ -74,6 +74,8 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 			if err != nil {
 				return err
 			}
+			watched.BucketNames = append(watched.BucketNames, auditQuery.ResultsBucketName)
+			watched.DatabaseName, watched.WorkgroupName = auditQuery.DatabaseName, auditQuery.WorkgroupName
 			reader.DatabaseName, reader.WorkgroupName, reader.ResultsBucketName = auditQuery.DatabaseName, auditQuery.WorkgroupName, auditQuery.ResultsBucketName
 			ctx.Export("auditDatabaseName", auditQuery.DatabaseName)
 			ctx.Export("auditWorkgroupName", auditQuery.WorkgroupName)

@@ -523,7 +523,8 @@ func TestPairedSettingsReachResources(t *testing.T) {
 		{nil, "aws:cloudwatch/metricAlarm:MetricAlarm", "bedrock-app-prod-watch-api-5xx", "dimensions", "map[ApiName:bedrock-app-prod-api Stage:api]"},
 		{nil, "aws:sns/topic:Topic", "bedrock-app-prod-watch", "kmsMasterKeyId", "arn:aws:test:::bedrock-app-prod-watch"},
 		{map[string]string{"customerManagedKey": "false"}, "aws:sns/topic:Topic", "bedrock-app-prod-watch", "kmsMasterKeyId", "<nil>"},
-		{nil, "aws:cloudwatch/eventRule:EventRule", "bedrock-app-prod-watch-buckets", "eventPattern", `"bucketName":["bedrock-logging","bedrock-logging-access"]`},
+		{nil, "aws:cloudwatch/eventRule:EventRule", "bedrock-app-prod-watch-buckets", "eventPattern", `"bucketName":["bedrock-logging","bedrock-logging-access","bedrock-audit"]`},
+		{nil, "aws:cloudwatch/eventRule:EventRule", "bedrock-app-prod-watch-queries", "eventPattern", `"name":["bedrock_audit"]`},
 		{nil, "aws:cloudwatch/eventRule:EventRule", "bedrock-app-prod-watch-logs", "eventPattern", `"logGroupName":["/aws/bedrock/bedrock-logging","/aws/lambda/bedrock-app-prod-function","/aws/apigateway/bedrock-app-prod-api"]`},
 		{nil, "aws:cloudwatch/eventRule:EventRule", "bedrock-app-prod-watch-keys", "eventPattern", `"keyId":[{"suffix":"bedrock-logging-id"},{"suffix":"bedrock-app-prod-watch-id"}]`},
 		{nil, "aws:cloudwatch/eventRule:EventRule", "bedrock-app-prod-watch-function", "eventPattern", `{"suffix":"bedrock-app-prod-function"}`},
@@ -619,10 +620,11 @@ func TestBroughtVpcReachesResources(t *testing.T) {
 func TestMonitoringWatchesWhatThereIs(t *testing.T) {
 	t.Parallel()
 	for want, overrides := range map[string]map[string]string{
-		"api buckets endpoints function keys logging logs trails watch": nil,
-		"api buckets endpoints function logging logs trails watch":      {"customerManagedKey": "false"},
-		"api endpoints function keys logging logs trails watch":         {"manageInvocationLogging": "false"},
-		"api endpoints function logging logs trails watch":              {"manageInvocationLogging": "false", "customerManagedKey": "false"},
+		"api buckets endpoints function keys logging logs queries retention trails watch": nil,
+		"api buckets endpoints function keys logging logs retention trails watch":         {"auditQueries": "false"},
+		"api buckets endpoints function logging logs queries retention trails watch":      {"customerManagedKey": "false"},
+		"api endpoints function keys logging logs retention trails watch":                 {"manageInvocationLogging": "false"},
+		"api endpoints function logging logs retention trails watch":                      {"manageInvocationLogging": "false", "customerManagedKey": "false"},
 		"": {"monitoring": "false"},
 	} {
 		r := run(t, "prod", overrides)

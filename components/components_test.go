@@ -274,9 +274,9 @@ func TestBadArguments(t *testing.T) {
 			return err
 		}, []string{"Monitoring x", "FunctionArn, ApiId, ApiName, StageName", "55 characters, want at most 54"}},
 		"Monitoring": {func(ctx *pulumi.Context) error {
-			_, err := components.NewMonitoring(ctx, "x", &components.MonitoringArgs{AlarmEmail: "oncall", SlowMs: -1})
+			_, err := components.NewMonitoring(ctx, "x", &components.MonitoringArgs{AlarmEmail: "oncall", SlowMs: -1, DatabaseName: pulumi.String("d")})
 			return err
-		}, []string{`AlarmEmail: got "oncall"`, "SlowMs: got -1"}},
+		}, []string{`AlarmEmail: got "oncall"`, "SlowMs: got -1", "DatabaseName, WorkgroupName: got one of the two"}},
 		"SsmClient nil": {func(ctx *pulumi.Context) error {
 			_, err := components.NewSsmClient(ctx, "x", nil)
 			return err

@@ -29,12 +29,15 @@ type MonitoringArgs struct {
 	ApiId       pulumi.StringInput `pulumi:"apiId"`
 	ApiName     pulumi.StringInput `pulumi:"apiName"`
 	StageName   string             `pulumi:"stageName"`
-	// BucketNames of the invocation log and of its access log. Default: none, as where another stack has them.
+	// BucketNames of the invocation log, of its access log and of AuditQuery's results. Default: none, as where another stack has them.
 	BucketNames []pulumi.StringInput `pulumi:"bucketNames,optional"`
 	// LogGroupNames of the invocation log, of the function, whose lines are metrics, and of the API. Default: none.
 	LogGroupNames []pulumi.StringInput `pulumi:"logGroupNames,optional"`
 	// KeyIds that the invocation log is encrypted with. Default: none. The topic's own is watched in any case.
 	KeyIds []pulumi.StringInput `pulumi:"keyIds,optional"`
+	// DatabaseName and WorkgroupName are those of AuditQuery. Default: none.
+	DatabaseName  pulumi.StringInput `pulumi:"databaseName,optional"`
+	WorkgroupName pulumi.StringInput `pulumi:"workgroupName,optional"`
 	// SlowMs is the latency, in milliseconds, that one call in ten reaches for 15 minutes before it is told. Default: 60000.
 	SlowMs float64 `pulumi:"slowMs,optional"`
 	// AlarmEmail gets every message, once its owner has followed the link in SNS's first one. Default: none.
@@ -71,6 +74,9 @@ func (a MonitoringArgs) validate(name string) error {
 	}
 	if err := CheckAlarmEmail(a.AlarmEmail); err != nil {
 		errs = append(errs, fmt.Errorf("AlarmEmail: %w", err))
+	}
+	if (a.DatabaseName == nil) != (a.WorkgroupName == nil) {
+		errs = append(errs, errors.New("DatabaseName, WorkgroupName: got one of the two, want both, such as AuditQuery's, or none"))
 	}
 	if a.SlowMs < 0 {
 		errs = append(errs, fmt.Errorf("SlowMs: got %v, want more than 0", a.SlowMs))
@@ -147,13 +153,18 @@ func NewMonitoring(ctx *pulumi.Context, name string, args *MonitoringArgs, opts 
 // newTamperRules makes those rules for which there is something to watch. Which these are must be known before any name is:
 // a preview shows them all.
 func newTamperRules(ctx *pulumi.Context, name string, a MonitoringArgs, topicArn pulumi.StringOutput, parent, told pulumi.ResourceOption) error {
-	all := pulumi.All(pulumi.StringArray(a.BucketNames), pulumi.StringArray(a.LogGroupNames), pulumi.StringArray(a.KeyIds), a.ApiId, a.FunctionArn, topicArn)
 	planned := watched{buckets: make([]string, len(a.BucketNames)), logGroups: make([]string, len(a.LogGroupNames)), keyIds: make([]string, len(a.KeyIds))}
+	var database, workgroup pulumi.StringInput = pulumi.String(""), pulumi.String("")
+	if a.DatabaseName != nil {
+		planned.database, database, workgroup = "there is one", a.DatabaseName, a.WorkgroupName
+	}
+	all := pulumi.All(pulumi.StringArray(a.BucketNames), pulumi.StringArray(a.LogGroupNames), pulumi.StringArray(a.KeyIds), a.ApiId, a.FunctionArn, topicArn, database, workgroup)
 	for i, plan := range tamperRules(planned) {
 		pattern := all.ApplyT(func(v []any) (string, error) {
 			return tamperRules(watched{
 				buckets: v[0].([]string), logGroups: v[1].([]string), keyIds: v[2].([]string),
 				apiId: fmt.Sprint(v[3]), functionArn: v[4].(string), topicArn: v[5].(string), name: name + "-",
+				database: v[6].(string), workgroup: v[7].(string),
 			})[i].pattern()
 		}).(pulumi.StringOutput)
 		rule, err := cloudwatch.NewEventRule(ctx, name+"-"+plan.name, &cloudwatch.EventRuleArgs{

@@ -23,7 +23,7 @@ func TestRunbookKnowsEveryMessage(t *testing.T) {
 	for _, a := range alarms("f", "a", "s", 1) {
 		rung[a.name] = true
 	}
-	for _, r := range tamperRules(watched{buckets: []string{"b"}, logGroups: []string{"l"}, keyIds: []string{"k"}, apiId: "a", functionArn: "f", topicArn: "t", name: "n"}) {
+	for _, r := range tamperRules(watched{buckets: []string{"b"}, logGroups: []string{"l"}, keyIds: []string{"k"}, apiId: "a", functionArn: "f", topicArn: "t", name: "n", database: "d", workgroup: "w"}) {
 		rung[r.name] = true
 	}
 	for name := range rung {

@@ -12,6 +12,7 @@ type watched struct {
 	buckets, logGroups, keyIds []string
 	apiId, functionArn         string
 	topicArn                   string
+	database, workgroup        string // of the auditor's queries
 	// name is what those of the rules and alarms begin with.
 	name string
 }
@@ -76,10 +77,12 @@ func parameter(name string, matchers ...matcher) calls {
 // tamperRules watch by resource where CloudTrail's parameters name it in a documented form, and then every call but the
 // everyday ones: what AWS adds later rings, too. Where the form is not documented they watch by the call's name alone,
 // and ring for the account's other resources of that kind as well: too loud is better than silent.
+// testdata/write-actions.txt has a verdict on each writing call of the services that are watched.
 //
-// Out of sight are: deleted records, unless the trail has S3's data events; IAM, whose calls CloudTrail tells in us-east-1
-// only, so that a delivery role without its policy shows as a failed delivery; security groups and routes; and whatever
-// keeps the message of itself from being sent: the rule "watch" disabled, the topic without policy, key or subscriber.
+// Out of sight are: deleted records, unless the trail has S3's data events; lines written into a log group, for which
+// CloudTrail has no management event; IAM, whose calls CloudTrail tells in us-east-1 only, so that a delivery role without
+// its policy shows as a failed delivery; security groups and routes; and what keeps the message of itself from being sent:
+// the rule "watch" disabled, the topic without policy, key or subscriber.
 func tamperRules(w watched) (rules []tamperRule) {
 	add := func(name, means, service string, c calls) {
 		c.EventSource = append([]string{service + ".amazonaws.com"}, c.EventSource...)
@@ -87,13 +90,18 @@ func tamperRules(w watched) (rules []tamperRule) {
 	}
 	add("logging", "Bedrock's invocation logging was set or deleted: look whether it is on, and goes where it should. The function answers nothing while it does not.",
 		"bedrock", calls{EventName: texts("PutModelInvocationLoggingConfiguration", "DeleteModelInvocationLoggingConfiguration")})
+	// A project's mode goes before the account's, and bedrock-mantle sets the same modes (Bedrock User Guide, "Data retention").
+	add("retention", "How long AWS keeps prompts and answers, where, or who else gets them was set, for the account or a project: compare with dataRetentionModes. The function answers nothing under a mode that is not in it.",
+		"bedrock", calls{EventSource: []string{"bedrock-mantle.amazonaws.com"}, EventName: append(
+			each([]string{"PutAccountDataRetention", "PutOrganizationDataRetention", "PutProjectDataRetention", "DeleteAccountDataRetention", "DeleteOrganizationDataRetention", "DeleteProjectDataRetention"}, prefix),
+			texts("CreateProject", "UpdateProject")...)})
 	if len(w.buckets) > 0 {
 		// Names of calls differ between S3's API and CloudTrail (S3 User Guide, "Amazon S3 CloudTrail events"), and these
 		// beginnings fit both. Not every call: with data events, each record that Bedrock writes would ring.
-		add("buckets", "The bucket of the invocation log, or that of its access log, was changed, or a record in it deleted: compare policy, lifecycle, versioning, lock, encryption and replication with pulumi preview --refresh.",
+		add("buckets", "The bucket of the invocation log, of its access log or of the queries' results was changed, or an object in it deleted: compare policy, lifecycle, versioning, lock, encryption and replication with pulumi preview --refresh.",
 			"s3", calls{
 				EventName: append(each([]string{"PutBucket", "DeleteBucket", "CreateBucket", "UpdateBucket"}, prefix),
-					texts("PutAccelerateConfiguration", "DeleteObject", "DeleteObjects", "PutObjectAcl", "PutObjectLegalHold", "PutObjectRetention", "UpdateObjectEncryption")...),
+					texts("PutAccelerateConfiguration", "PutObjectLockConfiguration", "PutPublicAccessBlock", "DeletePublicAccessBlock", "DeleteObject", "DeleteObjects", "PutObjectAcl", "PutObjectLegalHold", "PutObjectRetention", "UpdateObjectEncryption")...),
 				RequestParameters: map[string][]matcher{"bucketName": texts(w.buckets...)},
 			})
 	}
@@ -106,7 +114,10 @@ func tamperRules(w watched) (rules []tamperRule) {
 				{EventName: everyday, RequestParameters: map[string][]matcher{
 					"logGroupIdentifier": each(w.logGroups, suffix, func(group string) matcher { return suffix(group + ":*") }),
 				}},
-				{EventName: texts("PutAccountPolicy", "DeleteAccountPolicy", "PutResourcePolicy", "DeleteResourcePolicy", "AssociateKmsKey", "DisassociateKmsKey")},
+				// Of the account, of several groups at once, or by another parameter: policies, keys, and what copies lines out or has
+				// a service of AWS write lines in.
+				{EventName: each([]string{"AssociateKmsKey", "AssociateSource", "CreateDelivery", "CreateScheduledQuery", "DeleteAccountPolicy", "DeleteResourcePolicy", "DisassociateKmsKey", "PutAccountPolicy",
+					"PutDelivery", "PutIntegration", "PutResourcePolicy", "UpdateScheduledQuery"}, prefix)},
 			}})
 	}
 	if len(w.keyIds) > 0 {
@@ -120,26 +131,38 @@ func tamperRules(w watched) (rules []tamperRule) {
 	}
 	add("api", "The private API was changed, or the role that its access log is written with: compare its policy, endpoints, methods and stage with pulumi preview --refresh.",
 		"apigateway", calls{Or: []calls{parameter("restApiId", w.apiId), {EventName: texts("UpdateAccount")}}})
-	add("endpoints", "A VPC endpoint of this account was changed or deleted: if it is one of the stack's, compare its policy and security groups with pulumi preview --refresh.",
-		"ec2", calls{EventName: texts("ModifyVpcEndpoint", "DeleteVpcEndpoints")})
+	add("endpoints", "A VPC endpoint of this account was made, changed or deleted: if it is one of the stack's, compare its policy and security groups with pulumi preview --refresh; one made in its VPC is a way out of it.",
+		"ec2", calls{EventName: texts("CreateVpcEndpoint", "ModifyVpcEndpoint", "DeleteVpcEndpoints")})
+	if w.database != "" {
+		// A saved query is named by an id, and the catalog's policy names no database (Athena API Reference, "UpdateNamedQuery";
+		// Glue API Reference, "PutResourcePolicy").
+		add("queries", "The auditor's table, its database, workgroup or a saved query was changed or deleted, or the catalog's policy set: an answer may lack calls or show others. Compare with pulumi preview --refresh, and ask audit list, which reads the log itself.",
+			"glue", calls{EventSource: []string{"athena.amazonaws.com"}, Or: []calls{
+				parameter("databaseName", w.database), parameter("name", w.database),
+				{EventName: anythingBut("StartQueryExecution"), RequestParameters: map[string][]matcher{"workGroup": texts(w.workgroup)}},
+				{EventName: texts("UpdateNamedQuery", "DeleteNamedQuery", "PutResourcePolicy", "DeleteResourcePolicy", "PutDataCatalogEncryptionSettings")},
+			}})
+	}
 	// A name, an ARN or the end of one, and after each maybe a version (Lambda API Reference, "AddPermission").
 	arn := strings.Split(w.functionArn, ":")
 	name, partial := arn[len(arn)-1], strings.Join(arn[max(0, len(arn)-3):], ":")
 	add("function", "The function, its settings or who may call it were changed: what it runs is no longer what was deployed, unless that was pulumi up.",
 		"lambda", calls{
 			EventName: []matcher{map[string]any{"anything-but": map[string]string{"prefix": "Invoke"}}}, // data events, where the trail has them
-			RequestParameters: map[string][]matcher{"functionName": append(
-				each([]string{name, partial, w.functionArn}, func(form string) matcher { return prefix(form + ":") }), suffix(name))},
-		})
+			Or: []calls{
+				parameter("functionName", append(each([]string{name, partial, w.functionArn}, func(form string) matcher { return prefix(form + ":") }), suffix(name))...),
+				// ARNs, with or without a version (Lambda API Reference, "PutResourcePolicy", "TagResource").
+				parameter("resourceArn", w.functionArn, prefix(w.functionArn+":")), parameter("resource", w.functionArn, prefix(w.functionArn+":")),
+			}})
 	add("trails", "A CloudTrail trail was stopped, changed or deleted: without one that logs writing calls, none of these alarms on tampering rings.",
-		"cloudtrail", calls{EventName: texts("StopLogging", "DeleteTrail", "UpdateTrail", "PutEventSelectors")})
+		"cloudtrail", calls{EventName: texts("StopLogging", "DeleteTrail", "UpdateTrail", "PutEventSelectors", "PutEventConfiguration")})
 	// Publish would ring for each ring, for ever, where the trail has SNS's data events.
 	add("watch", "An alarm, a rule or the topic of these alarms was changed, silenced or deleted: compare them with pulumi preview --refresh.",
-		// A mute rule silences alarms, and a bus whose key EventBridge may not use silences rules.
+		// A mute rule silences alarms; a bus or metrics whose key AWS may not use silence rules and alarms.
 		"events", calls{EventSource: []string{"monitoring.amazonaws.com", "sns.amazonaws.com"}, Or: []calls{
 			parameter("name", prefix(w.name)), parameter("rule", prefix(w.name)), parameter("alarmName", prefix(w.name)), parameter("alarmNames", prefix(w.name)),
 			{EventName: anythingBut("Publish", "PublishBatch"), RequestParameters: map[string][]matcher{"topicArn": texts(w.topicArn)}},
-			parameter("subscriptionArn", prefix(w.topicArn+":")), parameter("resourceArn", w.topicArn), {EventName: texts("PutAlarmMuteRule", "UpdateEventBus")},
+			parameter("subscriptionArn", prefix(w.topicArn+":")), parameter("resourceArn", w.topicArn), {EventName: texts("PutAlarmMuteRule", "UpdateEventBus", "AssociateDatasetKmsKey")},
 		}})
 	return rules
 }

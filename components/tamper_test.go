@@ -11,13 +11,14 @@ import (
 // watchedOf are those of a stack of a name.
 func watchedOf(name string) watched {
 	return watched{
-		buckets: []string{"bedrock-logging-1234567", "bedrock-logging-access-1234567"},
+		buckets: []string{"bedrock-logging-1234567", "bedrock-logging-access-1234567", "bedrock-audit-1234567"},
 		logGroups: []string{
 			"/aws/bedrock/bedrock-logging-1234567", "/aws/lambda/" + name + "-function", "/aws/apigateway/" + name + "-api",
 		},
 		keyIds: []string{"1234abcd-12ab-34cd-56ef-1234567890ab", "5678abcd-12ab-34cd-56ef-1234567890ab"},
 		apiId:  "abc123defg", functionArn: "arn:aws-us-gov:lambda:us-gov-west-1:123456789012:function:" + name + "-function-1234567",
 		topicArn: "arn:aws-us-gov:sns:us-gov-west-1:123456789012:" + name + "-watch", name: name + "-watch-",
+		database: "bedrock_audit_1234567", workgroup: "bedrock-audit-1234567",
 	}
 }
 
@@ -66,7 +67,7 @@ func TestTamperRulesFit(t *testing.T) {
 			}
 		}
 	}
-	if _, err := tamperRules(watchedOf(strings.Repeat("a", 500)))[2].pattern(); err == nil || !strings.Contains(err.Error(), "takes 2048") {
+	if _, err := tamperRules(watchedOf(strings.Repeat("a", 500)))[3].pattern(); err == nil || !strings.Contains(err.Error(), "takes 2048") {
 		t.Errorf("a pattern that is too long: %v", err)
 	}
 }

@@ -19,7 +19,7 @@ type call struct {
 
 var (
 	// Uses of a key are reading calls as well (KMS Developer Guide, "Decrypt", "GenerateDataKey": "readOnly": true).
-	readingCall = regexp.MustCompile(`^(Get|List|Describe|Lookup|Filter|Test|Encrypt|Decrypt|ReEncrypt|GenerateDataKey)`)
+	readingCall = regexp.MustCompile(`^(Get|BatchGet|List|Describe|Lookup|Filter|Test|Encrypt|Decrypt|ReEncrypt|GenerateDataKey)`)
 	member      = regexp.MustCompile(`^(\w+)\.(?:member\.)?\d+$`)
 
 	// S3 User Guide, "Amazon S3 CloudTrail events": some differ from the API's.
@@ -51,7 +51,7 @@ func callOf(r *http.Request, body []byte) (c call, ok bool) {
 		return plain
 	}
 	switch c.service {
-	case "kms", "logs", "events", "cloudtrail":
+	case "kms", "logs", "events", "cloudtrail", "glue", "athena":
 		target := r.Header.Get("X-Amz-Target")
 		c.name = target[strings.LastIndex(target, ".")+1:]
 		var in map[string]any
@@ -97,6 +97,10 @@ func callOf(r *http.Request, body []byte) (c call, ok bool) {
 			c.name = "CreateBucket"
 		}
 	case "lambda":
+		if part(1) == "resource-policy" {
+			c.name, c.parameters["resourceArn"] = map[string]string{"PUT": "PutResourcePolicy", "DELETE": "DeleteResourcePolicy"}[r.Method], part(2)
+			break
+		}
 		var in struct{ FunctionName string }
 		json.Unmarshal(body, &in)
 		c.name, c.parameters["functionName"] = functionCalls[r.Method+" "+part(3)], cmp.Or(part(2), in.FunctionName)

@@ -125,6 +125,7 @@ func (s *running) tampers(t *testing.T) {
 	const logging = "/logging/modelinvocations"
 	loggingWas := read("bedrock", logging)
 	add("logging", "PutModelInvocationLoggingConfiguration", rest("bedrock", http.MethodPut, logging, loggingWas))
+	add("retention", "PutAccountDataRetention", rest("bedrock", http.MethodPut, "/data-retention", []byte(`{"mode":"default"}`)))
 	for _, bucket := range []string{out["logBucketName"], out["logAccessBucketName"]} {
 		for query, call := range map[string]string{
 			"policy": "BucketPolicy", "lifecycle": "BucketLifecycle", "encryption": "BucketEncryption", "publicAccessBlock": "BucketPublicAccessBlock", "ownershipControls": "BucketOwnershipControls",
@@ -150,7 +151,18 @@ func (s *running) tampers(t *testing.T) {
 			add("logs", call, target("logs", "Logs_20140328."+call, in))
 		}
 	}
-	for _, call := range []string{"PutAccountPolicy", "DeleteAccountPolicy", "PutResourcePolicy"} {
+	database, workgroup := out["auditDatabaseName"], out["auditWorkgroupName"]
+	for call, in := range map[string]map[string]any{
+		"AWSGlue.DeleteTable":           {"DatabaseName": database, "Name": "none"},
+		"AWSGlue.BatchDeletePartition":  {"DatabaseName": database, "TableName": "none", "PartitionsToDelete": []any{}},
+		"AWSGlue.DeleteResourcePolicy":  {},
+		"AmazonAthena.UpdateWorkGroup":  {"WorkGroup": workgroup},
+		"AmazonAthena.UpdateNamedQuery": {"NamedQueryId": "none"}, "AmazonAthena.DeleteNamedQuery": {"NamedQueryId": "none"},
+	} {
+		service, name, _ := strings.Cut(call, ".")
+		add("queries", name, target(map[string]string{"AWSGlue": "glue", "AmazonAthena": "athena"}[service], call, in))
+	}
+	for _, call := range []string{"PutAccountPolicy", "DeleteAccountPolicy", "PutResourcePolicy", "CreateDelivery", "CreateScheduledQuery"} {
 		add("logs", call, target("logs", "Logs_20140328."+call, map[string]any{"policyName": "x"}))
 	}
 	topicIs, err := topics{moto: s.aws}.attributes(ctx, out["alarmTopicArn"])
@@ -193,6 +205,10 @@ func (s *running) tampers(t *testing.T) {
 		sid, path := fmt.Sprint("tampered", i), "/2015-03-31/functions/"+form+"/policy"
 		add("function", "AddPermission20150331v2", rest("lambda", http.MethodPost, path, []byte(`{"StatementId":"`+sid+`","Action":"lambda:InvokeFunction","Principal":"`+otherAccount+`"}`)))
 		add("function", "RemovePermission20150331v2", rest("lambda", http.MethodDelete, path+"/"+sid, nil))
+	}
+	arn := "arn:aws:lambda:" + s.Region + ":" + account + ":function:" + name
+	for _, form := range []string{arn, arn + ":1"} {
+		add("function", "PutResourcePolicy", rest("lambda", http.MethodPut, "/2026-07-09/resource-policy/"+form, []byte(`{}`)))
 	}
 	add("function", "UpdateFunctionConfiguration20150331v2", rest("lambda", http.MethodPut, "/2015-03-31/functions/"+name+"/configuration", []byte(`{"Description":"tampered"}`)))
 	for _, call := range []string{"StopLogging", "DeleteTrail", "UpdateTrail", "PutEventSelectors"} {
@@ -247,6 +263,8 @@ func (s *running) tampers(t *testing.T) {
 		"another key":                 target("kms", "TrentService.DisableKey", map[string]any{"KeyId": "other"}),
 		"another API":                 rest("apigateway", http.MethodPatch, "/restapis/zzzzzzzzzz", []byte(`{"patchOperations":[]}`)),
 		"another function":            rest("lambda", http.MethodDelete, "/2015-03-31/functions/other", nil),
+		"an auditor's query":          target("athena", "AmazonAthena.StartQueryExecution", map[string]any{"WorkGroup": workgroup, "QueryString": "x"}),
+		"another table":               target("glue", "AWSGlue.DeleteTable", map[string]any{"DatabaseName": "other", "Name": "records"}),
 		"another rule":                target("events", "AWSEvents.DeleteRule", map[string]any{"Name": "other"}),
 		"another topic":               query("sns", snsVersion, "DeleteTopic", map[string]string{"TopicArn": topic + "-other"}),
 		"a message of somebody's own": query("sns", snsVersion, "Publish", map[string]string{"TopicArn": topic + "-other", "Message": "x"}),
