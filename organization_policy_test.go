@@ -176,8 +176,8 @@ func orgCases() []orgCase {
 		{"a call without the key sets what is kept", admin, retain, "*", nil, denied, denied},
 		{"the deployer has AWS share prompts", deployer, retain, "*", keys{"bedrock:DataRetentionMode": {"provider_data_share"}}, denied, denied},
 		{"the root user has AWS share prompts", root, retain, "*", keys{"bedrock:DataRetentionMode": {"provider_data_share"}}, denied, exempt},
-		{"nobody can end what AWS keeps", admin, retain, "*", keys{"bedrock:DataRetentionMode": {"none"}}, allowed, allowed},
-		{"nobody can look at what AWS keeps", admin, "bedrock:GetAccountDataRetention", "*", nil, allowed, allowed},
+		{"an administrator cannot end what AWS keeps", admin, retain, "*", keys{"bedrock:DataRetentionMode": {"none"}}, allowed, allowed},
+		{"an administrator cannot look at what AWS keeps", admin, "bedrock:GetAccountDataRetention", "*", nil, allowed, allowed},
 		{"pulumi up cannot switch logging on", deployer, configureLog, "*", nil, allowed, allowed},
 
 		{"an administrator opens, empties or deletes the log bucket", admin, configureStore, "arn:aws:s3:::bedrock-logging-1a2b3c4", nil, denied, denied},
