@@ -22,7 +22,8 @@ import (
 type Query struct {
 	// Since is the first time, and Until the first one that is too late; zero is open.
 	Since, Until time.Time
-	// Caller, Model and Text are parts of the caller's name, address or ARN, of the model's id, and of prompt or answer.
+	// Caller, Model and Text are parts of the caller's name, address or ARN, of the model's id, and of prompt or answer. What
+	// metadata says of the caller counts in records of the function's role only.
 	// Letters' case does not matter.
 	Caller, Model, Text string
 	// RequestID is Bedrock's, or the API's extended one.
@@ -45,12 +46,8 @@ func (q Query) admits(e *Entry) bool {
 	case !contains(e.ModelID, q.Model):
 		return false
 	}
-	for _, name := range []string{e.Caller, e.IdentityARN, e.SourceIP, e.SourceVpce} {
-		if contains(name, q.Caller) {
-			return true
-		}
-	}
-	return false
+	return contains(e.Caller, q.Caller) || contains(e.IdentityARN, q.Caller) ||
+		e.byFunction && (contains(e.SourceIP, q.Caller) || contains(e.SourceVpce, q.Caller))
 }
 
 // contains tells whether a text has a part, whichever case its letters are in: as in lower case, but without a copy of every
@@ -97,6 +94,9 @@ func (q Query) plainID() []byte {
 // Reader reads a log.
 type Reader struct {
 	Log Log
+	// Roles are the function's: its role, and those that earlier deployments gave it. Of records that no session of theirs made,
+	// Entry.Caller is the identity that called Bedrock, whatever the metadata says. With no role, that is every record.
+	Roles []Role
 	// Body opens a large body by its S3 path.
 	Body func(ctx context.Context, path string) (io.ReadCloser, error)
 	// Problem is told of everything that could not be read, by name, and that reading goes on without; nil ends it.
@@ -287,6 +287,9 @@ func (r Reader) entry(ctx context.Context, q Query, line []byte) (*Entry, error)
 		return nil, err
 	}
 	e := &rec.Entry
+	if slices.ContainsFunc(r.Roles, func(role Role) bool { return role.has(e.IdentityARN) }) {
+		e.believe()
+	}
 	if !q.admits(e) {
 		return nil, rec.mistyped
 	}

@@ -21,6 +21,9 @@ import (
 
 const region = "bedrock/AWSLogs/123456789012/BedrockModelInvocationLogs/ap-northeast-1/"
 
+// roles are those of the function that made the records of line and of testdata.
+var roles = []Role{{"arn:aws:sts::1:assumed-role/function/"}, {"arn:aws:sts::123456789012:assumed-role/bedrock-app-dev-function-role/"}}
+
 // zip is a gzipped object of lines.
 func zip(lines ...string) string {
 	var b bytes.Buffer
@@ -62,7 +65,7 @@ func dir(t testing.TB, objects map[string]string) Archive {
 // read gives the Bedrock request ids of the records that a query finds, and the problems on the way.
 func read(t testing.TB, a Archive, q Query) (entries []Entry, ids, problems []string) {
 	t.Helper()
-	r := Reader{Log: a, Body: a.Body, Problem: func(err error) { problems = append(problems, err.Error()) }}
+	r := Reader{Log: a, Body: a.Body, Roles: roles, Problem: func(err error) { problems = append(problems, err.Error()) }}
 	for e, err := range r.Entries(t.Context(), q) {
 		if err != nil {
 			t.Fatal(err)

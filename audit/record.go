@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 )
 
 // record is one line of the log (Bedrock User Guide, "Monitor model invocation using CloudWatch Logs and Amazon S3"): what
@@ -52,11 +54,7 @@ func parse(line value) (*record, error) {
 		ErrorCode:      cmp.Or(plain(line.get("errorCode")), failed(plain(line.get("status")))),
 		metadataCaller: r.text(metadata, "caller"),
 	}
-	address := ""
-	if r.SourceIP != "" {
-		address = r.SourceIP + " via " + cmp.Or(r.SourceVpce, "no endpoint")
-	}
-	r.Caller = cmp.Or(r.metadataCaller, address, r.IdentityARN)
+	r.Caller = r.IdentityARN
 	r.Input = body{input.get("inputBodyJson"), r.text(input, "inputBodyS3Path")}
 	r.Output = body{output.get("outputBodyJson"), r.text(output, "outputBodyS3Path")}
 	return r, nil
@@ -97,8 +95,8 @@ type Entry struct {
 	Timestamp            time.Time `json:"timestamp"`
 	RequestID            string    `json:"requestId"`
 	APIExtendedRequestID string    `json:"apiExtendedRequestId,omitempty"`
-	// Caller is who called the API, as the API told Bedrock in requestMetadata, or who called Bedrock. Whoever may call
-	// Bedrock past the API can write metadata too: Verify names such records.
+	// Caller is who called the API, as requestMetadata says, if the function's role called Bedrock, and else IdentityARN: a
+	// principal that calls Bedrock past the API can write any metadata.
 	Caller                    string `json:"caller"`
 	IdentityARN               string `json:"identityArn"`
 	SourceVpce                string `json:"sourceVpce,omitempty"`
@@ -118,6 +116,35 @@ type Entry struct {
 	Record json.RawMessage `json:"-"`
 
 	metadataCaller string
+	byFunction     bool // one of Reader.Roles made the call
+}
+
+// believe takes the caller from the metadata that the function wrote.
+func (e *Entry) believe() {
+	e.byFunction = true
+	address := ""
+	if e.SourceIP != "" {
+		address = e.SourceIP + " via " + cmp.Or(e.SourceVpce, "no endpoint")
+	}
+	e.Caller = cmp.Or(e.metadataCaller, address, e.IdentityARN)
+}
+
+// Role is that of a function whose records are the API's. The zero Role has no sessions.
+type Role struct{ sessions string }
+
+// ParseRole reads the ARN of a role, such as the stack's output functionRoleArn.
+func ParseRole(arn string) (Role, error) {
+	sessions, ok := iampolicy.SessionsOf(arn)
+	if !ok {
+		return Role{}, fmt.Errorf("got %q, want the ARN of a role, such as arn:aws:iam::123456789012:role/NAME", arn)
+	}
+	return Role{sessions}, nil
+}
+
+// has tells whether an identity is a session of the role.
+func (r Role) has(identity string) bool {
+	name, found := strings.CutPrefix(identity, r.sessions)
+	return found && r.sessions != "" && name != "" && !strings.Contains(name, "/")
 }
 
 // plain is a text or number.

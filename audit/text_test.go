@@ -57,7 +57,7 @@ func TestTexts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			e, err := Reader{}.entry(t.Context(), Query{Texts: true}, sample(t, name+".json"))
+			e, err := Reader{Roles: roles}.entry(t.Context(), Query{Texts: true}, sample(t, name+".json"))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -32,16 +32,24 @@ func list(ctx context.Context, reader audit.Reader, q audit.Query, asJSON bool, 
 		if e.ErrorCode != "" {
 			answer = strings.TrimSpace("[" + e.ErrorCode + "] " + answer)
 		}
-		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\n", e.Timestamp.Format(time.RFC3339), oneLine(short(e.Caller, ":")),
-			oneLine(short(e.ModelID, "/")), oneLine(e.Operation), e.InputTokenCount, e.OutputTokenCount, oneLine(e.Prompt), oneLine(answer))
+		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\n", e.Timestamp.Format(time.RFC3339), oneLine(callerOf(e.Caller)),
+			oneLine(modelOf(e.ModelID)), oneLine(e.Operation), e.InputTokenCount, e.OutputTokenCount, oneLine(e.Prompt), oneLine(answer))
 	}
 	return nil
 }
 
-// short is what is of interest in an ARN.
-func short(name, behind string) string {
+// callerOf leaves an ARN its account, without which sessions of the same name in two accounts would be one.
+func callerOf(name string) string {
+	if arn := strings.SplitN(name, ":", 5); len(arn) == 5 && arn[0] == "arn" {
+		return arn[4]
+	}
+	return name
+}
+
+// modelOf is the id in the ARN of a model or an inference profile.
+func modelOf(name string) string {
 	if strings.HasPrefix(name, "arn:") {
-		return name[strings.LastIndex(name, behind)+1:]
+		return name[strings.LastIndex(name, "/")+1:]
 	}
 	return name
 }
@@ -169,12 +177,18 @@ func verify(ctx context.Context, reader audit.Reader, access audit.Log, q audit.
 		fmt.Fprintln(out, oneLine(f.Text))
 	}
 	outcome := "nothing is missing"
-	if n := len(v.Findings); n > 0 {
+	switch n := len(v.Findings); {
+	case n > 0:
 		outcome = fmt.Sprintf("%d to look into", n)
+	case !v.Agrees():
+		outcome = "not everything could be compared"
 	}
 	fmt.Fprintf(out, "%d successful calls of a model, %d records: %s\n", v.Calls, v.Records, outcome)
 	if v.Older > 0 {
-		fmt.Fprintf(out, "%d records are older than the access log's first line, and nobody can know their calls\n", v.Older)
+		fmt.Fprintf(out, "%d records are older than the access log's first line, and their calls cannot be known any more: --since leaves them out\n", v.Older)
 	}
-	return len(v.Findings) == 0, nil
+	if v.Lines == 0 {
+		fmt.Fprintf(out, "%v has no line of this time: calls that were made cannot be known\n", access)
+	}
+	return v.Agrees(), nil
 }

@@ -34,12 +34,15 @@ usage: go run ./cmd/audit COMMAND [flags]
                     Of a conversation the last turn; of bodies over 100 KB, which lie by themselves, none: show has all
   show REQUEST_ID   the records of a request whole, as JSON; the id is Bedrock's, or the API's extended one
   export            every record with its whole texts, as JSON Lines or CSV
-  verify            holds the API's access log against the records, and names every successful call of a model without a
-                    record, every record without a call, and what is recorded twice
+  verify            compares the API's access log with the records. It names every successful call of a model without a
+                    record, every record that the API's function did not make or that fits no call, and what is recorded twice
   report            one HTML page: calls and tokens by day, model and caller; without prompts and answers
 
 The log is a stack's (--stack), or --bucket, --log-group or --dir. Credentials, region and AWS_ENDPOINT_URL are AWS's own.
-Exit status: 0; 1 if nothing could be done; 2 if something could not be read, or verify names something.
+The caller is what a record's metadata says if the function's role (--stack or --function-role) called Bedrock, and else the
+identity that called Bedrock.
+Exit status: 0; 1 if nothing could be done; 2 if something could not be read, or verify names something
+or cannot compare all of it: records from before the access log's first line (--since leaves them out), or no access log.
 
 `
 
@@ -59,14 +62,15 @@ func main() {
 
 // options are the flags of every command.
 type options struct {
-	stack, bucket, prefix, logGroup, dir, accessLogGroup, accessLog, region string
-	since, until, caller, model, text, format                               string
-	json                                                                    bool
+	stack, bucket, prefix, logGroup, dir, accessLogGroup, accessLog, region, functionRole string
+	since, until, caller, model, text, format                                             string
+	json                                                                                  bool
 }
 
 // commands say which flags each takes beside those that name the log.
 var commands = map[string]string{
-	"list": "caller model text json", "show": "", "export": "caller model text format", "verify": "access-log-group access-log", "report": "caller model",
+	"list": "function-role caller model text json", "show": "", "export": "function-role caller model text format",
+	"verify": "function-role access-log-group access-log", "report": "function-role caller model",
 }
 
 func (o *options) flags(command string) *flag.FlagSet {
@@ -83,6 +87,8 @@ func (o *options) flags(command string) *flag.FlagSet {
 	f.StringVar(&o.until, "until", "", "time before which to end, or last day")
 	for _, name := range strings.Fields(commands[command]) {
 		switch name {
+		case "function-role":
+			f.StringVar(&o.functionRole, name, "", "ARN of the function's role, beside the stack's functionRoleArn; several, such as an older one, with commas between")
 		case "caller":
 			f.StringVar(&o.caller, name, "", "part of the caller's name, ARN, address or endpoint")
 		case "model":
@@ -171,6 +177,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (complete
 		bar.wipe()
 		fmt.Fprintln(stderr, "audit: skipped:", err)
 	}
+	if len(reader.Roles) == 0 && command != "show" {
+		fmt.Fprintln(stderr, "audit: the function's role is not known: each caller is the identity that called Bedrock; --stack or --function-role names the role")
+	}
 	out := bufio.NewWriter(stdout)
 	switch command {
 	case "list":
@@ -223,6 +232,18 @@ func (o options) open(ctx context.Context, verify bool) (reader audit.Reader, ac
 		return reader, nil, errors.New("no log is named: give --stack, --bucket, --log-group or --dir; a stack with manageInvocationLogging false has no log of its own")
 	case verify && o.accessLog == "" && o.accessLogGroup == "":
 		return reader, nil, errors.New("no access log is named: give --stack, --access-log-group or --access-log")
+	case verify && o.functionRole == "":
+		return reader, nil, errors.New("the function's role is not known, and without it no record can be told from one that was made past the API: give --function-role, or --stack of a stack with the output functionRoleArn")
+	}
+	for arn := range strings.SplitSeq(o.functionRole, ",") {
+		if arn == "" {
+			continue
+		}
+		role, err := audit.ParseRole(arn)
+		if err != nil {
+			return reader, nil, fmt.Errorf("--function-role: %w", err)
+		}
+		reader.Roles = append(reader.Roles, role)
 	}
 	var cfg aws.Config
 	if o.dir == "" || verify && o.accessLog == "" {
@@ -274,7 +295,7 @@ func (o *options) fromStack(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("--stack %s: pulumi stack output: %w; --bucket and --access-log-group name the logs without it", o.stack, err)
 	}
-	var outputs struct{ LogBucketName, AccessLogGroupName, InvokeURL string }
+	var outputs struct{ LogBucketName, AccessLogGroupName, FunctionRoleArn, InvokeURL string }
 	if err := json.Unmarshal(b, &outputs); err != nil {
 		return fmt.Errorf("--stack %s: pulumi stack output: %w", o.stack, err)
 	}
@@ -286,6 +307,7 @@ func (o *options) fromStack(ctx context.Context) error {
 			*one.flag = one.value
 		}
 	}
+	o.functionRole = strings.Trim(o.functionRole+","+outputs.FunctionRoleArn, ",")
 	if m := regionOfAPI.FindStringSubmatch(outputs.InvokeURL); m != nil && o.region == "" {
 		o.region = m[1]
 	}
