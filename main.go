@@ -69,17 +69,6 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 		if s.CustomerManagedKey {
 			logKeyArn = logging.KeyArn.ToStringPtrOutput()
 		}
-		if s.AuditQueries {
-			auditQuery, err := components.NewAuditQuery(ctx, "bedrock-audit", &components.AuditQueryArgs{LogBucketName: logging.BucketName, KeyArn: logKeyArn, Tags: tags})
-			if err != nil {
-				return err
-			}
-			watched.BucketNames = append(watched.BucketNames, auditQuery.ResultsBucketName)
-			watched.DatabaseName, watched.WorkgroupName = auditQuery.DatabaseName, auditQuery.WorkgroupName
-			reader.DatabaseName, reader.WorkgroupName, reader.ResultsBucketName = auditQuery.DatabaseName, auditQuery.WorkgroupName, auditQuery.ResultsBucketName
-			ctx.Export("auditDatabaseName", auditQuery.DatabaseName)
-			ctx.Export("auditWorkgroupName", auditQuery.WorkgroupName)
-		}
 	}
 
 	zip := filepath.Join(".build", "function-"+s.FunctionArchitecture+".zip")
@@ -114,6 +103,18 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 	function, err := components.NewBedrockFunction(ctx, name+"-function", functionArgs)
 	if err != nil {
 		return err
+	}
+
+	if s.ManageInvocationLogging && s.AuditQueries {
+		auditQuery, err := components.NewAuditQuery(ctx, "bedrock-audit", &components.AuditQueryArgs{LogBucketName: logBucketName, FunctionRoleArn: function.RoleArn, KeyArn: logKeyArn, Tags: tags})
+		if err != nil {
+			return err
+		}
+		watched.BucketNames = append(watched.BucketNames, auditQuery.ResultsBucketName)
+		watched.DatabaseName, watched.WorkgroupName = auditQuery.DatabaseName, auditQuery.WorkgroupName
+		reader.DatabaseName, reader.WorkgroupName, reader.ResultsBucketName = auditQuery.DatabaseName, auditQuery.WorkgroupName, auditQuery.ResultsBucketName
+		ctx.Export("auditDatabaseName", auditQuery.DatabaseName)
+		ctx.Export("auditWorkgroupName", auditQuery.WorkgroupName)
 	}
 
 	// Nobody can call before every call is recorded.

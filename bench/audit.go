@@ -50,7 +50,7 @@ func reads(jq string, arguments ...string) func(context.Context, *bench) (sample
 			if err != nil {
 				return s, fmt.Errorf("reference: %w", err)
 			}
-			ours, got, _, err := lines(ctx, log.program, append([]string{"list", "--dir", log.folder}, arguments...)...)
+			ours, got, _, err := lines(ctx, log.program, append([]string{"list", "--dir", log.folder, "--function-role", functionRole}, arguments...)...)
 			if err != nil {
 				return s, err
 			}
@@ -71,7 +71,7 @@ func memoryOfReading(ctx context.Context, b *bench) (samples, error) {
 	}
 	peak := func(n int) func() (float64, error) {
 		return func() (float64, error) {
-			_, got, mib, err := lines(ctx, log.program, "list", "--dir", log.folder, "--until", firstRecord.Add(time.Duration(n)*time.Second).Format(time.RFC3339))
+			_, got, mib, err := lines(ctx, log.program, "list", "--dir", log.folder, "--function-role", functionRole, "--until", firstRecord.Add(time.Duration(n)*time.Second).Format(time.RFC3339))
 			if err == nil && got != n {
 				err = fmt.Errorf("audit lists %d records, want %d", got, n)
 			}

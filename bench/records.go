@@ -21,6 +21,8 @@ const (
 	// needle is in the prompt of one record in a thousand, as needleCaller is the caller of one in twenty.
 	needle       = "kestrel"
 	needleCaller = "Clerk/auditee-07"
+	// functionRole made the samples' calls.
+	functionRole = "arn:aws:iam::123456789012:role/bedrock-app-dev-function-role"
 )
 
 // firstRecord is when the log begins; it has a record each second.

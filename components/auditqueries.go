@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"path"
 	"strings"
+
+	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 )
 
 // Each file of queries/ is a saved query: its first line is its description, the rest goes behind calls.sql.
@@ -38,4 +40,17 @@ func savedQueries() ([]savedQuery, error) {
 		all = append(all, q)
 	}
 	return all, nil
+}
+
+// sessionsOfFunction is what calls.sql has in place of the ARN that the sessions of the function's role begin with. No ARN begins
+// with it: until it is replaced, every caller is the identity that called Bedrock.
+const sessionsOfFunction = "<sessions of the function''s role>"
+
+// callersOf has a query take the caller from the metadata of records that the function's role made.
+func callersOf(functionRoleArn, query string) string {
+	sessions, ok := iampolicy.SessionsOf(functionRoleArn) // in which there is no quote
+	if !ok {
+		return query
+	}
+	return strings.ReplaceAll(query, sessionsOfFunction, sessions)
 }

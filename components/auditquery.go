@@ -28,6 +28,10 @@ type AuditQuery struct {
 type AuditQueryArgs struct {
 	// LogBucketName is that of BedrockLogging.
 	LogBucketName pulumi.StringInput `pulumi:"logBucketName"`
+	// FunctionRoleArn is BedrockFunction's roleArn. The saved queries take the caller from the metadata of this role's records, and
+	// from no other's: a principal that calls Bedrock past the API can write any metadata. Default: none, and every caller
+	// is the identity that called Bedrock.
+	FunctionRoleArn pulumi.StringPtrInput `pulumi:"functionRoleArn,optional"`
 	// KeyArn of the KMS key that encrypts the results, such as the log's own. Default: none, a key of S3's.
 	KeyArn pulumi.StringPtrInput `pulumi:"keyArn,optional"`
 	// BytesScannedCutoffPerQuery stops a query that reads more, in bytes as they are stored; what it had read is paid.
@@ -147,9 +151,14 @@ func NewAuditQuery(ctx *pulumi.Context, name string, args *AuditQueryArgs, opts 
 	if err != nil {
 		return nil, err
 	}
+	if a.FunctionRoleArn == nil {
+		a.FunctionRoleArn = pulumi.String("")
+	}
+	functionRoleArn := a.FunctionRoleArn.ToStringPtrOutput().Elem()
 	for _, query := range queries {
+		sql := functionRoleArn.ApplyT(func(arn string) string { return callersOf(arn, query.sql) }).(pulumi.StringOutput)
 		_, err := athena.NewNamedQuery(ctx, name+"-"+query.name, &athena.NamedQueryArgs{
-			Name: pulumi.String(query.name), Description: pulumi.String(query.description), Query: pulumi.String(query.sql),
+			Name: pulumi.String(query.name), Description: pulumi.String(query.description), Query: sql,
 			Database: database.Name, Workgroup: workgroup.Name,
 		}, child)
 		if err != nil {

@@ -5,12 +5,14 @@ WITH calls AS (
     json_extract_scalar(line, '$.requestId') AS requestId,
     json_extract_scalar(line, '$.requestMetadata.apiRequestId') AS apiRequestId,
     json_extract_scalar(line, '$.requestMetadata.apiExtendedRequestId') AS apiExtendedRequestId,
-    coalesce(
-      nullif(json_extract_scalar(line, '$.requestMetadata.caller'), ''),
-      nullif(json_extract_scalar(line, '$.requestMetadata.sourceIp'), '') || ' via ' ||
-        coalesce(nullif(json_extract_scalar(line, '$.requestMetadata.sourceVpce'), ''), 'no endpoint'),
-      json_extract_scalar(line, '$.identity.arn')
-    ) AS caller,
+    CASE WHEN strpos(json_extract_scalar(line, '$.identity.arn'), '<sessions of the function''s role>') = 1 THEN
+      coalesce(
+        nullif(json_extract_scalar(line, '$.requestMetadata.caller'), ''),
+        nullif(json_extract_scalar(line, '$.requestMetadata.sourceIp'), '') || ' via ' ||
+          coalesce(nullif(json_extract_scalar(line, '$.requestMetadata.sourceVpce'), ''), 'no endpoint'),
+        json_extract_scalar(line, '$.identity.arn')
+      )
+    ELSE json_extract_scalar(line, '$.identity.arn') END AS caller, -- any principal that calls Bedrock can write metadata
     json_extract_scalar(line, '$.identity.arn') AS identityArn,
     json_extract_scalar(line, '$.requestMetadata.sourceVpce') AS sourceVpce,
     json_extract_scalar(line, '$.requestMetadata.sourceIp') AS sourceIp,

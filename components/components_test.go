@@ -62,7 +62,7 @@ func allOf(name string, told func(name string, output pulumi.Output)) pulumi.Run
 		if err != nil {
 			return err
 		}
-		query, err := components.NewAuditQuery(ctx, name+"-audit", &components.AuditQueryArgs{LogBucketName: logging.BucketName, KeyArn: logging.KeyArn.ToStringPtrOutput()})
+		query, err := components.NewAuditQuery(ctx, name+"-audit", &components.AuditQueryArgs{LogBucketName: logging.BucketName, FunctionRoleArn: pulumi.String("arn:aws:iam::123456789012:role/app/function"), KeyArn: logging.KeyArn.ToStringPtrOutput()})
 		if err != nil {
 			return err
 		}
@@ -435,6 +435,7 @@ func TestPromises(t *testing.T) {
 		"the table of this bucket":                 {"aws:glue/catalogTable:CatalogTable", "x-audit", "storageDescriptor", "location:s3://x-logs/bedrock/AWSLogs/123456789012/BedrockModelInvocationLogs/ap-northeast-1/"},
 		"the table in its database":                {"aws:glue/catalogTable:CatalogTable", "x-audit", "databaseName", "x_audit"},
 		"a saved query in its workgroup":           {"aws:athena/namedQuery:NamedQuery", "x-audit-text-search", "workgroup", "x-audit"},
+		"callers that metadata claims":             {"aws:athena/namedQuery:NamedQuery", "x-audit-calls-by-caller", "query", "'arn:aws:sts::123456789012:assumed-role/function/') = 1"},
 		"who may read the log":                     {"aws:iam/role:Role", "x-reader", "assumeRolePolicy", "arn:aws:iam::123456789012:role/auditor"},
 		"what they may read":                       {"aws:iam/rolePolicy:RolePolicy", "x-reader-policy", "policy", "arn:aws:s3:::x-logs/bedrock/AWSLogs/123456789012"},
 		"a key for them":                           {"aws:iam/rolePolicy:RolePolicy", "x-reader-policy", "policy", `"arn:aws:test:::x-logs"`},

@@ -91,8 +91,9 @@ func command(t *testing.T, status int, args ...string) (stdout, stderr string) {
 }
 
 const (
-	converse = "2026-11-23T10:15:30Z\tassumed-role/Clerk/jane\tjp.anthropic.claude-haiku-4-5-20251001-v1:0\tConverse\t10/6\t[turn 2] 今日の天気は？\t[reasoning] I cannot know. 分かりません。\n"
-	hostile  = "2026-11-23T10:15:31Z\tassumed-role/Clerk/jane\tanthropic.claude-haiku-4-5-20251001-v1:0\tInvokeModelWithResponseStream\t10/6\t=HYPERLINK(\"x\") [2J\tLet me look. [tool weather] {\"city\":\"Tokyo\"}\n"
+	role     = "arn:aws:iam::123456789012:role/bedrock-app-dev-function-role"
+	converse = "2026-11-23T10:15:30Z\t123456789012:assumed-role/Clerk/jane\tjp.anthropic.claude-haiku-4-5-20251001-v1:0\tConverse\t10/6\t[turn 2] 今日の天気は？\t[reasoning] I cannot know. 分かりません。\n"
+	hostile  = "2026-11-23T10:15:31Z\t123456789012:assumed-role/Clerk/jane\tanthropic.claude-haiku-4-5-20251001-v1:0\tInvokeModelWithResponseStream\t10/6\t=HYPERLINK(\"x\") [2J\tLet me look. [tool weather] {\"city\":\"Tokyo\"}\n"
 )
 
 // Lost: the list that an auditor reads, a line for each record whatever a prompt holds, and the terminal to a prompt that
@@ -100,7 +101,7 @@ const (
 func TestList(t *testing.T) {
 	t.Parallel()
 	folder := dir(t, objects(t))
-	out, errs := command(t, 0, "list", "--dir", folder)
+	out, errs := command(t, 0, "list", "--dir", folder, "--function-role", role)
 	lines := strings.SplitAfter(out, "\n")
 	if len(lines) != 5 || lines[0]+lines[1] != converse+hostile || !strings.HasSuffix(lines[2], "\t[large body]\t[large body]\n") || !strings.HasSuffix(lines[3], "\t0/0\t\t[ThrottlingException]\n") || errs != "" {
 		t.Errorf("list:\n%s%s", out, errs)
@@ -109,7 +110,7 @@ func TestList(t *testing.T) {
 		"--until 2026-11-23T10:15:31Z": converse, "--since 2026-11-23 --until 2026-11-23 --text tokyo": hostile,
 		"--since 2026-11-24": "", "--until 2026-11-22": "", "--caller JANE --model profile/jp.": converse, "--model jp. --text tokyo": "",
 	} {
-		if out, _ := command(t, 0, append([]string{"list", "--dir", folder}, strings.Fields(args)...)...); out != want {
+		if out, _ := command(t, 0, append([]string{"list", "--dir", folder, "--function-role", role}, strings.Fields(args)...)...); out != want {
 			t.Errorf("list %s:\n%swant\n%s", args, out, want)
 		}
 	}
@@ -177,7 +178,7 @@ func TestReport(t *testing.T) {
 	all[region+"2026/11/25/10/20261125T101602000Z_0000000000000003.json.gz"] = zip(strings.NewReplacer("2026-11-23T", "2026-11-25T", "Clerk/jane", "<script>x", `"inputTokenCount":10`, `"inputTokenCount":1234567`).Replace(sample(t, "nova")) +
 		strings.NewReplacer("2026-11-23T", "2026-11-25T", "Clerk/jane", "Clerk/<script>").Replace(sample(t, "converse")))
 	folder := dir(t, all)
-	out, _ := command(t, 0, "report", "--dir", folder)
+	out, _ := command(t, 0, "report", "--dir", folder, "--function-role", role)
 	for _, want := range []string{
 		"<dt>calls</dt><dd>6</dd>", "<dt>failed</dt><dd>1</dd>", "<dt>tokens in</dt><dd>1,286,597</dd>", "<dt>tokens out</dt><dd>26,024</dd>",
 		"<dt>cache read</dt><dd>0</dd>", "<dt>cache written</dt><dd>8</dd>", "2026-11-23 10:15 to 2026-11-25 10:15 UTC",
@@ -214,13 +215,101 @@ func TestVerify(t *testing.T) {
 	}{
 		"all there":      {all, 0, "4 successful calls of a model, 4 records: nothing is missing\n"},
 		"without record": {all + line("lost="), 2, "call lost=, 2026-11-23T10:15:30Z, POST /generate by arn:aws:sts::123456789012:assumed-role/Clerk/jane: no record in folder " + folder + "\n5 successful calls of a model, 4 records: 1 to look into\n"},
-		"without call":   {strings.Replace(all, "failed=", "QmOw7G1BIAMFYJQ=", 1), 2, "record 6f1e0a52-1111-4c60-9d3b-0f4f2f5d0003, 2026-11-23T10:15:33Z, Converse of jp.anthropic.claude-haiku-4-5-20251001-v1:0 by arn:aws:sts::123456789012:assumed-role/bedrock-app-dev-function-role/bedrock-app-dev-function: its API request failed= is not in the access log\n3 successful calls of a model, 4 records: 1 to look into\n"},
+		"without call":   {strings.Replace(all, "failed=", "QmOw7G1BIAMFYJQ=", 1), 2, "record 6f1e0a52-1111-4c60-9d3b-0f4f2f5d0003, 2026-11-23T10:15:33Z, Converse of jp.anthropic.claude-haiku-4-5-20251001-v1:0 by arn:aws:sts::123456789012:assumed-role/bedrock-app-dev-function-role/bedrock-app-dev-function: its API request failed= is no call of a model in the access log\n3 successful calls of a model, 4 records: 1 to look into\n"},
 	} {
 		if err := os.WriteFile(log, []byte(c.log), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if out, _ := command(t, c.status, "verify", "--dir", folder, "--access-log", log); out != c.want {
+		if out, _ := command(t, c.status, "verify", "--dir", folder, "--access-log", log, "--function-role", role); out != c.want {
 			t.Errorf("%s:\n%swant\n%s", name, out, c.want)
+		}
+	}
+}
+
+// Lost: records that nobody can check, to a job that looks at the exit status only: those of before the access log's first line,
+// and all of them where the access log is empty.
+func TestVerifyComparesAll(t *testing.T) {
+	t.Parallel()
+	folder := dir(t, objects(t))
+	log := filepath.Join(t.TempDir(), "access.log")
+	for name, c := range map[string]struct {
+		log, args string
+		status    int
+		want      string
+	}{
+		"older": {`{"extendedRequestId":"later=","httpMethod":"GET","requestTimeEpoch":"1795515330000","resourcePath":"/health","status":"200"}` + "\n", "", 2,
+			"0 successful calls of a model, 4 records: not everything could be compared\n4 records are older than the access log's first line, and their calls cannot be known any more: --since leaves them out\n"},
+		"older, left out": {`{"extendedRequestId":"later=","httpMethod":"GET","requestTimeEpoch":"1795515330000","resourcePath":"/health","status":"200"}` + "\n", "--since 2026-11-24", 0,
+			"0 successful calls of a model, 0 records: nothing is missing\n"},
+		"no access log": {"", "--since 2026-11-24", 2,
+			"0 successful calls of a model, 0 records: not everything could be compared\nfile " + log + " has no line of this time: calls that were made cannot be known\n"},
+	} {
+		if err := os.WriteFile(log, []byte(c.log), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, _ := command(t, c.status, append([]string{"verify", "--dir", folder, "--access-log", log, "--function-role", role}, strings.Fields(c.args)...)...); out != c.want {
+			t.Errorf("%s:\n%swant\n%s", name, out, c.want)
+		}
+	}
+}
+
+// Lost: the name of the caller, to metadata that a principal writes who calls Bedrock past the API; and to an auditor who names no
+// role of the function's, the knowledge that the callers are not the API's.
+func TestCallersAreTheFunctionsToName(t *testing.T) {
+	t.Parallel()
+	const mallory = "arn:aws:sts::123456789012:assumed-role/mallory/m"
+	forged := strings.NewReplacer("assumed-role/bedrock-app-dev-function-role/bedrock-app-dev-function", "assumed-role/mallory/m", "5d0001", "5d0009").Replace(sample(t, "converse"))
+	old := strings.NewReplacer("bedrock-app-dev-function-role/", "older-role/", "5d0001", "5d0008").Replace(sample(t, "converse"))
+	folder := dir(t, map[string][]byte{hour + "20261123T101600000Z_1.json.gz": zip(sample(t, "converse") + forged + old)})
+	const jane, older = "arn:aws:sts::123456789012:assumed-role/Clerk/jane", "arn:aws:sts::123456789012:assumed-role/older-role/bedrock-app-dev-function"
+	for roles, want := range map[string][3]string{
+		"": {"arn:aws:sts::123456789012:assumed-role/bedrock-app-dev-function-role/bedrock-app-dev-function", mallory, older}, role: {jane, mallory, older},
+		role + ",arn:aws:iam::123456789012:role/app/older-role": {jane, mallory, jane},
+	} {
+		args := []string{"--dir", folder}
+		note := "audit: the function's role is not known: each caller is the identity that called Bedrock; --stack or --function-role names the role\n"
+		if roles != "" {
+			args, note = append(args, "--function-role", roles), ""
+		}
+		list, errs := command(t, 0, append([]string{"list"}, args...)...)
+		table, exportErrs := command(t, 0, append([]string{"export", "--format", "csv"}, args...)...)
+		page, reportErrs := command(t, 0, append([]string{"report"}, args...)...)
+		if errs != note || exportErrs != note || reportErrs != note {
+			t.Errorf("roles %q: stderr\n%s%s%swant each\n%s", roles, errs, exportErrs, reportErrs, note)
+		}
+		rows, err := csv.NewReader(strings.NewReader(table)).ReadAll()
+		lines := strings.Split(list, "\n")
+		if err != nil || len(rows) != 4 || len(lines) != 4 {
+			t.Fatalf("%v\n%s%s", err, table, list)
+		}
+		for i, caller := range want {
+			if rows[i+1][3] != caller || strings.Split(lines[i], "\t")[1] != strings.TrimPrefix(caller, "arn:aws:sts::") || !strings.Contains(page, `<th scope="row">`+caller) {
+				t.Errorf("roles %q, record %d: want caller %s:\n%s\n%s", roles, i, caller, table, list)
+			}
+		}
+		if (strings.Count(page, jane) > 0) != (roles != "") {
+			t.Errorf("roles %q: the report names %s", roles, jane)
+		}
+	}
+}
+
+// Lost: who of two people it was, where two accounts, or two roles, have sessions of one name.
+func TestCallersOfOneName(t *testing.T) {
+	t.Parallel()
+	callers := []string{"arn:aws:sts::111111111111:assumed-role/R/jane", "arn:aws:sts::222222222222:assumed-role/R/jane", "arn:aws:sts::111111111111:assumed-role/S/jane", "arn:aws:iam::111111111111:user/jane"}
+	content := ""
+	for i, caller := range callers {
+		content += strings.NewReplacer("arn:aws:sts::123456789012:assumed-role/Clerk/jane", caller, "5d0001", fmt.Sprint("5d000", i)).Replace(sample(t, "converse"))
+	}
+	folder := dir(t, map[string][]byte{hour + "20261123T101600000Z_1.json.gz": zip(content)})
+	list, _ := command(t, 0, "list", "--dir", folder, "--function-role", role)
+	report, _ := command(t, 0, "report", "--dir", folder, "--function-role", role)
+	for _, caller := range callers {
+		if strings.Count(list, "\t"+strings.SplitN(caller, ":", 5)[4]+"\t") != 1 {
+			t.Errorf("list does not tell %s apart:\n%s", caller, list)
+		}
+		if strings.Count(report, `<th scope="row">`+caller) != 1 {
+			t.Errorf("report does not tell %s apart", caller)
 		}
 	}
 }
@@ -230,7 +319,7 @@ func TestDamage(t *testing.T) {
 	t.Parallel()
 	all := objects(t)
 	all[hour+"20261123T101602000Z_0000000000000003.json.gz"] = []byte("no gzip at all")
-	out, errs := command(t, 2, "list", "--dir", dir(t, all), "--model", "jp.", "--since", "2026-11-23", "--until", "2026-11-23T10:15:31Z")
+	out, errs := command(t, 2, "list", "--dir", dir(t, all), "--function-role", role, "--model", "jp.", "--since", "2026-11-23", "--until", "2026-11-23T10:15:31Z")
 	if out != converse || errs != "audit: skipped: "+hour+"20261123T101602000Z_0000000000000003.json.gz: gzip: invalid header\n" {
 		t.Errorf("%s%s", out, errs)
 	}
@@ -255,6 +344,9 @@ func TestUsage(t *testing.T) {
 		"show --dir " + folder:                                            "want the request's id",
 		"show a b --dir " + folder:                                        `got "b"`,
 		"verify --dir " + folder + "":                                     "no access log is named",
+		"verify --dir " + folder + " --access-log x":                      "no record can be told from one that was made past the API: give --function-role, or --stack",
+		"verify --dir " + folder + " --access-log x --function-role f,":   `--function-role: got "f", want the ARN of a role, such as`,
+		"list --dir " + folder + " --function-role " + role + ",f":        `--function-role: got "f"`,
 	} {
 		if _, errs := command(t, 1, strings.Fields(args)...); !strings.Contains(errs, want) {
 			t.Errorf("audit %s: %s\nwant %q", args, errs, want)
@@ -316,7 +408,7 @@ func TestStack(t *testing.T) {
 	bin := t.TempDir()
 	if err := os.WriteFile(filepath.Join(bin, "pulumi"), []byte(`#!/bin/sh
 test "$*" = "stack output --json --stack dev" || exit 1
-echo '{"logBucketName":"stack-bucket","accessLogGroupName":"/aws/apigateway/x","invokeUrl":"https://x-vpce-1.execute-api.eu-north-1.amazonaws.com/api"}'
+echo '{"logBucketName":"stack-bucket","accessLogGroupName":"/aws/apigateway/x","functionRoleArn":"`+role+`","invokeUrl":"https://x-vpce-1.execute-api.eu-north-1.amazonaws.com/api"}'
 `), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -334,7 +426,7 @@ echo '{"logBucketName":"stack-bucket","accessLogGroupName":"/aws/apigateway/x","
 			t.Errorf("asked %s", one)
 		}
 	}
-	if out, _ := command(t, 2, "verify", "--stack", "dev"); strings.Count(out, "is not in the access log") != 2 {
+	if out, _ := command(t, 2, "verify", "--stack", "dev"); strings.Count(out, "is no call of a model in the access log, which has no line\n") != 2 || !strings.HasSuffix(out, "\nlog group /aws/apigateway/x has no line of this time: calls that were made cannot be known\n") {
 		t.Errorf("against an empty access log:\n%s", out)
 	}
 	if _, errs := command(t, 1, "list", "--stack", "other"); !strings.Contains(errs, "--stack other") || !strings.Contains(errs, "--bucket") {
