@@ -19,7 +19,11 @@ func Example() {
 		log.Fatal(err)
 	}
 	bucket := audit.Bucket(s3.NewFromConfig(cfg), "bedrock-logging-0123456", "")
-	reader := audit.Reader{Log: bucket, Body: bucket.Body, Problem: func(err error) { log.Print(err) }}
+	role, err := audit.ParseRole("arn:aws:iam::123456789012:role/bedrock-app-dev-function-role-0123456") // the stack's functionRoleArn
+	if err != nil {
+		log.Fatal(err)
+	}
+	reader := audit.Reader{Log: bucket, Roles: []audit.Role{role}, Body: bucket.Body, Problem: func(err error) { log.Print(err) }}
 	today := time.Now().UTC().Truncate(24 * time.Hour)
 	for e, err := range reader.Entries(ctx, audit.Query{Since: today.AddDate(0, 0, -1), Until: today, Caller: "Clerk/jane", Texts: true}) {
 		if err != nil {
