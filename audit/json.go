@@ -4,10 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"iter"
-	"strconv"
-	"strings"
 	"sync"
-	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -272,45 +269,7 @@ func (v value) text() (text string, is bool) {
 	if !v.node().escaped {
 		return string(raw), true
 	}
-	var b strings.Builder
-	b.Grow(len(raw))
-	for {
-		escape := bytes.IndexByte(raw, '\\')
-		if escape < 0 {
-			b.Write(raw)
-			return b.String(), true
-		}
-		b.Write(raw[:escape])
-		kind := raw[escape+1]
-		if raw = raw[escape+2:]; kind != 'u' {
-			b.WriteByte(escaped[kind])
-			continue
-		}
-		r, rest := unit(raw)
-		if raw = rest; utf16.IsSurrogate(r) { // with its other half, or it is nothing
-			half := r
-			if r = utf8.RuneError; len(raw) > 1 && raw[0] == '\\' && raw[1] == 'u' {
-				other, rest := unit(raw[2:])
-				if r = utf16.DecodeRune(half, other); r != utf8.RuneError {
-					raw = rest
-				}
-			}
-		}
-		b.WriteRune(r)
-	}
-}
-
-// escaped is what a letter behind a backslash stands for.
-var escaped = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
-
-// unit reads four hexadecimal digits.
-func unit(b []byte) (r rune, rest []byte) {
-	digits := min(4, len(b))
-	n, err := strconv.ParseUint(string(b[:digits]), 16, 16)
-	if err != nil {
-		return utf8.RuneError, b
-	}
-	return rune(n), b[digits:]
+	return string(unescape(bytes.Clone(raw))), true
 }
 
 // any is what encoding/json makes of it, with numbers as they are written; nil if that does not take it.

@@ -15,7 +15,6 @@ import (
 	"sync"
 	"time"
 	"unicode"
-	"unicode/utf8"
 )
 
 // Query says which records to read, and what of them. The zero Query reads all of them without their texts.
@@ -48,36 +47,6 @@ func (q Query) admits(e *Entry) bool {
 	}
 	return contains(e.Caller, q.Caller) || contains(e.IdentityARN, q.Caller) ||
 		e.byFunction && (contains(e.SourceIP, q.Caller) || contains(e.SourceVpce, q.Caller))
-}
-
-// contains tells whether a text has a part, whichever case its letters are in: as in lower case, but without a copy of every
-// text, since they are looked through by the gigabyte.
-func contains(text, part string) bool {
-	if part == "" {
-		return true
-	}
-	part = strings.ToLower(part)
-	// These two become k and i.
-	if strings.IndexFunc(part, func(r rune) bool { return r >= utf8.RuneSelf }) >= 0 || strings.Contains(text, "\u212a") || strings.Contains(text, "\u0130") {
-		return strings.Contains(strings.ToLower(text), part)
-	}
-	lower, upper := part[0], strings.ToUpper(part[:1])[0]
-	for {
-		at := strings.IndexByte(text, lower)
-		if at < 0 {
-			at = len(text)
-		}
-		if earlier := strings.IndexByte(text[:at], upper); earlier >= 0 {
-			at = earlier
-		}
-		switch {
-		case len(text)-at < len(part):
-			return false
-		case strings.EqualFold(text[at:at+len(part)], part):
-			return true
-		}
-		text = text[at+1:]
-	}
 }
 
 // plainID is what a line has of the id however its JSON is escaped.
@@ -305,21 +274,17 @@ func (r Reader) entry(ctx context.Context, q Query, line []byte) (*Entry, error)
 			}
 		}
 	}
-	if q.Texts || q.Text != "" {
-		limit := q.Limit
-		if q.Text != "" {
-			limit = 0 // it may be anywhere
-		}
+	if q.Text != "" && !has(rec.Input.JSON, q.Text, asked) && !has(rec.Output.JSON, q.Text, answer) {
+		return nil, errors.Join(append(errs, rec.mistyped)...)
+	}
+	if q.Texts {
 		turns := prompt(rec.Input.JSON)
-		e.Prompt, e.Answer = joined(turns), answer(rec.Output.JSON, limit)
+		e.Prompt, e.Answer = joined(turns), answer(rec.Output.JSON)
 		if rec.Input.JSON.tree == nil && rec.Input.S3Path != "" {
 			e.Prompt, turns = q.reference(rec.Input.S3Path), nil
 		}
 		if rec.Output.JSON.tree == nil && rec.Output.S3Path != "" {
 			e.Answer = q.reference(rec.Output.S3Path)
-		}
-		if q.Text != "" && !contains(e.Prompt, q.Text) && !contains(e.Answer, q.Text) {
-			return nil, errors.Join(append(errs, rec.mistyped)...)
 		}
 		if q.Limit > 0 {
 			if n := len(turns); n > 1 { // the new is at the end

@@ -8,11 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
-
-// shown is how many characters of JSON stand for a body or block of a shape that nobody here knows.
-const shown = 300
 
 // turn is what one side says.
 type turn struct{ role, text string }
@@ -46,8 +42,10 @@ func prompt(raw value) []turn {
 	if raw.null() {
 		return nil
 	}
-	return []turn{{"user", shorten(compact(raw.raw()), shown)}}
+	return []turn{{"user", compact(raw.raw())}}
 }
+
+func asked(raw value) string { return joined(prompt(raw)) }
 
 // joined names who speaks unless only one does.
 func joined(turns []turn) string {
@@ -69,11 +67,11 @@ var outputs = [][]string{
 	{"completion"}, {"generation"}, {"results", "outputText"}, {"outputText"}, {"outputs", "text"}, {"choices", "message", "content"}, {"text"},
 }
 
-// answer is a model's, whole or in chunks: of many chunks only what a limit asks for; 0 is none.
-func answer(raw value, limit int) string {
+// answer is a model's, whole or in chunks.
+func answer(raw value) string {
 	body := parseBody(raw)
 	if body.is('[') {
-		if text, known := streamed(body, limit); known {
+		if text, known := streamed(body); known {
 			return text
 		}
 	}
@@ -99,7 +97,7 @@ func answer(raw value, limit int) string {
 	if raw.null() {
 		return ""
 	}
-	return shorten(compact(raw.raw()), shown)
+	return compact(raw.raw())
 }
 
 // parseBody takes JSON out of a text that holds it.
@@ -154,8 +152,8 @@ var frames = []string{
 	"choices", "amazon-bedrock-invocationMetrics",
 }
 
-// streamed puts chunks together, at least the first characters up to a limit; 0 is none.
-func streamed(chunks value, limit int) (text string, known bool) {
+// streamed puts chunks together.
+func streamed(chunks value) (text string, known bool) {
 	var b strings.Builder
 	known = chunks.count() == 0
 	for c := range chunks.elements() {
@@ -174,9 +172,6 @@ func streamed(chunks value, limit int) (text string, known bool) {
 		b.WriteString(text)
 		known = known || found
 		known = known || slices.ContainsFunc(frames, func(frame string) bool { return !c.get(frame).null() })
-		if limit > 0 && b.Len() > limit*utf8.UTFMax {
-			break
-		}
 	}
 	return b.String(), known
 }
@@ -226,7 +221,7 @@ func block(v value) string {
 	case "citationsContent":
 		return content(inner.get("content"))
 	}
-	return shorten(toJSON(v), shown)
+	return toJSON(v)
 }
 
 // source says of a file its format, its name, and where it lies or how large it is.

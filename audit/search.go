@@ -1,0 +1,137 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/binary"
+	"strconv"
+	"strings"
+	"sync"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// contains tells whether a text has a part, whichever case its letters are in.
+func contains(text, part string) bool {
+	return part == "" || strings.Contains(strings.ToLower(text), strings.ToLower(part))
+}
+
+// has tells whether a body has a text: as it is written, in a string at any depth, in JSON within strings, and split over the
+// chunks of a stream. It knows no shape, so that no caller can choose one that it does not look into. It looks into keys as
+// well, and may report a body in which the text spans what JSON keeps apart.
+func has(body value, part string, readable func(value) string) bool {
+	if holds(body.raw(), part) {
+		return true
+	}
+	if chunks := parseBody(body); chunks.is('[') && holds(assemble(chunks), part) {
+		return true
+	}
+	// The readable text has two things that the body has not: the marks between its parts, and files decoded from base64.
+	decoded := bytes.Contains(body.raw(), []byte(`"bytes"`)) || bytes.Contains(body.raw(), []byte(`"data"`))
+	return (decoded || strings.ContainsAny(part, "[]:\n")) && contains(readable(body), part)
+}
+
+// mostLayers is how often JSON may be in strings of JSON. Encoders double the backslashes of each layer, so that no body is
+// large enough for more.
+const mostLayers = 32
+
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// holds tells whether a JSON text has a part, as it is written or after any number of its layers of escapes. A text with
+// more layers than mostLayers was written to hide something: it holds everything. The time is linear in the text's length.
+func holds(text []byte, part string) bool {
+	part = strings.ToLower(part)
+	buffer := buffers.Get().(*[]byte)
+	if len(text) < 1<<20 { // a large one would stay
+		defer buffers.Put(buffer)
+	}
+	*buffer = append((*buffer)[:0], text...)
+	layer := *buffer
+	// Without these an escape can only add letters if it has their number.
+	numbered := !strings.ContainsAny(part, "\"\\/\b\f\n\r\t")
+	for range mostLayers {
+		if bytes.Contains(lower(layer, part), []byte(part)) {
+			return true
+		}
+		if numbered && !bytes.Contains(layer, []byte(`\u`)) {
+			return false
+		}
+		before := len(layer)
+		if layer = unescape(layer); len(layer) == before {
+			return false
+		}
+	}
+	return true
+}
+
+// lower is the text in lower case, as strings.ToLower has it, where it matters for the part: ASCII in place, eight bytes at once.
+func lower(text []byte, part string) []byte {
+	cased := strings.ContainsFunc(part, func(r rune) bool { return r == utf8.RuneError || r > unicode.MaxASCII && unicode.SimpleFold(r) != r })
+	// These two become k and i.
+	if cased || bytes.Contains(text, []byte("\u212a")) || bytes.Contains(text, []byte("\u0130")) {
+		return bytes.ToLower(text)
+	}
+	const each = 0x0101010101010101
+	i := 0
+	for ; i+8 <= len(text); i += 8 {
+		word := binary.LittleEndian.Uint64(text[i:])
+		low := word & (0x7f * each)
+		capital := (low + (0x80-'A')*each) &^ (low + (0x7f-'Z')*each) &^ word & (0x80 * each)
+		binary.LittleEndian.PutUint64(text[i:], word|capital>>2)
+	}
+	for ; i < len(text); i++ {
+		if 'A' <= text[i] && text[i] <= 'Z' {
+			text[i] += 'a' - 'A'
+		}
+	}
+	return text
+}
+
+// unescape takes one layer of JSON's escapes off a text, in place. What is no escape stays.
+func unescape(text []byte) []byte {
+	out := text[:0]
+	for {
+		at := bytes.IndexByte(text, '\\')
+		if at < 0 {
+			return append(out, text...)
+		}
+		r, size := escape(text[at:])
+		out = utf8.AppendRune(append(out, text[:at]...), r)
+		text = text[at+size:]
+	}
+}
+
+// escape reads the one that the text begins with, or else its backslash.
+func escape(text []byte) (r rune, size int) {
+	if len(text) < 2 {
+		return '\\', 1
+	}
+	if r := escaped[text[1]]; r != 0 {
+		return r, 2
+	}
+	r, is := unit(text)
+	if !is {
+		return '\\', 1
+	}
+	if utf16.IsSurrogate(r) { // with its other half, or it is nothing
+		if other, is := unit(text[6:]); is {
+			if r := utf16.DecodeRune(r, other); r != utf8.RuneError {
+				return r, 12
+			}
+		}
+		r = utf8.RuneError
+	}
+	return r, 6
+}
+
+// escaped is what a letter behind a backslash stands for.
+var escaped = [256]rune{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+
+// unit reads \u and four hexadecimal digits.
+func unit(text []byte) (r rune, is bool) {
+	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+	return rune(n), err == nil
+}

@@ -1,0 +1,211 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+// bodies makes JSON of random shape, with a word in each string that no other string has.
+type bodies struct {
+	*rand.Rand
+	words []string
+}
+
+func (b *bodies) word() string {
+	word := fmt.Sprintf("Word%dx", len(b.words))
+	switch b.IntN(5) {
+	case 0:
+		word += "天気É"
+	case 1:
+		word += `"quoted"\back/slash`
+	case 2:
+		word += "\n<next>\x01"
+	case 3:
+		word += "😀"
+	}
+	b.words = append(b.words, word)
+	return word
+}
+
+// any is a value: an object, an array, a word, a number, or JSON in a string.
+func (b *bodies) any(depth int) any {
+	switch n := b.IntN(10); {
+	case depth > 0 && n < 3:
+		object := map[string]any{}
+		for range 1 + b.IntN(3) {
+			names := []string{"messages", "content", "text", "type", "toolUse", "input", "document", "source", "choices", "delta", "strophe", "bytes"}
+			if name := names[b.IntN(len(names))]; object[name] == nil { // or a word would be lost
+				object[name] = b.any(depth - 1)
+			}
+		}
+		return object
+	case depth > 0 && n < 5:
+		var array []any
+		for range b.IntN(4) {
+			array = append(array, b.any(depth-1))
+		}
+		return array
+	case depth > 0 && n < 7:
+		return string(b.encode(b.any(depth - 1)))
+	case n < 9:
+		return "before " + b.word() + " after"
+	}
+	return b.IntN(1000)
+}
+
+// encode writes JSON as different encoders do.
+func (b *bodies) encode(v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	if b.IntN(2) == 0 {
+		return text
+	}
+	var ascii strings.Builder
+	for _, r := range string(text) {
+		switch {
+		case r > 0xffff:
+			fmt.Fprintf(&ascii, `\u%04X\u%04x`, 0xd800+(r-0x10000)>>10, 0xdc00+(r-0x10000)&0x3ff)
+		case r >= utf8.RuneSelf:
+			fmt.Fprintf(&ascii, `\u%04x`, r)
+		case r == '/':
+			ascii.WriteString(`\/`)
+		default:
+			ascii.WriteRune(r)
+		}
+	}
+	return []byte(ascii.String())
+}
+
+// stream is chunks that have the text, cut anywhere, under some name.
+func (b *bodies) stream(text string) any {
+	shape := []string{
+		`{"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":%s}}`, `{"contentBlockDelta":{"delta":{"toolUse":{"input":%[2]s}},"contentBlockIndex":%[1]d}}`,
+		`{"choices":[{"index":%d,"delta":{"reasoning_content":%s}}]}`, `{"outputText":%[2]s,"index":%[1]d}`, `{"some":{"name":[{"of":%[2]s,"index":%[1]d}]}}`,
+	}[b.IntN(5)]
+	var chunks []any
+	for runes := []rune(text); len(runes) > 0; {
+		n := 1 + b.IntN(min(4, len(runes)))
+		chunk := fmt.Sprintf(shape, 3, b.encode(string(runes[:n])))
+		if b.IntN(8) == 0 {
+			chunk = fmt.Sprintf(`{"chunk":{"bytes":%q}}`, base64.StdEncoding.EncodeToString([]byte(chunk)))
+		}
+		var parsed any
+		if err := json.Unmarshal([]byte(chunk), &parsed); err != nil {
+			panic(err)
+		}
+		chunks, runes = append(chunks, parsed), runes[n:]
+	}
+	return chunks
+}
+
+func recordOf(input, output []byte) []byte {
+	return fmt.Appendf(nil, `{"schemaType":"ModelInvocationLog","timestamp":"2026-11-23T00:00:00Z","identity":{"arn":"role"},"requestId":"r","modelId":"m","requestMetadata":{"caller":"Jane"},"input":{"inputBodyJson":%s},"output":{"outputBodyJson":%s}}`, input, output)
+}
+
+// finds tells whether a search for the text reports the record.
+func finds(t *testing.T, r Reader, record []byte, text string) bool {
+	t.Helper()
+	e, err := r.entry(t.Context(), Query{Text: text}, record)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, record)
+	}
+	return e != nil
+}
+
+// Lost: text that a caller puts where the auditor's search does not look: in a block, a depth, an encoding or a model's body
+// that no list of shapes has.
+func TestTextSearchFindsEveryString(t *testing.T) {
+	t.Parallel()
+	b := &bodies{Rand: rand.New(rand.NewPCG(13, 1))}
+	all := 0
+	for range 400 {
+		b.words = nil
+		answer := b.any
+		if b.IntN(3) == 0 {
+			answer = func(int) any { return b.stream("before " + b.word() + " after") }
+		}
+		record := recordOf(b.encode(b.any(6)), b.encode(answer(6)))
+		for _, word := range b.words {
+			all++
+			if !finds(t, Reader{}, record, strings.ToUpper(word)) {
+				t.Errorf("no %q in\n%s", word, record)
+			}
+		}
+		if finds(t, Reader{}, record, "Word999x") {
+			t.Errorf("what is not there is found in\n%s", record)
+		}
+	}
+	if all < 1000 {
+		t.Errorf("only %d words", all)
+	}
+}
+
+// Lost: what any other tool's search finds.
+func TestTextSearchFindsNoLessThanPlainSearch(t *testing.T) {
+	t.Parallel()
+	b := &bodies{Rand: rand.New(rand.NewPCG(13, 2))}
+	for range 400 {
+		body := string(b.encode(b.any(6)))
+		for range 5 {
+			begin := b.IntN(len(body))
+			part := strings.ToValidUTF8(body[begin:begin+1+b.IntN(min(12, len(body)-begin))], "")
+			if part != "" && (!finds(t, Reader{}, recordOf([]byte(body), []byte("null")), part) || !finds(t, Reader{}, recordOf([]byte("null"), []byte(body)), part)) {
+				t.Errorf("no %q in\n%s", part, body)
+			}
+		}
+	}
+}
+
+// Lost: text behind layers of escapes that no encoder writes, or the auditor's time: a search reports such a body, and its
+// time does not grow with the layers.
+func TestTextSearchOfHostileEscapes(t *testing.T) {
+	t.Parallel()
+	nested := `"kestrel \"quoted\""`
+	for range 9 {
+		text, _ := json.Marshal(nested)
+		nested = string(text)
+	}
+	for text, part := range map[string]string{
+		nested: `"Quoted"`,
+		`"\` + strings.Repeat("u005c", 1<<18) + `u006bestrel"`: "kestrel",
+		`"\u212aestrel"`: "kestrel", "\"\u212aestrel\"": "KESTREL", `"C:\\new\\u"`: `c:\new\u`, `"\ud83d\ude00"`: "😀", `"ÄRGER"`: "ärger", `"\u00c4RGER"`: "ärger",
+	} {
+		began := time.Now()
+		if !holds([]byte(text), part) {
+			t.Errorf("no %q in %.100s", part, text)
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("%.100s took %v", text, took)
+		}
+	}
+	for text, part := range map[string]string{`"kestre\u006d"`: "kestrel", `"kest\rel"`: "kestrel", `"\\d\\x\\"`: "kestrel\n", `"\u12"`: "\n"} {
+		if holds([]byte(text), part) {
+			t.Errorf("%q is found in %s", part, text)
+		}
+	}
+}
+
+// Lost: records that a search should have found.
+func FuzzHolds(f *testing.F) {
+	for _, c := range [][2]string{{"A Kestrel", "kestREL"}, {"\u212aestrel", "kes"}, {"\u0130ne", "in"}, {"ſtill", "still"}, {"ÄRGER", "är"}, {"aab", "ab"}, {"", "a"}, {"天気", "天"}, {"\xff", "\xfe"}, {"{}", "}"}} {
+		f.Add(c[0], c[1])
+	}
+	f.Fuzz(func(t *testing.T, text, part string) {
+		want := contains(text, part)
+		if got := bytes.Contains(lower([]byte(text), strings.ToLower(part)), []byte(strings.ToLower(part))); got != want {
+			t.Errorf("of %q and %q: %v, want %v", text, part, got, want)
+		}
+		if want && !holds([]byte(text), part) {
+			t.Errorf("no %q in %q", part, text)
+		}
+	})
+}
