@@ -8,58 +8,79 @@ import (
 	"unicode/utf8"
 )
 
-// tree is JSON, parsed once: what reading a log costs is this, and encoding/json looks at every byte of a body three times,
+// tree is JSON, taken apart once: what reading a log costs is this, and encoding/json looks at every byte of a body three times,
 // and copies it twice. All JSON that encoding/json takes is read as it reads it into an any. What only it refuses is how
-// numbers, escapes and control characters are written.
+// numbers, escapes and control characters are written, and what lies in values that are not taken apart.
 type tree struct {
 	text  []byte
 	nodes []node // in the order of the text: a field's name, then its value
+	// levels is how deep values are taken apart. What is deeper is passed over, however deep it is: no caller can nest a
+	// prompt so that its record is not read.
+	levels int
 }
 
 // node is a value, or a field's name.
 type node struct {
 	start, end int32 // in the text
 	after      int32 // the node behind it and all within it
-	escaped    bool  // a text with a backslash
 }
 
 const (
-	deepest     = 10_000  // how far values may be in each other, as in encoding/json
-	largestJSON = 1 << 30 // what fits a node
+	recordLevels = 2 // the bodies are opened when they are asked for
+	bodyLevels   = 200
+	largestJSON  = 1 << 30 // what fits a node
 )
 
 // trees are for lines, of which there are many.
 var trees = sync.Pool{New: func() any { return new(tree) }}
 
 // parseJSON takes one value, which is the zero value if the text is none.
-func parseJSON(text []byte) value { return new(tree).parse(text) }
+func parseJSON(text []byte) value { return new(tree).parse(bytes.TrimSpace(text), bodyLevels) }
 
 // parse makes it the tree of another text.
-func (t *tree) parse(text []byte) value {
-	t.text, t.nodes = text, t.nodes[:0]
+func (t *tree) parse(text []byte, levels int) value {
+	t.text, t.nodes, t.levels = text, t.nodes[:0], levels
 	if len(text) > largestJSON {
 		return value{}
 	}
-	if end := t.add(t.space(0), 0); end < 0 || t.space(end) < len(text) {
+	if end := t.add(0, 0); end < 0 || end < len(text) {
 		return value{}
 	}
 	return value{t, 0}
 }
 
-// add parses the value that begins at i, and tells where it ends: -1 if it is none.
+// closed tells whether a value was passed over.
+func (v value) closed() bool {
+	return (v.is('{') || v.is('[')) && v.node().after == v.i+1 && len(v.raw()) > len("{}")
+}
+
+// open takes apart what was passed over, unless it is no JSON.
+func (v value) open() value {
+	if !v.closed() {
+		return v
+	}
+	t, n := v.tree, int32(len(v.tree.nodes))
+	t.levels = bodyLevels
+	if t.add(int(v.node().start), 0) != int(v.node().end) {
+		return v
+	}
+	return value{t, n}
+}
+
+// add takes apart the value that begins at i, and tells where it ends: -1 if it is none.
 func (t *tree) add(i, depth int) int {
-	if i >= len(t.text) || depth > deepest {
+	if i >= len(t.text) {
 		return -1
 	}
 	n := len(t.nodes)
 	t.nodes = append(t.nodes, node{start: int32(i)})
-	switch t.text[i] {
-	case '"':
-		var escaped bool
-		i, escaped = endOfText(t.text, i)
-		t.nodes[n].escaped = escaped
-	case '{', '[':
+	switch c := t.text[i]; {
+	case c == '"':
+		i = endOfText(t.text, i)
+	case (c == '{' || c == '[') && depth < t.levels:
 		i = t.addAll(i, depth)
+	case c == '{' || c == '[':
+		i = skip(t.text, i)
 	default:
 		start := i
 		for i < len(t.text) && !ends[t.text[i]] {
@@ -76,7 +97,7 @@ func (t *tree) add(i, depth int) int {
 // ends are what ends a number, true, false and null.
 var ends = [256]bool{',': true, ':': true, '[': true, ']': true, '{': true, '}': true, '"': true, ' ': true, '\t': true, '\r': true, '\n': true}
 
-// addAll parses what is within an object or array.
+// addAll takes apart what is within an object or array.
 func (t *tree) addAll(i, depth int) int {
 	object, end := t.text[i] == '{', t.text[i]+2
 	if i = t.space(i + 1); i < len(t.text) && t.text[i] == end {
@@ -118,22 +139,42 @@ func (t *tree) space(i int) int {
 }
 
 // endOfText is behind the quote that ends the text at i, or -1.
-func endOfText(b []byte, i int) (end int, escaped bool) {
-	for i++; ; {
+func endOfText(b []byte, i int) int {
+	for i++; ; i++ {
 		n := bytes.IndexByte(b[i:], '"')
 		if n < 0 {
-			return -1, false
+			return -1
 		}
-		escape := bytes.IndexByte(b[i:i+n], '\\')
-		if escape < 0 {
-			return i + n + 1, escaped
+		i += n
+		escape := i
+		for b[escape-1] == '\\' { // ends at the first quote
+			escape--
 		}
-		escaped = true
-		i += escape + 2
-		if i > len(b) {
-			return -1, false
+		if (i-escape)%2 == 0 {
+			return i + 1
 		}
 	}
+}
+
+// skip is behind the object or array at i, or -1.
+func skip(b []byte, i int) int {
+	for depth := 0; i < len(b); {
+		switch b[i] {
+		case '"':
+			if i = endOfText(b, i); i < 0 {
+				return -1
+			}
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+		i++
+	}
+	return -1
 }
 
 // value is one of a tree's; the zero value is none.
@@ -173,13 +214,6 @@ func (v value) elements() iter.Seq[value] {
 	}
 }
 
-func (v value) first() value {
-	for one := range v.elements() {
-		return one
-	}
-	return value{}
-}
-
 func (v value) count() (n int) {
 	for range v.elements() {
 		n++
@@ -206,7 +240,7 @@ func (v value) fields() iter.Seq2[value, value] {
 // get finds what an object has under a name: the last, where there are several, as most readers of JSON do, and a model may.
 func (v value) get(name string) (found value) {
 	for key, one := range v.fields() {
-		if n := key.node(); (n.escaped || int(n.end-n.start) == len(name)+2) && key.says(name) {
+		if key.says(name) {
 			found = one
 		}
 	}
@@ -215,44 +249,27 @@ func (v value) get(name string) (found value) {
 
 // at follows a path of names, through the first element of every array on the way.
 func (v value) at(path ...string) value {
-	for i, name := range path {
-		if i > 0 && v.is('[') {
-			v = v.first()
+	for _, name := range path {
+		for one := range v.elements() {
+			v = one
+			break
 		}
 		v = v.get(name)
 	}
 	return v
 }
 
-// firstText is the first text that one of the paths leads to.
-func (v value) firstText(paths [][]string) (text string, found bool) {
-	for _, path := range paths {
-		if text, found = v.at(path...).text(); found {
-			return text, true
-		}
-	}
-	return "", false
-}
-
-// only is the name of an object's one field, or "".
-func (v value) only() (name string) {
-	for key := range v.fields() {
-		if name != "" && !key.says(name) {
-			return ""
-		}
-		name, _ = key.text()
-	}
-	return name
-}
-
-// says tells whether a text is this one, which is in proper UTF-8.
+// says tells whether a text is this one, which needs no escapes.
 func (v value) says(text string) bool {
 	raw := v.raw()
-	if v.node().escaped {
-		said, _ := v.text()
-		return said == text
+	switch {
+	case len(raw) <= len(text)+2:
+		return len(raw) == len(text)+2 && string(raw[1:len(raw)-1]) == text
+	case bytes.IndexByte(raw, '\\') < 0:
+		return false
 	}
-	return string(raw[1:len(raw)-1]) == text
+	said, _ := v.text()
+	return said == text
 }
 
 // text is what a text says.
@@ -261,23 +278,14 @@ func (v value) text() (text string, is bool) {
 		return "", false
 	}
 	raw := v.raw()
-	raw = raw[1 : len(raw)-1]
-	if !utf8.Valid(raw) {
-		text, _ = v.any().(string)
-		return text, true
+	inner := raw[1 : len(raw)-1]
+	switch {
+	case !utf8.Valid(inner):
+		json.Unmarshal(raw, &text)
+	case bytes.IndexByte(inner, '\\') < 0:
+		text = string(inner)
+	default:
+		text = string(unescape(bytes.Clone(inner)))
 	}
-	if !v.node().escaped {
-		return string(raw), true
-	}
-	return string(unescape(bytes.Clone(raw))), true
-}
-
-// any is what encoding/json makes of it, with numbers as they are written; nil if that does not take it.
-func (v value) any() (all any) {
-	d := json.NewDecoder(bytes.NewReader(v.raw()))
-	d.UseNumber()
-	if d.Decode(&all) != nil {
-		return nil
-	}
-	return all
+	return text, true
 }

@@ -53,7 +53,6 @@ func FuzzJSON(f *testing.F) {
 	for _, text := range []string{
 		`{"a":1,"b":{"a":2},"a":[3,{}],"":"","a\u0062":{"c":null}}`, ` [ "\"\\\/\b\f\n\r\t" , "\ud83d\ude00\ud83d\ud83dx\ude00\u00e9" , true,false , -1.5e3 ] `,
 		`"a\\"`, `"\\\"]"`, "\"\xff\"", "{\"\xff\":1}", `{"a":"}"}`, `[[],[[]],{"a":{}}]`, `{}`, `""`, `[1`, `{"a"}`, `{"a":}`, `[1,]`, `{"a":1,}`, `"\u12"`, `"\`, `]`, ``, `1 2`,
-		strings.Repeat("[", deepest+2) + strings.Repeat("]", deepest+2),
 	} {
 		f.Add([]byte(text))
 	}
@@ -72,15 +71,44 @@ func FuzzJSON(f *testing.F) {
 	})
 }
 
-// Lost: prompts behind what is no JSON: half a record must not pass for a whole one.
-func TestBrokenJSON(t *testing.T) {
+// Lost: the end of a record that was cut off, since half a record must not pass for a whole one.
+func TestHalfOfARecordIsNone(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{
-		``, ` `, `{`, `[`, `"`, `"\"`, `{"a"`, `{"a":`, `{"a":1`, `{"a":1,`, `{"a" 1}`, `{"a":1 "b":2}`, `{1:2}`, `{"a":1]`, `[1}`, `[1,]`, `[1 2]`, `{,}`, `[,]`, `1 2`, `{} {}`, `]`,
-		strings.Repeat("[", deepest+2) + strings.Repeat("]", deepest+2),
-	} {
+	record := recordOf([]byte(`{"messages":[{"content":"a \"quoted\" \\"}]}`), []byte(`[1,{"a":true}]`))
+	if _, err := parse(new(tree).parse(record, recordLevels)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range record {
+		for _, rest := range []string{"", "x", `"`, "]"} {
+			if _, err := parse(new(tree).parse([]byte(string(record[:i])+rest), recordLevels)); err == nil {
+				t.Errorf("%s%s is taken for a record", record[:i], rest)
+			}
+		}
+	}
+	for _, text := range []string{`{"a":1]`, `[1}`, `[1,]`, `[1 2]`, `[,]`, ``, ` `, `[`, `"`, `"\"`, `"\`, `]`, `}`, `,`, `1 2`, `{} {}`, `{"a" 1}`, `{"a":1 "b":2}`, `{"a":1,}`, `{1:2}`, `{,}`} {
 		if v := parseJSON([]byte(text)); v.tree != nil {
-			t.Errorf("%.50s is taken for %.50s", text, v.raw())
+			t.Errorf("%s is taken for %s", text, v.raw())
+		}
+	}
+}
+
+// Lost: who called, and when, to a prompt that is nested deeper than a reader goes; and the reader's time and stack.
+func TestDeepNestingLosesNothing(t *testing.T) {
+	t.Parallel()
+	const deep = 1_000_000
+	for _, body := range []string{
+		strings.Repeat("[", deep) + `"kestrel"` + strings.Repeat("]", deep), strings.Repeat(`{"content":`, deep) + `"kestrel"` + strings.Repeat("}", deep),
+		strings.Repeat(`{"content":[{"toolResult":`, deep/2) + `"kestrel"` + strings.Repeat("}]}", deep/2), `[` + strings.Repeat(`{"delta":`, deep) + `"kestrel"` + strings.Repeat("}", deep) + `]`,
+	} {
+		record := recordOf([]byte(body), []byte(`{"messages":`+body+`}`))
+		for _, q := range []Query{{}, {Texts: true, Record: true}, {Text: "KESTREL", Texts: true}} {
+			e, err := Reader{}.entry(t.Context(), q, record)
+			if err != nil || e == nil || e.Caller != "Jane" || e.ModelID != "m" || e.RequestID != "r" || e.Timestamp.IsZero() {
+				t.Fatalf("%.20s: %+v is read as %v, %v", body, q, e, err)
+			}
+			if q.Texts && (!strings.Contains(e.Prompt, "kestrel") || !strings.Contains(e.Answer, "kestrel")) {
+				t.Errorf("%.20s: the texts have no kestrel", body)
+			}
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Query says which records to read, and what of them. The zero Query reads all of them without their texts.
@@ -246,12 +247,9 @@ func (r Reader) entry(ctx context.Context, q Query, line []byte) (*Entry, error)
 	if bytes.HasPrefix(line, []byte("{")) && !bytes.Contains(line, q.plainID()) {
 		return nil, nil // not worth parsing
 	}
-	if q.Record && !json.Valid(line) {
-		return nil, errors.New("not a record: not valid JSON")
-	}
 	t := trees.Get().(*tree)
 	defer trees.Put(t)
-	rec, err := parse(t.parse(line))
+	rec, err := parse(t.parse(line, recordLevels))
 	if err != nil {
 		return nil, err
 	}
@@ -294,10 +292,7 @@ func (r Reader) entry(ctx context.Context, q Query, line []byte) (*Entry, error)
 		}
 	}
 	if q.Record {
-		var err error
-		if e.Record, err = whole(line, rec); err != nil {
-			errs = append(errs, err)
-		}
+		e.Record = whole(line, rec)
 	}
 	return e, errors.Join(append(errs, rec.mistyped)...)
 }
@@ -310,7 +305,7 @@ func (q Query) reference(path string) string {
 	return "[" + path + "]"
 }
 
-// body fetches a large body, if it is JSON: else its path is all that a text can have of it.
+// body fetches a large body: a text as one of JSON's; if it is neither, its path is all that a text can have of it.
 func (r Reader) body(ctx context.Context, path string) (value, error) {
 	if r.Body == nil {
 		return value{}, fmt.Errorf("body %s: no bucket is given to fetch it from", path)
@@ -327,40 +322,34 @@ func (r Reader) body(ctx context.Context, path string) (value, error) {
 	if len(b) > largestBody {
 		return value{}, fmt.Errorf("body %s has more than %d MiB: fetch it yourself", path, largestBody>>20)
 	}
-	if b = bytes.TrimSpace(b); !json.Valid(b) {
-		return value{}, nil // an image, say
+	v := parseJSON(b)
+	if !v.is('{') && !v.is('[') && utf8.Valid(b) { // else it is an image, say
+		text, err := marshal(string(b))
+		return parseJSON(text), err
 	}
-	return parseJSON(b), nil
+	return v, nil
 }
 
-// whole is the line with the bodies that were fetched.
-func whole(line []byte, r *record) (json.RawMessage, error) {
-	if r.Input.S3Path == "" && r.Output.S3Path == "" {
-		return bytes.Clone(line), nil
-	}
-	var fields, sides map[string]json.RawMessage
-	if err := json.Unmarshal(line, &fields); err != nil {
-		return nil, err
-	}
-	for side, body := range map[string]value{"input": r.Input.JSON, "output": r.Output.JSON} {
-		if body.null() {
-			continue
+// whole is the line with the bodies that were fetched, behind all that the line says of them.
+func whole(line []byte, r *record) json.RawMessage {
+	var b bytes.Buffer
+	for name, field := range new(tree).parse(line, 1).fields() {
+		b.WriteByte(',')
+		b.Write(name.raw())
+		b.WriteByte(':')
+		one := field.raw()
+		for side, body := range map[string]body{"input": r.Input, "output": r.Output} {
+			if name.says(side) && body.S3Path != "" && body.JSON.tree != nil {
+				one = fmt.Appendf(one[:len(one)-1:len(one)-1], `,"%sBodyJson":%s}`, side, body.JSON.raw())
+			}
 		}
-		if sides = nil; json.Unmarshal(fields[side], &sides) != nil {
-			continue
-		}
-		sides[side+"BodyJson"] = json.RawMessage(body.raw())
-		b, err := marshal(sides)
-		if err != nil {
-			return nil, err
-		}
-		fields[side] = b
+		b.Write(one)
 	}
-	return marshal(fields)
+	return append(append([]byte("{"), b.Bytes()[1:]...), '}')
 }
 
 // marshal leaves <, > and & as they are.
-func marshal(v any) (json.RawMessage, error) {
+func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)

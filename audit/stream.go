@@ -1,10 +1,11 @@
 package audit
 
 import (
+	"cmp"
 	"encoding/base64"
-	"maps"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // part is what the chunks of a stream have in one place: texts one after the other, lists by their index, of all else the last.
@@ -12,19 +13,16 @@ type part struct {
 	raw   []byte // of a text or another scalar, as JSON
 	list  bool
 	order []string
-	parts map[string]*part
+	parts map[string]*part // by their names as JSON, or by their index
 }
 
-// deepestPart is how deep chunks are taken apart.
-const deepestPart = 50
-
-// assemble makes of a stream's chunks the JSON that the same answer has when it comes whole. Whether a model's chunks are
-// known does not matter: what they have under the same names belongs together.
+// assemble makes of a stream's chunks the JSON that the same answer has when it comes whole, or nil if they are none. Whether a
+// model's chunks are known does not matter: what they have under the same names belongs together.
 func assemble(chunks value) []byte {
 	whole := &part{}
 	for c := range chunks.elements() {
 		if !c.is('{') {
-			return nil // no stream
+			return nil
 		}
 		if inner := c.get("chunk"); inner.is('{') {
 			c = inner
@@ -42,96 +40,90 @@ func assemble(chunks value) []byte {
 // addChunk adds one of the Messages API's or ConverseStream's chunks to the block whose index it has, all else as it is.
 func (p *part) addChunk(c value) {
 	for name, one := range c.fields() {
-		key, _ := name.text()
-		switch key {
-		case "contentBlockStart", "contentBlockDelta":
-			block := p.at("content").element(one.get("contentBlockIndex"), 0)
-			block.add("", one.get("start"), 0)
-			block.add("", one.get("delta"), 0)
-		case "content_block", "delta":
+		switch key := name.raw(); string(key) {
+		case `"contentBlockStart"`, `"contentBlockDelta"`:
+			block := p.at([]byte(`"content"`)).element(one.get("contentBlockIndex"), 0)
+			block.add(nil, one.get("start"))
+			block.add(nil, one.get("delta"))
+			continue
+		case `"content_block"`, `"delta"`:
 			if index := c.get("index"); !index.null() {
-				p.at("content").element(index, 0).add("", one, 0)
+				p.at([]byte(`"content"`)).element(index, 0).add(nil, one)
 				continue
 			}
-			p.add("", one, 0)
-		case "message", "messageStart", "messageStop", "metadata":
+			p.add(nil, one)
+		case `"message"`, `"messageStart"`, `"messageStop"`, `"metadata"`:
 			if one.is('{') {
-				p.add("", one, 0)
+				p.add(nil, one)
 				continue
 			}
-			p.at(key).add(key, one, 0)
+			p.at(key).add(key, one)
 		default:
-			p.at(key).add(key, one, 0)
+			p.at(key).add(key, one)
 		}
 	}
 }
 
-func (p *part) at(key string) *part {
+func (p *part) at(key []byte) *part {
+	if one := p.parts[string(key)]; one != nil {
+		return one
+	}
 	if p.parts == nil {
 		p.parts = map[string]*part{}
 	}
-	if p.parts[key] == nil {
-		p.parts[key] = &part{}
-		p.order = append(p.order, key)
-	}
-	return p.parts[key]
+	one := &part{}
+	p.parts[string(key)] = one
+	p.order = append(p.order, string(key))
+	return one
 }
 
 func (p *part) element(index value, otherwise int) *part {
 	p.list = true
-	n, err := strconv.Atoi(string(index.raw()))
-	if err != nil || n < 0 {
-		n = otherwise
+	if _, err := strconv.ParseUint(string(index.raw()), 10, 32); err == nil {
+		return p.at(index.raw())
 	}
-	return p.at(strconv.Itoa(n))
+	return p.at(strconv.AppendInt(nil, int64(otherwise), 10))
 }
 
 // add adds what lies under a name.
-func (p *part) add(name string, v value, depth int) {
-	switch {
-	case v.is('{') && depth < deepestPart:
+func (p *part) add(name []byte, v value) {
+	switch raw := v.raw(); {
+	case v.is('{') && !v.closed():
 		for key, one := range v.fields() {
-			switch key, _ := key.text(); {
-			case key == "delta" && one.is('{'):
-				p.add("", one, depth+1)
-			case key == "partial_json":
-				p.at("input").add(key, one, depth+1)
+			switch key := key.raw(); {
+			case string(key) == `"delta"` && one.is('{'):
+				p.add(nil, one)
+			case string(key) == `"partial_json"`:
+				p.at([]byte(`"input"`)).add(key, one)
 			default:
-				p.at(key).add(key, one, depth+1)
+				p.at(key).add(key, one)
 			}
 		}
-	case v.is('[') && depth < deepestPart:
+	case v.is('[') && !v.closed():
 		p.list = true
 		i := 0
 		for one := range v.elements() {
-			p.element(one.get("index"), i).add("", one, depth+1)
+			p.element(one.get("index"), i).add(nil, one)
 			i++
 		}
-	case v.is('"'):
-		text := v.raw()
-		switch {
-		case len(p.raw) == 0 || p.raw[0] != '"':
-			p.raw = slices.Clone(text)
-		case name != "type" && name != "role" && name != "name": // these do not go on
-			p.raw = append(p.raw[:len(p.raw)-1], text[1:]...)
-		}
+	case v.is('"') && (len(p.raw) == 0 || p.raw[0] != '"'):
+		p.raw = slices.Clone(raw)
+	case v.is('"') && string(name) != `"type"` && string(name) != `"role"` && string(name) != `"name"`: // which do not go on
+		p.raw = append(p.raw[:len(p.raw)-1], raw[1:]...)
 	case len(p.raw) == 0 || p.raw[0] != '"':
-		p.raw = v.raw()
+		p.raw = raw
 	}
 }
 
-// write appends the JSON. Where chunks disagree, a text is worth more than an object without any.
+// write appends the JSON. Where chunks disagree, a text is worth more than what has parts.
 func (p *part) write(b []byte) []byte {
 	if len(p.raw) > 0 && (len(p.parts) == 0 || p.raw[0] == '"') {
 		return append(b, p.raw...)
 	}
 	keys, ends := p.order, "{}"
 	if p.list {
-		keys, ends = slices.SortedFunc(maps.Keys(p.parts), func(a, b string) int {
-			x, _ := strconv.Atoi(a)
-			y, _ := strconv.Atoi(b)
-			return x - y
-		}), "[]"
+		ends = "[]"
+		slices.SortFunc(keys, func(a, b string) int { return cmp.Or(len(a)-len(b), strings.Compare(a, b)) }) // numbers
 	}
 	b = append(b, ends[0])
 	for i, key := range keys {
@@ -139,8 +131,7 @@ func (p *part) write(b []byte) []byte {
 			b = append(b, ',')
 		}
 		if !p.list {
-			name, _ := marshal(key)
-			b = append(append(b, name...), ':')
+			b = append(append(b, key...), ':')
 		}
 		b = p.parts[key].write(b)
 	}

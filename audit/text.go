@@ -2,52 +2,61 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // turn is what one side says.
 type turn struct{ role, text string }
 
-// inputs are where models that are invoked take a text (Bedrock User Guide, "Inference request parameters and response
-// fields for foundation models").
-var inputs = [][]string{
-	{"prompt"}, {"inputText"}, {"message"}, {"textToImageParams", "text"}, {"text_prompts", "text"}, {"singleEmbeddingParams", "text", "value"},
+// inputs are where a body has what is asked, in the order in which it is read, and who asks it (Bedrock API Reference,
+// "Converse"; Bedrock User Guide, "Inference request parameters and response fields for foundation models").
+var inputs = []struct {
+	role string
+	each bool // element is a turn
+	path []string
+}{
+	{"system", false, []string{"system"}}, {"system", false, []string{"preamble"}}, {"document", true, []string{"documents"}},
+	{"user", true, []string{"chat_history"}}, {"user", true, []string{"messages"}}, {"user", false, []string{"prompt"}},
+	{"user", false, []string{"inputText"}}, {"user", false, []string{"inputPrompt"}}, {"user", false, []string{"message"}},
+	{"user", false, []string{"query"}}, {"user", false, []string{"texts"}}, {"user", false, []string{"inputs"}},
+	{"user", false, []string{"text_prompts"}}, {"user", false, []string{"textToImageParams", "text"}},
+	{"user", false, []string{"inPaintingParams", "text"}}, {"user", false, []string{"outPaintingParams", "text"}},
+	{"user", false, []string{"imageVariationParams", "text"}}, {"user", false, []string{"singleEmbeddingParams", "text", "value"}},
 }
 
 // prompt has every turn: of a conversation that a caller sends, any may be invented, and the last need not be what matters.
-func prompt(raw value) []turn {
+func prompt(raw value) (turns []turn) {
 	body := parseBody(raw)
-	if messages := body.get("messages"); messages.is('[') {
-		var turns []turn
-		if system := content(body.get("system")); system != "" {
-			turns = append(turns, turn{"system", system})
+	for _, in := range inputs {
+		v := body.get(in.path[0]).at(in.path[1:]...)
+		if in.each && v.is('[') {
+			for one := range v.elements() {
+				role, _ := one.get("role").text()
+				turns = append(turns, turn{cmp.Or(role, in.role), say(one, 0)})
+			}
+		} else if text := say(v, 0); text != "" {
+			turns = append(turns, turn{in.role, text})
 		}
-		for message := range messages.elements() {
-			role, _ := message.get("role").text()
-			turns = append(turns, turn{role, content(message.get("content"))})
-		}
-		return turns
 	}
-	if text, found := body.firstText(inputs); found {
+	if text, is := raw.text(); len(turns) == 0 && !raw.null() {
+		if !is {
+			text = compact(raw.raw())
+		}
 		return []turn{{"user", text}}
 	}
-	if texts := body.get("texts"); texts.count() > 0 {
-		return []turn{{"user", content(texts)}}
-	}
-	if raw.null() {
-		return nil
-	}
-	return []turn{{"user", compact(raw.raw())}}
+	return turns
 }
 
+// asked is a prompt as one text, which names who speaks unless only one does.
 func asked(raw value) string { return joined(prompt(raw)) }
 
-// joined names who speaks unless only one does.
 func joined(turns []turn) string {
 	if len(turns) == 1 {
 		return turns[0].text
@@ -62,54 +71,136 @@ func joined(turns []turn) string {
 	return b.String()
 }
 
-// outputs are where models that are invoked put their text (same page).
-var outputs = [][]string{
-	{"completion"}, {"generation"}, {"results", "outputText"}, {"outputText"}, {"outputs", "text"}, {"choices", "message", "content"}, {"text"},
-}
-
-// answer is a model's, whole or in chunks.
+// answer is a model's, whole or in chunks, and what a guardrail kept from the caller, as far as its trace is in the record
+// (Bedrock API Reference, "GuardrailTraceAssessment"; Bedrock User Guide, "Use your guardrail with inference operations").
 func answer(raw value) string {
 	body := parseBody(raw)
 	if body.is('[') {
-		if text, known := streamed(body); known {
-			return text
+		body = parseJSON(assemble(body))
+	}
+	text := spoken(body, 0)
+	if text == "" && !raw.null() {
+		text = compact(raw.raw())
+	}
+	stopped, _ := body.get("stopReason").text()
+	action, _ := body.get("amazon-bedrock-guardrailAction").text()
+	if stopped == "guardrail_intervened" || strings.HasSuffix(action, "INTERVENED") { // chunks may each have one
+		text = "[guardrail intervened] " + text
+		for _, trace := range []string{"trace", "amazon-bedrock-trace"} {
+			for blocked := range body.get(trace).at("guardrail", "modelOutput").elements() {
+				text += "\n[blocked by the guardrail, not sent] " + say(blocked, 0)
+			}
 		}
 	}
-	if text, found := body.firstText(outputs); found {
-		return text
-	}
-	for _, path := range [][]string{{"output", "message", "content"}, {"content"}} {
-		if v := body.at(path...); !v.null() {
-			return content(v)
-		}
-	}
-	if v := body.get("embedding"); !v.null() {
-		return embedding(v)
-	}
-	if v := body.get("embeddings"); !v.null() {
-		return embeddings(v)
-	}
-	for _, key := range []string{"images", "artifacts"} {
-		if images := body.get(key); images.is('[') {
-			return fmt.Sprintf("[%d images]", images.count())
-		}
-	}
-	if raw.null() {
-		return ""
-	}
-	return compact(raw.raw())
+	return text
 }
 
 // parseBody takes JSON out of a text that holds it.
 func parseBody(raw value) value {
-	if text, is := raw.text(); is {
-		if inner := parseJSON([]byte(text)); !inner.null() { // the whole of it: nothing may hide behind
+	if text, is := raw.text(); is && json.Valid([]byte(text)) { // the whole of it: nothing may hide behind
+		if inner := parseJSON([]byte(text)); inner.is('{') || inner.is('[') {
 			return inner
 		}
 	}
-	return raw
+	return raw.open()
 }
 
+// deepestBlock is how deep blocks are taken apart: what is deeper is shown as JSON.
+const deepestBlock = 50
+
+// say is what stands for a value in a text: what it says, or else all of it as JSON, so that nothing unknown is left out.
+func say(v value, depth int) string {
+	switch string(v.raw()) {
+	case "", "null", `""`, "{}", "[]":
+		return ""
+	}
+	if text := spoken(v, depth); text != "" || v.get("cachePoint").tree != nil {
+		return text
+	}
+	return compact(v.raw())
+}
+
+// spoken is what is known of a value to be said: of bodies, turns, choices and blocks alike (the same pages; Anthropic's
+// Messages API; OpenAI's Chat Completions API). Reasoning comes first, as it was. Nothing is "".
+func spoken(v value, depth int) string {
+	if text, is := v.text(); is {
+		return text
+	}
+	if depth > deepestBlock {
+		return ""
+	}
+	var thought, all []string
+	for one := range v.elements() {
+		all = append(all, say(one, depth+1))
+	}
+	kind, _ := v.get("type").text()
+	switch {
+	case strings.HasSuffix(kind, "tool_use"):
+		return tool(v)
+	case strings.HasSuffix(kind, "tool_result"):
+		return "[tool result] " + say(v.get("content"), depth+1)
+	case slices.Contains(files, kind):
+		return file(kind, v, depth)
+	}
+	for name, one := range v.fields() {
+		if one.null() {
+			continue
+		}
+		switch name := strings.Trim(string(name.raw()), `"`); name {
+		case "thinking", "reasoning", "reasoning_content", "reasoningContent":
+			if text := say(one, depth+1); text != "" {
+				thought = append(thought, "[reasoning] "+text)
+			}
+		case "text", "content", "message", "output", "outputs", "choices", "results", "generation", "generations", "completion", "outputText",
+			"reasoningText", "guardContent", "searchResult", "citationsContent", "snippet", "refusal":
+			all = append(all, say(one, depth+1))
+		case "toolUse":
+			all = append(all, tool(one))
+		case "tool_calls":
+			for call := range one.elements() {
+				all = append(all, tool(call))
+			}
+		case "toolResult":
+			all = append(all, "[tool result] "+say(one.get("content"), depth+1))
+		case "image", "video", "audio", "document":
+			all = append(all, file(name, one, depth))
+		case "json":
+			all = append(all, compact(one.raw()))
+		case "embedding":
+			all = append(all, embedding(one))
+		case "embeddings":
+			all = append(all, embeddings(one))
+		case "images", "artifacts":
+			all = append(all, fmt.Sprintf("[%d images]", one.count()))
+		}
+	}
+	return strings.Join(slices.DeleteFunc(append(thought, all...), func(text string) bool { return text == "" }), "\n")
+}
+
+// tool is a model's call of one, whose input is JSON, or a text of it.
+func tool(v value) string {
+	name, input := "", value{}
+	for _, in := range []value{v, v.get("function")} {
+		if text, is := in.get("name").text(); is {
+			name = text
+		}
+		for _, key := range []string{"input", "arguments", "parameters"} {
+			if one := in.get(key); one.tree != nil {
+				input = one
+			}
+		}
+	}
+	text, is := input.text()
+	if !is {
+		text = compact(input.raw())
+	}
+	if name == "" && text == "" {
+		return compact(v.raw())
+	}
+	return "[tool " + name + "] " + text
+}
+
+// embedding counts: its numbers say nothing to a reader.
 func embedding(numbers value) string {
 	return fmt.Sprintf("[embedding of %d numbers]", numbers.count())
 }
@@ -117,17 +208,12 @@ func embedding(numbers value) string {
 // embeddings are an array of them, or of objects that hold them, or arrays by kind.
 func embeddings(v value) string {
 	all := slices.Collect(v.elements())
-	kinds := map[string]value{}
-	for name, one := range v.fields() {
-		kind, _ := name.text()
-		kinds[kind] = one
-	}
-	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
-		all = slices.AppendSeq(all, kinds[kind].elements())
+	for _, kind := range v.fields() {
+		all = slices.AppendSeq(all, kind.elements())
 	}
 	var texts []string
 	for _, one := range all {
-		if numbers := one.get("embedding"); !numbers.null() {
+		if numbers := one.get("embedding"); numbers.tree != nil {
 			one = numbers
 		}
 		texts = append(texts, embedding(one))
@@ -135,123 +221,60 @@ func embeddings(v value) string {
 	return strings.Join(texts, " ")
 }
 
-// deltas are where chunks of a stream have their text: of Anthropic's Messages API, of Nova and ConverseStream, and of
-// models whose chunks are as their whole answers.
-var deltas = append([][]string{
-	{"delta", "text"}, {"delta", "partial_json"}, {"delta", "thinking"},
-	{"contentBlockDelta", "delta", "text"}, {"contentBlockDelta", "delta", "toolUse", "input"},
-	{"contentBlockDelta", "delta", "reasoningContent", "text"}, {"choices", "delta", "content"},
-}, outputs...)
+// files are what a block can be beside a text.
+var files = []string{"image", "video", "audio", "document"}
 
-// toolStarts are where chunks name the tool whose input comes next.
-var toolStarts = [][]string{{"content_block", "name"}, {"contentBlockStart", "start", "toolUse", "name"}}
-
-// frames are what a stream has beside text.
-var frames = []string{
-	"delta", "message", "messageStart", "content_block", "contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata",
-	"choices", "amazon-bedrock-invocationMetrics",
-}
-
-// streamed puts chunks together.
-func streamed(chunks value) (text string, known bool) {
-	var b strings.Builder
-	known = chunks.count() == 0
-	for c := range chunks.elements() {
-		if inner := c.get("chunk"); !inner.null() {
-			c = inner
+// file says what one is: its format, its name, where it lies or how large it is, and its text if it is one.
+func file(kind string, v value, depth int) string {
+	all := []string{kind}
+	for _, path := range [][]string{
+		{"format"}, {"source", "media_type"}, {"name"}, {"title"}, {"source", "s3Location", "uri"}, {"source", "s3Uri"}, {"source", "url"},
+	} {
+		if text, found := v.at(path...).text(); found {
+			all = append(all, text)
 		}
-		if encoded, is := c.get("bytes").text(); is {
-			if decoded, err := base64.StdEncoding.DecodeString(encoded); err == nil {
-				c = parseJSON(decoded)
+	}
+	text := say(v.at("source", "text"), depth+1) + say(v.at("source", "content"), depth+1)
+	for _, name := range []string{"bytes", "data"} {
+		encoded, found := v.at("source", name).text()
+		decoded, err := base64.StdEncoding.DecodeString(encoded)
+		switch {
+		case !found:
+		case err != nil: // a text of the Messages API's
+			text += encoded
+		default:
+			all = append(all, fmt.Sprintf("of %d bytes", len(decoded)))
+			if kind == "document" && utf8.Valid(decoded) {
+				text += string(decoded)
 			}
 		}
-		if name, found := c.firstText(toolStarts); found {
-			b.WriteString("[tool " + name + "] ")
-		}
-		text, found := c.firstText(deltas)
-		b.WriteString(text)
-		known = known || found
-		known = known || slices.ContainsFunc(frames, func(frame string) bool { return !c.get(frame).null() })
 	}
-	return b.String(), known
+	if text != "" {
+		text = "\n" + text
+	}
+	return "[" + strings.Join(all, " ") + "]" + text
 }
 
-// content is a text, or blocks of it (Bedrock API Reference, ContentBlock; Anthropic's Messages API).
-func content(v value) string {
-	if text, is := v.text(); is {
-		return text
-	}
-	var all []string
-	for one := range v.elements() {
-		if text := block(one); text != "" {
-			all = append(all, text)
-		}
-	}
-	return strings.Join(all, "\n")
-}
-
-// block is what stands for one in a text: of an image or a document what it is, not its bytes.
-func block(v value) string {
-	if text, is := v.text(); is {
-		return text
-	}
-	if text, found := v.firstText([][]string{{"text"}, {"guardContent", "text", "text"}}); found {
-		return text
-	}
-	if text, found := v.firstText([][]string{{"thinking"}, {"reasoningContent", "reasoningText", "text"}}); found {
-		return "[reasoning] " + text
-	}
-	kind, _ := v.get("type").text()
-	inner := v
-	if union := v.only(); kind == "" && union != "" { // Converse's
-		kind, inner = union, v.get(union)
-	}
-	switch kind {
-	case "cachePoint":
-		return ""
-	case "image", "video", "audio", "document":
-		return "[" + strings.Join(append([]string{kind}, source(inner)...), " ") + "]"
-	case "toolUse", "tool_use":
-		name, _ := inner.get("name").text()
-		return "[tool " + name + "] " + toJSON(inner.get("input"))
-	case "toolResult", "tool_result":
-		return "[tool result] " + content(inner.get("content"))
-	case "json":
-		return toJSON(v.get("json"))
-	case "citationsContent":
-		return content(inner.get("content"))
-	}
-	return toJSON(v)
-}
-
-// source says of a file its format, its name, and where it lies or how large it is.
-func source(file value) (all []string) {
-	for _, path := range [][]string{{"format"}, {"source", "media_type"}, {"name"}, {"title"}, {"source", "s3Location", "uri"}, {"source", "url"}} {
-		if text, found := file.at(path...).text(); found {
-			all = append(all, text)
-		}
-	}
-	if encoded, found := file.firstText([][]string{{"source", "bytes"}, {"source", "data"}}); found {
-		all = append(all, fmt.Sprintf("of %d bytes", base64.RawStdEncoding.DecodedLen(len(strings.TrimRight(encoded, "=")))))
-	}
-	return all
-}
-
-// toJSON writes without spaces and needless escapes.
-func toJSON(v value) string {
-	b, err := marshal(v.any())
-	if err != nil {
-		return err.Error()
-	}
-	return string(b)
-}
-
+// compact is JSON without spaces and needless escapes.
 func compact(raw []byte) string {
 	var b bytes.Buffer
-	if json.Compact(&b, raw) != nil {
+	if json.Compact(&b, raw) != nil { // such as what is too deep
 		return string(raw)
 	}
-	return b.String()
+	text, plain := b.Bytes(), make([]byte, 0, b.Len())
+	for {
+		at := bytes.IndexByte(text, '\\')
+		if at < 0 {
+			return string(append(plain, text...))
+		}
+		r, size := escape(text[at:])
+		if plain = append(plain, text[:at]...); r > unicode.MaxASCII && r != utf8.RuneError && unicode.IsPrint(r) {
+			plain = utf8.AppendRune(plain, r)
+		} else {
+			plain = append(plain, text[at:at+size]...)
+		}
+		text = text[at+size:]
+	}
 }
 
 // shorten keeps so many characters; 0 keeps all.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"unicode/utf8"
 )
@@ -35,7 +36,7 @@ func TestTexts(t *testing.T) {
 			jane, "system: Be brief.\n\nuser: What is in this picture?\n\nassistant: Which one?\n\nuser: This one:\n[image image/png of 8 bytes]",
 			"[reasoning] A cat, surely.\nA cat.\n[tool feed] {\"grams\":30}", "",
 		},
-		"messages-stream": {jane, "What is the weather?", `Let me look. [tool weather] {"city":"Tokyo"}`, ""},
+		"messages-stream": {jane, "What is the weather?", "Let me look. \n[tool weather] {\"city\":\"Tokyo\"}", ""},
 		"converse":        {jane, "system: Answer in Japanese.\n\nuser: 今日の天気は？", "[reasoning] I cannot know.\n分かりません。", ""},
 		"converse-stream": {
 			"10.0.131.7 via vpce-0123456789abcdef0",
@@ -84,14 +85,54 @@ func TestAnswerShapes(t *testing.T) {
 		`{"images":["iVBORw0KGgo="]}`:                                                           "[1 images]",
 		`{"embeddings":{"float":[[1,2],[3,4]]}}`:                                                "[embedding of 2 numbers] [embedding of 2 numbers]",
 		`{"embeddings":[{"embeddingType":"TEXT","embedding":[1,2,3]}]}`:                         "[embedding of 3 numbers]",
-		`[{"type":"message_start","message":{}},{"type":"message_stop"}]`:                       "",
+		`[{"type":"message_start","message":{}},{"type":"message_stop"}]`:                       `[{"type":"message_start","message":{}},{"type":"message_stop"}]`,
 		`[[1],[2]]`:                           "[[1],[2]]",
-		`[]`:                                  "",
+		`[]`:                                  "[]",
 		`{"content":[{"x":"y"}]}`:             `{"x":"y"}`,
-		`"{\"completion\":\"shown\"} hidden"`: `"{\"completion\":\"shown\"} hidden"`,
+		`"{\"completion\":\"shown\"} hidden"`: `{"completion":"shown"} hidden`,
 		`{"content":[{"type":"tool_use","name":"t","input":{"n":12345678901234567890}}]}`: `[tool t] {"n":12345678901234567890}`,
+		// Shapes of models that are newer, whole and in chunks.
+		`{"choices":[{"text":"deep"},{"text":"seek"}]}`:                                                         "deep\nseek",
+		`[{"choices":[{"text":"deep","stop_reason":null}]},{"choices":[{"text":"seek","stop_reason":"stop"}]}]`: "deepseek",
+		`{"message":"pegasus","finishReason":"stop"}`:                                                           "pegasus",
+		`[{"message":"pega"},{"message":"sus"},{"finishReason":"stop"}]`:                                        "pegasus",
+		`[{"verse":"one"},{"verse":"two"}]`:                                                                     `[{"verse":"one"},{"verse":"two"}]`,
+		`{"choices":[{"message":{"content":"ok","reasoning_content":"hm"}}]}`:                                   "[reasoning] hm\nok",
+		`[{"choices":[{"delta":{"role":"assistant","reasoning_content":"h"}}]},{"choices":[{"delta":{"reasoning_content":"m"}}]},{"choices":[{"delta":{"role":"assistant","content":"ok"}}]}]`:                                                                                                                                                                                                                      "[reasoning] hm\nok",
+		`{"choices":[{"message":{"content":null,"tool_calls":[{"type":"function","function":{"name":"wire","arguments":"{\"to\":1}"}}]}}]}`:                                                                                                                                                                                                                                                                         `[tool wire] {"to":1}`,
+		`[{"choices":[{"index":0,"delta":{"tool_calls":[{"index":1,"function":{"name":"b","arguments":""}},{"index":0,"function":{"name":"a","arguments":"{}"}}]}}]},{"choices":[{"index":0,"delta":{"tool_calls":[{"index":1,"function":{"arguments":"{\"to\":1}"}}]}}]}]`:                                                                                                                                         "[tool a] {}\n[tool b] {\"to\":1}",
+		`{"content":[{"type":"thinking","thinking":"hm","signature":"s"},{"type":"text","text":"Sure."},{"type":"text","text":"Done."}]}`:                                                                                                                                                                                                                                                                           "[reasoning] hm\nSure.\nDone.",
+		`[{"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"Su"}},{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"hm"}},{"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"re."}},{"type":"content_block_delta","index":2,"delta":{"type":"text_delta","text":"Done."}}]`:                                                 "[reasoning] hm\nSure.\nDone.",
+		`[{"contentBlockDelta":{"contentBlockIndex":0,"delta":{"reasoningContent":{"text":"hm"}}}},{"contentBlockDelta":{"contentBlockIndex":1,"delta":{"text":"Sure."}}},{"contentBlockDelta":{"contentBlockIndex":10,"delta":{"text":"Done."}}},{"contentBlockStart":{"contentBlockIndex":2,"start":{"toolUse":{"name":"t"}}}},{"contentBlockDelta":{"contentBlockIndex":2,"delta":{"toolUse":{"input":"{}"}}}}]`: "[reasoning] hm\nSure.\n[tool t] {}\nDone.",
+		// What a guardrail blocked.
+		`{"output":{"message":{"content":[{"text":"Sorry."}]}},"stopReason":"guardrail_intervened","trace":{"guardrail":{"modelOutput":["secret"]}}}`:                                                     "[guardrail intervened] Sorry.\n[blocked by the guardrail, not sent] secret",
+		`[{"contentBlockDelta":{"contentBlockIndex":0,"delta":{"text":"Sorry."}}},{"messageStop":{"stopReason":"guardrail_intervened"}},{"metadata":{"trace":{"guardrail":{"modelOutput":["secret"]}}}}]`: "[guardrail intervened] Sorry.\n[blocked by the guardrail, not sent] secret",
+		`{"content":[{"type":"text","text":"Sorry."}],"amazon-bedrock-guardrailAction":"INTERVENED","amazon-bedrock-trace":{"guardrail":{"modelOutput":["secret"]}}}`:                                     "[guardrail intervened] Sorry.\n[blocked by the guardrail, not sent] secret",
+		`[{"outputText":"So","amazon-bedrock-guardrailAction":"NONE"},{"outputText":"rry.","amazon-bedrock-guardrailAction":"INTERVENED"}]`:                                                               "[guardrail intervened] Sorry.",
 	} {
 		if got := answer(parseJSON([]byte(body))); got != want {
+			t.Errorf("%s: got %q, want %q", body, got, want)
+		}
+	}
+}
+
+// Lost: parts of what was asked, which no reader of the prompt would miss.
+func TestPromptShapes(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("あ", 600)
+	for body, want := range map[string]string{
+		`{"messages":[{"role":"user","content":[{"document":{"format":"txt","name":"d","source":{"text":"one"}}},{"document":{"name":"e","source":{"content":[{"text":"two"}]}}},{"text":"sum up"}]}]}`: "[document txt d]\none\n[document e]\ntwo\nsum up",
+		`{"messages":[{"content":[{"type":"document","source":{"type":"text","media_type":"text/plain","data":"plain text"}}]}]}`:                                                                       "[document text/plain]\nplain text",
+		`{"messages":[{"content":[{"document":{"format":"txt","name":"d","source":{"bytes":"a2VzdHJlbA=="}}}]}]}`:                                                                                       "[document txt d of 7 bytes]\nkestrel",
+		`{"messages":[{"content":[{"document":{"format":"pdf","name":"g","source":{"s3Uri":"s3://log/x.pdf"}}}]}]}`:                                                                                     "[document pdf g s3://log/x.pdf]",
+		`{"message":"and now?","chat_history":[{"role":"USER","message":"a"},{"role":"CHATBOT","message":"b"}],"preamble":"p","documents":[{"title":"t","snippet":"s"}]}`:                               "system: p\n\ndocument: s\n\nUSER: a\n\nCHATBOT: b\n\nuser: and now?",
+		`{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":null,"tool_calls":[{"function":{"name":"wire","arguments":"{}"}}]},{"role":"tool","content":"done"}]}`:                "user: q\n\nassistant: [tool wire] {}\n\ntool: done",
+		`{"messages":[{"content":[{"searchResult":{"source":"s","content":[{"text":"found"}]}},{"new":{"block":1}},{"cachePoint":{"type":"default"}}]}]}`:                                               "found\n{\"new\":{\"block\":1}}",
+		`{"inputs":[{"content":[{"type":"text","text":"embedded"}]}]}`:                                                                                                                                  "embedded", `{"inputPrompt":"pegasus"}`: "pegasus", `{"inPaintingParams":{"text":"a whale"}}`: "a whale",
+		`{"query":"q","documents":["a","b"]}`: "document: a\n\ndocument: b\n\nuser: q",
+		`{"verse":"` + long + `"}`:            `{"verse":"` + long + `"}`, `{"verse": "\u5929\ud83d\ude00\"\u0007\\u5929"}`: `{"verse":"天😀\"\u0007\\u5929"}`,
+	} {
+		if got := asked(parseJSON([]byte(body))); got != want {
 			t.Errorf("%s: got %q, want %q", body, got, want)
 		}
 	}
