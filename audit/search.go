@@ -20,15 +20,19 @@ func contains(text, part string) bool {
 // chunks of a stream. It knows no shape, so that no caller can choose one that it does not look into. It looks into keys as
 // well, and may report a body in which the text spans what JSON keeps apart.
 func has(body value, part string, readable func(value) string) bool {
-	if holds(body.raw(), part) {
+	found, split := holds(body.raw(), part)
+	if found {
 		return true
 	}
-	if chunks := parseBody(body); chunks.is('[') && holds(assemble(chunks), part) {
-		return true
+	if split {
+		if chunks := parseBody(body); chunks.is('[') {
+			if found, _ = holds(assemble(chunks), part); found {
+				return true
+			}
+		}
 	}
-	// The readable text has two things that the body has not: the marks between its parts, and files decoded from base64.
-	decoded := bytes.Contains(body.raw(), []byte(`"bytes"`)) || bytes.Contains(body.raw(), []byte(`"data"`))
-	return (decoded || strings.ContainsAny(part, "[]:\n")) && contains(readable(body), part)
+	// The readable text has two things that the body has not: the marks between its parts, and documents decoded from base64.
+	return (strings.ContainsAny(part, "[]:\n") || bytes.Contains(body.raw(), []byte(`"document"`))) && contains(readable(body), part)
 }
 
 // mostLayers is how often JSON may be in strings of JSON. Encoders double the backslashes of each layer, so that no body is
@@ -37,9 +41,13 @@ const mostLayers = 32
 
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// holds tells whether a JSON text has a part, as it is written or after any number of its layers of escapes. A text with
-// more layers than mostLayers was written to hide something: it holds everything. The time is linear in the text's length.
-func holds(text []byte, part string) bool {
+// holds tells whether a JSON text has a part, as it is written or after any number of its layers of escapes, and if not,
+// whether its strings may have the part between them. A text with more layers than mostLayers was written to hide something:
+// it holds everything. The time is linear in the text's length.
+func holds(text []byte, part string) (found, split bool) {
+	if len(text) == 0 {
+		return false, false
+	}
 	part = strings.ToLower(part)
 	buffer := buffers.Get().(*[]byte)
 	if len(text) < 1<<20 { // a large one would stay
@@ -50,18 +58,55 @@ func holds(text []byte, part string) bool {
 	// Without these an escape can only add letters if it has their number.
 	numbered := !strings.ContainsAny(part, "\"\\/\b\f\n\r\t")
 	for range mostLayers {
-		if bytes.Contains(lower(layer, part), []byte(part)) {
-			return true
+		lowered := lower(layer, part)
+		if bytes.Contains(lowered, []byte(part)) {
+			return true, false
 		}
 		if numbered && !bytes.Contains(layer, []byte(`\u`)) {
-			return false
+			return false, text[0] != '{' && maySplit(lowered, part)
 		}
 		before := len(layer)
 		if layer = unescape(layer); len(layer) == before {
-			return false
+			return false, true
 		}
 	}
-	return true
+	return true, false
+}
+
+// maySplit tells whether a part, without escapes, may be split over strings of the text: one begins as the part ends, and
+// another ends where that begins. It is quick to say no, which spares most streams being put together.
+func maySplit(text []byte, part string) bool {
+	if len(part) > 64 || bytes.Contains(text, []byte(`"bytes"`)) {
+		return true
+	}
+	var begins [256]bool
+	for i := 1; i < len(part); i++ {
+		begins[part[i]] = true
+	}
+	var seen [64]bool
+	for rest := text; ; {
+		quote := bytes.IndexByte(rest, '"')
+		if quote < 0 || quote+1 == len(rest) {
+			return false
+		}
+		if rest = rest[quote+1:]; !begins[rest[0]] {
+			continue
+		}
+		for i := 1; i < len(part); i++ {
+			if seen[i] || !bytes.HasPrefix(rest, []byte(part[i:])) {
+				continue
+			}
+			seen[i] = true
+			if bytes.Contains(text, []byte(part[:i]+`"`)) {
+				return true
+			}
+			for j := 1; j < i; j++ {
+				if bytes.Contains(text, []byte(`"`+part[j:i]+`"`)) {
+					return true
+				}
+			}
+		}
+	}
 }
 
 // lower is the text in lower case, as strings.ToLower has it, where it matters for the part: ASCII in place, eight bytes at once.

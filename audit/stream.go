@@ -24,14 +24,6 @@ func assemble(chunks value) []byte {
 		if !c.is('{') {
 			return nil
 		}
-		if inner := c.get("chunk"); inner.is('{') {
-			c = inner
-		}
-		if encoded, is := c.get("bytes").text(); is {
-			if decoded, err := base64.StdEncoding.DecodeString(encoded); err == nil {
-				c = parseJSON(decoded)
-			}
-		}
 		whole.addChunk(c)
 	}
 	return whole.write(nil)
@@ -41,11 +33,17 @@ func assemble(chunks value) []byte {
 func (p *part) addChunk(c value) {
 	for name, one := range c.fields() {
 		switch key := name.raw(); string(key) {
+		case `"chunk"`:
+			p.addChunk(one)
+		case `"bytes"`:
+			encoded, _ := one.text()
+			if decoded, err := base64.StdEncoding.DecodeString(encoded); err == nil {
+				p.addChunk(parseJSON(decoded))
+			}
 		case `"contentBlockStart"`, `"contentBlockDelta"`:
 			block := p.at([]byte(`"content"`)).element(one.get("contentBlockIndex"), 0)
 			block.add(nil, one.get("start"))
 			block.add(nil, one.get("delta"))
-			continue
 		case `"content_block"`, `"delta"`:
 			if index := c.get("index"); !index.null() {
 				p.at([]byte(`"content"`)).element(index, 0).add(nil, one)

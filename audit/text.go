@@ -146,31 +146,31 @@ func spoken(v value, depth int) string {
 		if one.null() {
 			continue
 		}
-		switch name := strings.Trim(string(name.raw()), `"`); name {
-		case "thinking", "reasoning", "reasoning_content", "reasoningContent":
+		switch key := name.raw(); string(key) {
+		case `"thinking"`, `"reasoning"`, `"reasoning_content"`, `"reasoningContent"`:
 			if text := say(one, depth+1); text != "" {
 				thought = append(thought, "[reasoning] "+text)
 			}
-		case "text", "content", "message", "output", "outputs", "choices", "results", "generation", "generations", "completion", "outputText",
-			"reasoningText", "guardContent", "searchResult", "citationsContent", "snippet", "refusal":
+		case `"text"`, `"content"`, `"message"`, `"output"`, `"outputs"`, `"choices"`, `"results"`, `"generation"`, `"generations"`, `"completion"`, `"outputText"`,
+			`"reasoningText"`, `"guardContent"`, `"searchResult"`, `"citationsContent"`, `"snippet"`, `"refusal"`:
 			all = append(all, say(one, depth+1))
-		case "toolUse":
+		case `"toolUse"`:
 			all = append(all, tool(one))
-		case "tool_calls":
+		case `"tool_calls"`:
 			for call := range one.elements() {
 				all = append(all, tool(call))
 			}
-		case "toolResult":
+		case `"toolResult"`:
 			all = append(all, "[tool result] "+say(one.get("content"), depth+1))
-		case "image", "video", "audio", "document":
-			all = append(all, file(name, one, depth))
-		case "json":
+		case `"image"`, `"video"`, `"audio"`, `"document"`:
+			all = append(all, file(string(key[1:len(key)-1]), one, depth))
+		case `"json"`:
 			all = append(all, compact(one.raw()))
-		case "embedding":
+		case `"embedding"`:
 			all = append(all, embedding(one))
-		case "embeddings":
+		case `"embeddings"`:
 			all = append(all, embeddings(one))
-		case "images", "artifacts":
+		case `"images"`, `"artifacts"`:
 			all = append(all, fmt.Sprintf("[%d images]", one.count()))
 		}
 	}
