@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -48,17 +47,6 @@ func (q Query) admits(e *Entry) bool {
 	}
 	return contains(e.Caller, q.Caller) || contains(e.IdentityARN, q.Caller) ||
 		e.byFunction && (contains(e.SourceIP, q.Caller) || contains(e.SourceVpce, q.Caller))
-}
-
-// plainID is what a line has of the id however its JSON is escaped.
-func (q Query) plainID() []byte {
-	id := q.RequestID
-	if i := strings.IndexFunc(id, func(r rune) bool {
-		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '-' || r > unicode.MaxASCII
-	}); i >= 0 {
-		id = id[:i]
-	}
-	return []byte(id)
 }
 
 // Reader reads a log.
@@ -244,12 +232,19 @@ var permissionLine = []byte("Permissions are correctly set for Amazon Bedrock lo
 
 // entry is nil if the query does not admit it. The bodies are looked at last.
 func (r Reader) entry(ctx context.Context, q Query, line []byte) (*Entry, error) {
-	if bytes.HasPrefix(line, []byte("{")) && !bytes.Contains(line, q.plainID()) {
-		return nil, nil // not worth parsing
+	if q.rejects(line) {
+		return nil, nil
 	}
 	t := trees.Get().(*tree)
 	defer trees.Put(t)
-	rec, err := parse(t.parse(line, recordLevels))
+	v := value{}
+	if q.Texts {
+		v = t.parse(line, bodyLevels)
+	}
+	if v.tree == nil { // or only a body is no JSON
+		v = t.parse(line, recordLevels)
+	}
+	rec, err := parse(v)
 	if err != nil {
 		return nil, err
 	}
@@ -277,7 +272,7 @@ func (r Reader) entry(ctx context.Context, q Query, line []byte) (*Entry, error)
 	}
 	if q.Texts {
 		turns := prompt(rec.Input.JSON)
-		e.Prompt, e.Answer = joined(turns), answer(rec.Output.JSON)
+		e.Prompt, e.Answer = joined(turns), begin(rec.Output.JSON, q.Limit)
 		if rec.Input.JSON.tree == nil && rec.Input.S3Path != "" {
 			e.Prompt, turns = q.reference(rec.Input.S3Path), nil
 		}

@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,6 +17,43 @@ func contains(text, part string) bool {
 	return part == "" || strings.Contains(strings.ToLower(text), strings.ToLower(part))
 }
 
+// rejects tells of most lines that a query does not admit, without taking them apart: they are whole records, without an
+// escape that could stand for a letter, and a part that the query asks for is nowhere in them.
+func (q Query) rejects(line []byte) bool {
+	lacks := func(parts ...string) bool {
+		return !slices.ContainsFunc(parts, func(part string) bool { return bytes.Contains(line, []byte(part)) })
+	}
+	if q.RequestID+q.Model+q.Caller+q.Text == "" || !bytes.HasPrefix(line, []byte(`{"schemaType":"ModelInvocationLog",`)) || !bytes.HasSuffix(line, []byte("}")) || !lacks(`\u`) {
+		return false
+	}
+	// A stream, or a document in base64, has texts that are not in the line, and so has an object of its own.
+	direct := q.Text != "" && !strings.ContainsAny(q.Text, composed) && lacks(`BodyJson":[`, `BodyJson":"`, `BodyS3Path"`, `"document"`)
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	*buffer = append((*buffer)[:0], line...)
+	line = lower(*buffer, q.Text)
+	return lacks(literal(q.RequestID)) || lacks(literal(q.Model)) || lacks(literal(q.Caller)) || direct && lacks(strings.ToLower(q.Text))
+}
+
+// composed are characters that JSON may write in other ways, or that stand between the parts of a readable text.
+const composed = "\"\\/\b\f\n\r\t[]:"
+
+// literal is the longest piece of a part that a record has as it is, in lower case. A caller's name can be made of an address and an
+// endpoint, with words between that no record has.
+func literal(part string) (longest string) {
+	if strings.Contains(part, " ") || strings.Contains("via no endpoint", strings.ToLower(part)) {
+		return ""
+	}
+	for one := range strings.FieldsFuncSeq(strings.ToLower(part), func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-'
+	}) {
+		if len(one) > len(longest) {
+			longest = one
+		}
+	}
+	return longest
+}
+
 // has tells whether a body has a text: as it is written, in a string at any depth, in JSON within strings, and split over the
 // chunks of a stream. It knows no shape, so that no caller can choose one that it does not look into. It looks into keys as
 // well, and may report a body in which the text spans what JSON keeps apart.
@@ -26,7 +64,7 @@ func has(body value, part string, readable func(value) string) bool {
 	}
 	if split {
 		if chunks := parseBody(body); chunks.is('[') {
-			if found, _ = holds(assemble(chunks), part); found {
+			if found, _ = holds(assemble(chunks, 0), part); found {
 				return true
 			}
 		}

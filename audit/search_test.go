@@ -209,3 +209,32 @@ func FuzzHolds(f *testing.F) {
 		}
 	})
 }
+
+// Lost: records that the quick look at a line takes for others.
+func TestQuickLookRejectsNothingAdmitted(t *testing.T) {
+	t.Parallel()
+	record := recordOf([]byte(`{"prompt":"Kestrel"}`), []byte("null"))
+	unsigned := bytes.Replace(record, []byte(`"caller":"Jane"`), []byte(`"sourceIp":"10.0.0.7","sourceVpce":"vpce-1"`), 1)
+	escaped := bytes.Replace(record, []byte("Jane"), []byte(`\u004aane`), 1)
+	for _, c := range []struct {
+		line  []byte
+		query Query
+	}{
+		{record, Query{Caller: "JANE", Model: "M", RequestID: "r", Text: "KESTREL"}}, {record, Query{Caller: "rol"}}, {unsigned, Query{Caller: "via"}},
+		{unsigned, Query{Caller: "7 VIA vpce"}}, {unsigned, Query{Caller: "0.0.7"}}, {unsigned, Query{Caller: "VPCE-1"}}, {escaped, Query{Caller: "jane"}},
+		{record, Query{Text: `"prompt":"kes`}}, {recordOf([]byte(`{"messages":[{"role":"a","content":"b"},{"role":"c","content":"d"}]}`), []byte("1")), Query{Text: "a: b\n\nc: d"}},
+		{bytes.Replace(record, []byte("Jane"), []byte("\u212aim"), 1), Query{Caller: "kim"}},
+	} {
+		if e, err := (Reader{}).entry(t.Context(), c.query, c.line); e == nil || err != nil {
+			t.Errorf("%+v: %v, %v", c.query, e, err)
+		}
+	}
+	for _, q := range []Query{{Caller: "John"}, {Model: "nova"}, {RequestID: "other"}, {Text: "falcon"}} {
+		if !q.rejects(record) {
+			t.Errorf("%+v takes the record apart", q)
+		}
+		if e, err := (Reader{}).entry(t.Context(), q, record[:len(record)-2]); e != nil || err == nil {
+			t.Errorf("%+v: half a record is %v, without an error", q, e)
+		}
+	}
+}

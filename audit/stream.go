@@ -14,17 +14,21 @@ type part struct {
 	list  bool
 	order []string
 	parts map[string]*part // by their names as JSON, or by their index
+	said  *int             // bytes of text that went on, of all parts
 }
 
 // assemble makes of a stream's chunks the JSON that the same answer has when it comes whole, or nil if they are none. Whether a
-// model's chunks are known does not matter: what they have under the same names belongs together.
-func assemble(chunks value) []byte {
-	whole := &part{}
+// model's chunks are known does not matter: what they have under the same names belongs together. With a limit it is about as
+// many characters of text at least, if the answer has them.
+func assemble(chunks value, limit int) []byte {
+	whole := &part{said: new(int)}
 	for c := range chunks.elements() {
 		if !c.is('{') {
 			return nil
 		}
-		whole.addChunk(c)
+		if whole.addChunk(c); limit > 0 && *whole.said > 4*limit {
+			break
+		}
 	}
 	return whole.write(nil)
 }
@@ -69,7 +73,7 @@ func (p *part) at(key []byte) *part {
 	if p.parts == nil {
 		p.parts = map[string]*part{}
 	}
-	one := &part{}
+	one := &part{said: p.said}
 	p.parts[string(key)] = one
 	p.order = append(p.order, string(key))
 	return one
@@ -108,6 +112,7 @@ func (p *part) add(name []byte, v value) {
 		p.raw = slices.Clone(raw)
 	case v.is('"') && string(name) != `"type"` && string(name) != `"role"` && string(name) != `"name"`: // which do not go on
 		p.raw = append(p.raw[:len(p.raw)-1], raw[1:]...)
+		*p.said += len(raw) - len(`""`)
 	case len(p.raw) == 0 || p.raw[0] != '"':
 		p.raw = raw
 	}

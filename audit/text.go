@@ -73,10 +73,16 @@ func joined(turns []turn) string {
 
 // answer is a model's, whole or in chunks, and what a guardrail kept from the caller, as far as its trace is in the record
 // (Bedrock API Reference, "GuardrailTraceAssessment"; Bedrock User Guide, "Use your guardrail with inference operations").
-func answer(raw value) string {
+func answer(raw value) string { return begin(raw, 0) }
+
+// begin is an answer of which no more than so many characters are wanted, unless the limit is 0.
+func begin(raw value, limit int) string {
 	body := parseBody(raw)
 	if body.is('[') {
-		body = parseJSON(assemble(body))
+		if bytes.Contains(body.raw(), []byte("guardrail")) {
+			limit = 0 // what it did is at the end
+		}
+		body = parseJSON(assemble(body, limit))
 	}
 	text := spoken(body, 0)
 	if text == "" && !raw.null() {
