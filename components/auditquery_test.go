@@ -159,6 +159,85 @@ func TestCallsAreThoseOfTheAuditReader(t *testing.T) {
 	}
 }
 
+// Two searches of one log that find different calls: one of them hides a call from its auditor.
+func TestTextSearchIsThatOfTheAuditReader(t *testing.T) {
+	t.Parallel()
+	lines := samples(t)
+	nested := `kestrel "quoted" 天気 a\b`
+	for i := range 6 {
+		record := strings.Replace(lines["llama"], `"llama"`, fmt.Sprintf(`"nested-%d"`, i), 1)
+		text, err := json.Marshal(nested)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines[fmt.Sprintf("nested-%d", i)] = regexp.MustCompile(`"inputBodyJson":\{[^}]*\}`).ReplaceAllLiteralString(record, `"inputBodyJson":{"new":[`+string(text)+`]}`)
+		nested = strings.ReplaceAll(string(text), "天気", `\u5929\u6C17`)
+	}
+	streams := []string{
+		`[{"choices":[{"text":"kes"}]},{"choices":[{"text":"trel"}]}]`, `[{"message":"kes"},{"message":"trel"}]`,
+		`[{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"name":"wire","arguments":"{\"to\":\"kes"}}]}}]},{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"trel\"}"}}]}}]}]`,
+		`[{"contentBlockDelta":{"delta":{"reasoningContent":{"text":"kes"}}}},{"contentBlockDelta":{"delta":{"reasoningContent":{"text":"trel"}}}}]`,
+		`"[{\"a\": \"kestrel\"}]"`, `"C:\\users\\\\server \\d \\"`, `{"a":"\ud83d"}`, `{"a":"\u0000\u001f"}`, "null", "7",
+	}
+	for i, stream := range streams {
+		name := fmt.Sprintf("stream-%d", i)
+		lines[name] = regexp.MustCompile(`"outputBodyJson":\{[^}]*\}`).ReplaceAllLiteralString(strings.Replace(lines["llama"], `"llama"`, `"`+name+`"`, 1), `"outputBodyJson":`+stream)
+	}
+	file := filepath.Join(t.TempDir(), "records")
+	if err := os.WriteFile(file, []byte(strings.Join(slices.Collect(maps.Values(lines)), "\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var table []athenatest.Line
+	for _, line := range lines {
+		table = append(table, athenatest.Line{Line: line, Day: daysAgo(0), Path: "s3://log/2026/11/23/10/x.json.gz"})
+	}
+	deep := 0
+	for _, text := range []string{
+		"KESTREL", "kestrel \"quoted\"", "天気", `a\b`, "what is", "tokyo", "Sudan?", "the rate is", "a stage", "rates", "look. ", "image", `c:\users`, "verse", "nowhere", "[1,",
+	} {
+		var sql, ours []string
+		for _, row := range athenatest.Run(t, query(t, "text-search", ""), table, text) {
+			if name := row["requestid"].(string); name < "nested-3" || name > "nested-5" {
+				sql = append(sql, name)
+			} else if text == "nowhere" { // they are deeper than the query looks
+				deep++
+			}
+		}
+		reader := audit.Reader{Log: audit.File(file), Problem: func(error) {}} // large bodies lie elsewhere
+		for entry, err := range reader.Entries(t.Context(), audit.Query{Text: text}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if name := entry.RequestID; name < "nested-3" || name > "nested-5" {
+				ours = append(ours, entry.RequestID)
+			}
+		}
+		slices.Sort(sql)
+		slices.Sort(ours)
+		if !slices.Equal(sql, ours) {
+			t.Errorf("%q: Athena finds %v, audit %v", text, sql, ours)
+		}
+	}
+	if deep != 3 {
+		t.Errorf("of 3 calls with JSON too deep in strings, %d are in every result", deep)
+	}
+}
+
+// Lost: the answer of every query, by one record that has a text where a number should be.
+func TestOddValuesStopNoQuery(t *testing.T) {
+	t.Parallel()
+	odd := regexp.MustCompile(`("\w+TokenCount"):\d+`).ReplaceAllString(samples(t)["converse"], `$1:"a lot"`)
+	odd = strings.Replace(odd, `"output":{`, `"output":{"outputImageWidth":"wide","outputImageHeight":1.5,`, 1)
+	table := []athenatest.Line{{Line: odd, Day: daysAgo(0), Path: "s3://log/x"}, {Line: strings.Repeat("[", 20_000), Day: daysAgo(0), Path: "s3://log/x"}}
+	rows := athenatest.Run(t, callsSQL+"SELECT * FROM calls", table)
+	if len(rows) != 1 || rows[0]["inputtokencount"] != int64(0) || rows[0]["outputimagewidth"] != nil || rows[0]["outputimageheight"] != nil {
+		t.Errorf("got %v", rows)
+	}
+	if found := regexp.MustCompile(`[^Y_]CAST\(|[^(]json_format\(`).FindString(callsSQL); found != "" {
+		t.Errorf("calls.sql converts by %s, which fails a query", found)
+	}
+}
+
 // A query that shows too little hides a call; one that shows too much is not believed.
 func TestSavedQueries(t *testing.T) {
 	t.Parallel()
