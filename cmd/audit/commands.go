@@ -100,8 +100,8 @@ func show(ctx context.Context, reader audit.Reader, q audit.Query, out io.Writer
 		if err != nil {
 			return err
 		}
-		if err := json.Indent(&all, e.Record, "", "  "); err != nil {
-			return err
+		if json.Indent(&all, e.Record, "", "  ") != nil { // such as one that is nested too deep
+			all.Write(e.Record)
 		}
 		all.WriteByte('\n')
 	}
@@ -112,15 +112,16 @@ func show(ctx context.Context, reader audit.Reader, q audit.Query, out io.Writer
 	return err
 }
 
-// visible writes what is not printed as JSON does, for the terminal's sake: it can only be in JSON's texts.
+// visible writes what is not printed as JSON does, except for line breaks and tabs: in JSON it can only be in texts.
 func visible(text string) string {
-	if !strings.ContainsFunc(text, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
+	shown := func(r rune) bool { return r == '\n' || r == '\t' || unicode.IsPrint(r) }
+	if !strings.ContainsFunc(text, func(r rune) bool { return !shown(r) }) {
 		return text
 	}
 	var b strings.Builder
 	for _, r := range text {
 		switch {
-		case r == '\n' || unicode.IsPrint(r):
+		case shown(r):
 			b.WriteRune(r)
 		case r > 0xffff:
 			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+(r-0x10000)>>10, 0xdc00+(r-0x10000)&0x3ff)
@@ -152,7 +153,7 @@ func export(ctx context.Context, reader audit.Reader, q audit.Query, format stri
 			count(e.CacheWriteInputTokenCount), e.ErrorCode, e.Prompt, e.Answer,
 		}
 		for i := range row {
-			row[i] = noFormula(row[i])
+			row[i] = visible(noFormula(row[i]))
 		}
 		table.Write(row)
 	}
@@ -160,9 +161,11 @@ func export(ctx context.Context, reader audit.Reader, q audit.Query, format stri
 	return table.Error()
 }
 
-// noFormula keeps a prompt from being run by the spreadsheet that opens the file.
+// noFormula keeps what a caller wrote from being run by the spreadsheet that opens the file (OWASP, "CSV Injection"): some take
+// full-width signs for the ASCII ones, and look behind spaces.
 func noFormula(cell string) string {
-	if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+	begin := strings.TrimLeftFunc(cell, unicode.IsSpace)
+	if begin != "" && strings.ContainsAny(begin[:1], "=+-@") || strings.IndexAny(begin, "＝＋－＠") == 0 || strings.IndexAny(cell, "\t\r\n") == 0 {
 		return "'" + cell
 	}
 	return cell

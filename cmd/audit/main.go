@@ -53,7 +53,7 @@ func main() {
 	complete, err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	switch {
 	case err != nil:
-		fmt.Fprintln(os.Stderr, "audit:", err)
+		fmt.Fprintln(os.Stderr, "audit:", oneLine(err.Error())) // it may quote a record, or the name of an object
 		os.Exit(1)
 	case !complete:
 		os.Exit(2)
@@ -94,7 +94,7 @@ func (o *options) flags(command string) *flag.FlagSet {
 		case "model":
 			f.StringVar(&o.model, name, "", "part of the model's id")
 		case "text":
-			f.StringVar(&o.text, name, "", "part of prompt or answer; fetches large bodies, too")
+			f.StringVar(&o.text, name, "", "text anywhere in prompt or answer, also in JSON within their strings; fetches bodies over 100 KB")
 		case "json":
 			f.BoolVar(&o.json, name, false, "JSON Lines with whole texts; large bodies by their path")
 		case "format":
@@ -175,7 +175,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (complete
 	reader.Problem = func(err error) {
 		complete = false
 		bar.wipe()
-		fmt.Fprintln(stderr, "audit: skipped:", err)
+		fmt.Fprintln(stderr, "audit: skipped:", oneLine(err.Error()))
 	}
 	if len(reader.Roles) == 0 && command != "show" {
 		fmt.Fprintln(stderr, "audit: the function's role is not known: each caller is the identity that called Bedrock; --stack or --function-role names the role")

@@ -171,6 +171,60 @@ func TestExport(t *testing.T) {
 	}
 }
 
+// Lost: the auditor's machine, to whatever a spreadsheet takes for a formula, in any column that a caller can write.
+func TestExportRunsNothing(t *testing.T) {
+	t.Parallel()
+	for _, formula := range []string{"=1+1", "+1", "-1", "@SUM(A1)", "  =1", "\t=1", "\r=1", "\n=1", "\u3000=1", "＝1", "＋1", "－1", " ＠1", "\u00a0-1"} {
+		quoted, _ := json.Marshal(formula)
+		record := strings.NewReplacer(`"今日の天気は？"`, string(quoted), `"arn:aws:sts::123456789012:assumed-role/Clerk/jane"`, string(quoted),
+			`"modelId":"`, `"errorCode":`+string(quoted)+`,"modelId":"`).Replace(sample(t, "converse"))
+		out, _ := command(t, 0, "export", "--dir", dir(t, map[string][]byte{hour + "20261123T101600000Z_1.json.gz": zip(record)}), "--format", "csv")
+		rows, err := csv.NewReader(strings.NewReader(out)).ReadAll()
+		if err != nil || len(rows) != 2 {
+			t.Fatal(rows, err)
+		}
+		for _, column := range []int{3, 15} { // caller, errorCode
+			if !strings.HasPrefix(rows[1][column], "'") {
+				t.Errorf("%s is %q", rows[0][column], rows[1][column])
+			}
+		}
+	}
+	for _, plain := range []string{"", "a=1", "1-1", "今日", "'=1"} {
+		if got := noFormula(plain); got != plain {
+			t.Errorf("%q is written as %q", plain, got)
+		}
+	}
+}
+
+// Lost: the auditor's terminal, to a name in the log: lines that audit did not write, or hidden ones.
+func TestTerminalShowsWhatIsThere(t *testing.T) {
+	t.Parallel()
+	const evil = "\x1b[2J\u202e\nforged\u0085line\u2028\u200b"
+	quoted, _ := json.Marshal(evil)
+	name := string(quoted[1 : len(quoted)-1])
+	record := strings.NewReplacer("Clerk/jane", name, "jp.anthropic", name, `"operation":"`, `"operation":"`+name, "今日の", name, "6f1e0a52", name).Replace(sample(t, "converse"))
+	folder := dir(t, map[string][]byte{
+		hour + "20261123T101600000Z_1.json.gz":                   zip(record + strings.Replace(record, `"ModelInvocationLog"`, string(quoted), 1)),
+		hour + "20261123T101601000Z_\x1b[2J\u202eforged.json.gz": []byte("no gzip"),
+	})
+	log := filepath.Join(t.TempDir(), "access.log")
+	if err := os.WriteFile(log, []byte(`{"extendedRequestId":`+string(quoted)+`,"httpMethod":"POST","requestTimeEpoch":"1795428930000","resourcePath":"/generate","status":"200","userArn":`+string(quoted)+"}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"list"}, {"list", "--json"}, {"export"}, {"export", "--format", "csv"}, {"verify", "--access-log", log}, {"show", "QmOw7G1BIAMFYJQ="}} {
+		out, errs := command(t, 2, append(args, "--dir", folder)...)
+		if args[0] != "show" && args[0] != "export" && strings.Contains(out, "\nforged") || strings.Contains(errs, "\nforged") {
+			t.Errorf("%v writes a line of a record's:\n%s%s", args, out, errs)
+		}
+		for _, r := range out + errs {
+			if r != '\n' && r != '\t' && !unicode.IsPrint(r) {
+				t.Errorf("%v writes %U:\n%q%q", args, r, out, errs)
+				break
+			}
+		}
+	}
+}
+
 // Lost: what is spent, by whom; and to whoever sees the page, a prompt, or a script by the name of a caller.
 func TestReport(t *testing.T) {
 	t.Parallel()
