@@ -74,13 +74,14 @@ func serveStandIn() error {
 	return err
 }
 
-// logged is the account's logging configuration beside a stand-in: the function looks at it once a minute.
+// logged is the account's logging configuration and data retention beside a stand-in: the function looks at them once a minute.
 func logged(models http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", models)
 	mux.HandleFunc("GET /logging/modelinvocations", func(w http.ResponseWriter, _ *http.Request) {
 		io.WriteString(w, `{"loggingConfig":{"s3Config":{"bucketName":"bench"},"textDataDeliveryEnabled":true}}`)
 	})
+	mux.HandleFunc("GET /data-retention", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"mode":"inherit"}`) })
 	return mux
 }
 

@@ -18,7 +18,7 @@ type call struct {
 	tokens               tokens
 	status               int
 	err                  error // in the middle of a stream
-	unlogged             bool  // refused, because Bedrock would not have kept it
+	unlogged             bool  // refused, because Bedrock would not have kept it, or AWS would have shared it
 }
 
 type tokens struct {

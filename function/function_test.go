@@ -44,7 +44,7 @@ func newFixture(t testing.TB) fixture {
 		Deliver: func(_ context.Context, r sandbox.Record, _ time.Time) { f.records <- r },
 	}
 	f.handler = handler{
-		bedrock: serve(t, f.standIn), models: []string{firstModel, secondModel}, streaming: true, logging: &invocationLog{}, log: slog.New(slog.NewJSONHandler(f.logged, nil)),
+		bedrock: serve(t, f.standIn), models: []string{firstModel, secondModel}, streaming: true, logging: &invocationLog{}, retention: inMode("default"), tiers: []string{"default"}, log: slog.New(slog.NewJSONHandler(f.logged, nil)),
 	}
 	return f
 }
@@ -111,7 +111,7 @@ func (f fixture) call(t *testing.T, r request) (events.APIGatewayProxyResponse, 
 
 func (f fixture) ask(t *testing.T, r request) (response events.APIGatewayProxyResponse, p problem) {
 	t.Helper()
-	r.RequestContext.RequestID, r.RequestContext.ExtendedRequestID = "chosen-"+canary, "request-1" // a caller can choose the first
+	r.RequestContext.ExtendedRequestID = "request-1"
 	response = f.roundTrip(t.Context(), t, r)
 	if response.StatusCode < 200 || response.StatusCode > 599 || response.Headers["Content-Type"] != eventStream && !utf8.ValidString(response.Body) {
 		t.Fatalf("%v: API Gateway would answer 502 with a text of its own", response)
@@ -207,7 +207,7 @@ func (f fixture) record(t *testing.T) sandbox.Record {
 	return <-f.records
 }
 
-func decode(t *testing.T, text string, into any) {
+func decode(t testing.TB, text string, into any) {
 	t.Helper()
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.DisallowUnknownFields()

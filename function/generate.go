@@ -98,9 +98,11 @@ func (h handler) converse(ctx context.Context, operation string, r request, g ge
 	if g.Model == "" {
 		g.Model = h.models[0]
 	}
-	if err := h.admit(ctx, g.Model, c); err != nil {
+	model, err := h.admit(ctx, g.Model, c)
+	if err != nil {
 		return nil, err
 	}
+	g.Model = model
 	metadata := r.metadata()
 	for k, v := range metadata {
 		if v == "" {

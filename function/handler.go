@@ -20,6 +20,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
 
 	"github.com/private-bedrock/private-bedrock/openapi"
@@ -33,6 +35,8 @@ type handler struct {
 	// streaming is whether API Gateway's integration is one of transfer mode STREAM: each takes the other's answers for errors.
 	streaming bool
 	logging   *invocationLog
+	retention *watch
+	tiers     []string // that a caller may choose
 	log       *slog.Logger
 }
 
@@ -46,7 +50,6 @@ type request struct {
 	Body            string            `json:"body"`
 	IsBase64Encoded bool              `json:"isBase64Encoded"`
 	RequestContext  struct {
-		RequestID         string `json:"requestId"`
 		ExtendedRequestID string `json:"extendedRequestId"`
 		Identity          struct {
 			SourceIP string `json:"sourceIp"`
@@ -132,7 +135,7 @@ func (b *recorded) Close() error {
 // answer is a route's, or says what went wrong in the route's own form.
 func (h handler) answer(ctx context.Context, r request, c *call) (answer response) {
 	failed := failure
-	if _, found := nativeOperation(r.Resource); found {
+	if _, found := nativeOperation(r.Resource); found || isCatchAll(r.Resource) {
 		failed = nativeFailure
 	}
 	defer func() {
@@ -154,7 +157,7 @@ var routes = map[string]func(handler, context.Context, request, *call) (response
 	"POST /generate/{prompt}": handler.generatePath,
 	"POST /generate":          handler.generateBody,
 	"GET /health": func(h handler, ctx context.Context, _ request, _ *call) (response, error) {
-		if err := h.logging.check(ctx, time.Now()); err != nil {
+		if err := errors.Join(h.logging.check(ctx, time.Now()), h.retention.check(ctx, time.Now())); err != nil {
 			return response{}, err
 		}
 		return respondJSON(map[string]any{"status": "ok", "invocationLoggingRequired": h.logging.required})
@@ -175,7 +178,7 @@ func (h handler) route(ctx context.Context, r request, c *call) (response, error
 	serve, found := routes[c.route]
 	if !found {
 		c.route = "none" // the path of an unknown route is a caller's text
-		return response{}, errNoRoute
+		return response{}, notServed(r)
 	}
 	// Browsers say whose page makes a call: a foreign one would spend money in the name of whoever looks at it.
 	if site := header(r.Headers, "Sec-Fetch-Site"); site != "" && site != "none" && site != "same-origin" {
@@ -184,25 +187,48 @@ func (h handler) route(ctx context.Context, r request, c *call) (response, error
 	return serve(h, ctx, r, c)
 }
 
-// admit lets a call go to a model, if that is on the list and its prompt and answer would be kept.
-func (h handler) admit(ctx context.Context, model string, c *call) error {
-	if !slices.Contains(h.models, model) {
-		return apiError{http.StatusBadRequest, "ModelNotAdmitted", "model: not admitted by this API; GET /models lists those that are"}
+// admit is the id of the model that a call may go to: the model is on the list, its prompt and answer would be kept, and AWS
+// would share them with no one that the stack does not admit.
+func (h handler) admit(ctx context.Context, asked string, c *call) (string, error) {
+	model, found := h.modelOf(ctx, asked)
+	if !found {
+		return "", apiError{http.StatusBadRequest, "ModelNotAdmitted", "model: not admitted by this API; GET /models lists those that are"}
 	}
 	c.model = model
-	err := h.logging.check(ctx, time.Now())
+	err := errors.Join(h.logging.check(ctx, time.Now()), h.retention.check(ctx, time.Now()))
 	c.unlogged = err != nil
-	return err
+	return model, err
+}
+
+// modelOf is the id on the list that a caller means: itself, or the end of the ARN that it has in the function's account and
+// region (Service Authorization Reference, "Amazon Bedrock", resource types).
+func (h handler) modelOf(ctx context.Context, asked string) (id string, found bool) {
+	if slices.Contains(h.models, asked) {
+		return asked, true
+	}
+	invoked, _ := lambdacontext.FromContext(ctx)
+	if invoked == nil {
+		return "", false
+	}
+	function, err := arn.Parse(invoked.InvokedFunctionArn)
+	if err != nil {
+		return "", false
+	}
+	here := "arn:" + function.Partition + ":bedrock:" + function.Region + ":"
+	id, found = strings.CutPrefix(asked, here+":foundation-model/")
+	if !found {
+		id, found = strings.CutPrefix(asked, here+function.AccountID+":inference-profile/")
+	}
+	return id, found && slices.Contains(h.models, id)
 }
 
 // Bedrock API Reference, Converse, requestMetadata: at most 256 of these characters a value, else it refuses the call.
 var notMetadata = regexp.MustCompile(`[^a-zA-Z0-9\s:_@$#=/+,.-]`)
 
-// metadata goes into Bedrock's invocation log with the call. Only the extended id is API Gateway's alone: a
+// metadata goes into Bedrock's invocation log with the call. The id is the extended one, which is API Gateway's alone: a
 // caller can choose the other (API Gateway Developer Guide, "$context variables").
 func (r request) metadata() map[string]string {
 	m := map[string]string{
-		"apiRequestId":         r.RequestContext.RequestID,
 		"apiExtendedRequestId": r.RequestContext.ExtendedRequestID,
 		"caller":               r.RequestContext.Identity.UserARN,
 		"sourceVpce":           r.RequestContext.Identity.VpceID,

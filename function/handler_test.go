@@ -172,7 +172,7 @@ func TestEvent(t *testing.T) {
 				t.Error(response)
 			}
 			want := map[string]string{
-				"apiRequestId": "c2fc2e4d-8082-4375-a923-e7c4fddbf51a", "apiExtendedRequestId": "QmOw7G1BIAMFYJQ=", "sourceIp": "10.0.131.7",
+				"apiExtendedRequestId": "QmOw7G1BIAMFYJQ=", "sourceIp": "10.0.131.7",
 				"caller": "arn:aws:sts::123456789012:assumed-role/reports/i-0ab1af6b52934bea1", "sourceVpce": "vpce-0bc731de06c089ce1",
 			}
 			if got := f.record(t).RequestMetadata; !maps.Equal(got, want) {
@@ -227,7 +227,7 @@ func TestMetadataIsTheServers(t *testing.T) {
 	r.RequestContext.Identity.SourceIP = "10.0.0.1 \t@$#=+,.-_"
 	f.call(t, r)
 	want := map[string]string{ // what is empty is absent
-		"apiRequestId": "chosen-" + canary, "apiExtendedRequestId": "request-1", "sourceIp": "10.0.0.1 \t@$#=+,.-_", "caller": "arn:aws:iam::1:user/" + strings.Repeat("_", 256-20),
+		"apiExtendedRequestId": "request-1", "sourceIp": "10.0.0.1 \t@$#=+,.-_", "caller": "arn:aws:iam::1:user/" + strings.Repeat("_", 256-20),
 	}
 	if got := f.record(t).RequestMetadata; !maps.Equal(got, want) {
 		t.Errorf("metadata %v, want %v", got, want)
@@ -326,7 +326,7 @@ func TestDeadlineIsAnswered(t *testing.T) {
 		})
 		b := once(t, environment(""))
 		b.http = silent
-		h := handler{bedrock: b, models: []string{firstModel}, logging: &invocationLog{}, log: slog.New(slog.DiscardHandler)}
+		h := handler{bedrock: b, models: []string{firstModel}, logging: &invocationLog{}, retention: inMode("none"), log: slog.New(slog.DiscardHandler)}
 		if response := h.roundTrip(ctx, t, path("Hello")); response.StatusCode != 504 || !strings.Contains(response.Body, "fewer tokens") {
 			t.Error(response)
 		}

@@ -2,85 +2,134 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 )
 
-// off is the log of an account where nothing is kept.
-func off() *invocationLog {
-	return &invocationLog{required: true, look: func(context.Context) (loggingConfig, error) { return loggingConfig{}, nil }}
+// logs is the log of an account whose logging configuration is this one.
+func logs(t testing.TB, config string) *invocationLog {
+	var c loggingConfig
+	decode(t, config, &c)
+	l := newInvocationLog(true, destination{}, func(context.Context) (loggingConfig, error) { return c, nil }, nil)
+	l.check(t.Context(), time.Now())
+	return l
 }
 
-// Lost: a prompt and its answer, asked while Bedrock kept nothing, or kept it elsewhere than the auditor looks.
+// inMode looks at an account in this mode of data retention.
+func inMode(mode string) *watch {
+	return newRetention(unshared, func(context.Context) (string, error) { return mode, nil }, nil)
+}
+
+// Lost: a prompt and its answer, asked while Bedrock kept nothing, or kept it elsewhere than the auditor looks, or wrote it by a
+// role, under a prefix or with a place for large bodies that the stack did not set.
 func TestLoggingConfigs(t *testing.T) {
 	t.Parallel()
-	const here = `"s3Config":{"bucketName":"b","keyPrefix":"bedrock"},"cloudWatchConfig":{"logGroupName":"g","roleArn":"r"}`
-	for config, want := range map[string]struct{ deployed, any string }{ // "" is kept
-		`{}`:                               {"is off", "is off"},
-		`{"loggingConfig":null}`:           {"is off", "is off"},
-		`{"loggingConfig":{}}`:             {"is off", "is off"},
-		`{"loggingConfig":{` + here + `}}`: {"", ""},
-		`{"loggingConfig":{` + here + `,"textDataDeliveryEnabled":true,"videoDataDeliveryEnabled":true,"audioDataDeliveryEnabled":false}}`: {"", ""},
-		`{"loggingConfig":{` + here + `,"textDataDeliveryEnabled":false}}`:                                                                 {"leaves out", "leaves out"},
-		`{"loggingConfig":{` + here + `,"imageDataDeliveryEnabled":false}}`:                                                                {"leaves out", "leaves out"},
-		`{"loggingConfig":{` + here + `,"embeddingDataDeliveryEnabled":false}}`:                                                            {"leaves out", "leaves out"},
-		`{"loggingConfig":{` + here + `,"videoDataDeliveryEnabled":false}}`:                                                                {"leaves out", "leaves out"},
-		`{"loggingConfig":{"s3Config":{"bucketName":"other"},"cloudWatchConfig":{"logGroupName":"g"}}}`:                                    {"goes elsewhere", ""},
-		`{"loggingConfig":{"s3Config":{"bucketName":"b"},"cloudWatchConfig":{"logGroupName":"other"}}}`:                                    {"goes elsewhere", ""},
-		`{"loggingConfig":{"s3Config":{"bucketName":"b"}}}`:                                                                                {"goes elsewhere", ""},
+	const (
+		large    = `"largeDataDeliveryS3Config":{"bucketName":"b","keyPrefix":"large"}`
+		group    = `"cloudWatchConfig":{"logGroupName":"g","roleArn":"r",` + large + `}`
+		bucket   = `"s3Config":{"bucketName":"b","keyPrefix":"bedrock"}`
+		deployed = bucket + `,` + group
+	)
+	stack, err := parseDestination(`{` + deployed + `}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for config, want := range map[string]struct {
+		deployed, any string // "" is kept
+		audio         bool
+	}{
+		`{}`:                                   {"is off", "is off", false},
+		`{"loggingConfig":null}`:               {"is off", "is off", false},
+		`{"loggingConfig":{}}`:                 {"is off", "is off", false},
+		`{"loggingConfig":{` + deployed + `}}`: {"", "", false},
+		`{"loggingConfig":{` + deployed + `,"textDataDeliveryEnabled":true,"videoDataDeliveryEnabled":true,"audioDataDeliveryEnabled":false}}`:                            {"", "", false},
+		`{"loggingConfig":{` + deployed + `,"audioDataDeliveryEnabled":true}}`:                                                                                            {"", "", true},
+		`{"loggingConfig":{` + deployed + `,"textDataDeliveryEnabled":false}}`:                                                                                            {"leaves out", "leaves out", false},
+		`{"loggingConfig":{` + deployed + `,"imageDataDeliveryEnabled":false}}`:                                                                                           {"leaves out", "leaves out", false},
+		`{"loggingConfig":{` + deployed + `,"embeddingDataDeliveryEnabled":false}}`:                                                                                       {"leaves out", "leaves out", false},
+		`{"loggingConfig":{` + deployed + `,"videoDataDeliveryEnabled":false}}`:                                                                                           {"leaves out", "leaves out", false},
+		`{"loggingConfig":{` + group + `,"s3Config":{"bucketName":"other","keyPrefix":"bedrock"}}}`:                                                                       {"goes elsewhere", "", false},
+		`{"loggingConfig":{` + group + `,"s3Config":{"bucketName":"b","keyPrefix":"other"}}}`:                                                                             {"goes elsewhere", "", false},
+		`{"loggingConfig":{` + bucket + `}}`:                                                                                                                              {"goes elsewhere", "", false},
+		`{"loggingConfig":{` + group + `}}`:                                                                                                                               {"goes elsewhere", "", false},
+		`{"loggingConfig":{` + bucket + `,"cloudWatchConfig":{"logGroupName":"other","roleArn":"r",` + large + `}}}`:                                                      {"goes elsewhere", "", false},
+		`{"loggingConfig":{` + bucket + `,"cloudWatchConfig":{"logGroupName":"g","roleArn":"other",` + large + `}}}`:                                                      {"goes elsewhere", "", false},
+		`{"loggingConfig":{` + bucket + `,"cloudWatchConfig":{"logGroupName":"g","roleArn":"r"}}}`:                                                                        {"goes elsewhere", "", false},
+		`{"loggingConfig":{` + bucket + `,"cloudWatchConfig":{"logGroupName":"g","roleArn":"r","largeDataDeliveryS3Config":{"bucketName":"b","keyPrefix":"other"}}}}`:     {"goes elsewhere", "", false},
+		`{"loggingConfig":{` + bucket + `,"cloudWatchConfig":{"logGroupName":"g","roleArn":"r","largeDataDeliveryS3Config":{"bucketName":"other","keyPrefix":"large"}}}}`: {"goes elsewhere", "", false},
 	} {
-		var c loggingConfig
-		if err := json.Unmarshal([]byte(config), &c); err != nil {
-			t.Fatal(err)
+		if got := logs(t, config).keepsAudio(); got != want.audio {
+			t.Errorf("%s: keeps audio %v, want %v", config, got, want.audio)
 		}
-		for deployed, want := range map[destinations]string{{"b", "g"}: want.deployed, {}: want.any} {
+		var c loggingConfig
+		decode(t, config, &c)
+		for deployed, want := range map[destination]string{stack: want.deployed, {}: want.any} {
 			err := c.check(deployed)
 			if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 				t.Errorf("%s for %v: %v, want %q", config, deployed, err, want)
 			}
 		}
 	}
+	for _, broken := range []string{"{", "{}", "[]", `{"bucket":"b"}`, `{"s3Config":{"bucketName":1}}`} {
+		if _, err := parseDestination(broken); err == nil || !strings.Contains(err.Error(), "LOGGING_CONFIGURATION") {
+			t.Errorf("%s: %v", broken, err)
+		}
+	}
 }
 
-// Lost: calls that nobody keeps, for longer than a minute; or all calls, because AWS was slow to say how things stand.
-func TestLoggingIsLookedAt(t *testing.T) {
+// Lost: prompts, which AWS shares with a model's provider or other third parties, or keeps in a way that nobody has heard of yet.
+func TestDataRetentionModes(t *testing.T) {
 	t.Parallel()
-	on := loggingConfig{}
-	if err := json.Unmarshal([]byte(`{"loggingConfig":{"s3Config":{"bucketName":"b"}}}`), &on); err != nil {
-		t.Fatal(err)
+	for mode, want := range map[string]bool{
+		"default": true, "none": true, "inherit": true, "provider_data_share": false, "aws_review": false, "": false, "Default": false, "newer": false,
+	} {
+		err := inMode(mode).check(t.Context(), time.Now())
+		if (err == nil) != want || err != nil && !strings.Contains(err.Error(), `DataRetained: `) {
+			t.Errorf("%q: %v", mode, err)
+		}
 	}
+	chosen := newRetention([]string{"provider_data_share"}, func(context.Context) (string, error) { return "provider_data_share", nil }, nil)
+	if err := chosen.check(t.Context(), time.Now()); err != nil {
+		t.Error(err)
+	}
+}
+
+// Lost: calls that nobody keeps, or that AWS shares, for longer than a minute; or all calls, because AWS was slow to say how
+// things stand.
+func TestLoggingAndRetentionAreLookedAt(t *testing.T) {
+	t.Parallel()
+	right, wrong := error(nil), error(apiError{503, "Wrong", ""})
 	failure := errors.New("throttled")
 	start := time.Now()
 	type step struct {
-		after  time.Duration // since the start
-		config loggingConfig
-		err    error
-		looks  int // by then
-		kept   bool
+		after time.Duration // since the start
+		says  error
+		looks int // by then
+		kept  bool
 	}
 	for name, steps := range map[string][]step{
-		"on":                       {{0, on, nil, 1, true}, {lookAgain - 1, loggingConfig{}, nil, 1, true}, {lookAgain, on, nil, 2, true}},
-		"switched off and on":      {{0, on, nil, 1, true}, {lookAgain, loggingConfig{}, nil, 2, false}, {lookAgain + recoverAfter - 1, on, nil, 2, false}, {lookAgain + recoverAfter, on, nil, 3, true}},
-		"off from the start":       {{0, loggingConfig{}, nil, 1, false}, {recoverAfter, on, nil, 2, true}},
-		"unknown from the start":   {{0, on, failure, 1, false}, {recoverAfter, on, nil, 2, true}},
-		"unknown for some minutes": {{0, on, nil, 1, true}, {lookAgain, on, failure, 2, true}, {bridged - 1, on, failure, 3, true}, {bridged + lookAgain, on, failure, 4, false}, {bridged + lookAgain + recoverAfter, on, nil, 5, true}},
-		"off, then unknown":        {{0, loggingConfig{}, nil, 1, false}, {recoverAfter, on, failure, 2, false}},
+		"right":                    {{0, right, 1, true}, {lookAgain - 1, wrong, 1, true}, {lookAgain, right, 2, true}},
+		"wrong and right again":    {{0, right, 1, true}, {lookAgain, wrong, 2, false}, {lookAgain + recoverAfter - 1, right, 2, false}, {lookAgain + recoverAfter, right, 3, true}},
+		"wrong from the start":     {{0, wrong, 1, false}, {recoverAfter, right, 2, true}},
+		"unknown from the start":   {{0, failure, 1, false}, {recoverAfter, right, 2, true}},
+		"unknown for some minutes": {{0, right, 1, true}, {lookAgain, failure, 2, true}, {bridged - 1, failure, 3, true}, {bridged + lookAgain, failure, 4, false}, {bridged + lookAgain + recoverAfter, right, 5, true}},
+		"wrong, then unknown":      {{0, wrong, 1, false}, {recoverAfter, failure, 2, false}},
 	} {
 		var now step
 		looks, failed := 0, 0
-		l := invocationLog{
-			required: true, failed: func(context.Context, error) { failed++ },
-			look: func(context.Context) (loggingConfig, error) { looks++; return now.config, now.err },
+		w := watch{
+			unknown: unlogged("cannot be looked at"), failed: func(context.Context, error) { failed++ },
+			look: func(context.Context) error { looks++; return now.says },
 		}
 		for i := range steps {
 			now = steps[i]
-			if err := l.check(t.Context(), start.Add(now.after)); (err == nil) != now.kept || looks != now.looks {
+			if err := w.check(t.Context(), start.Add(now.after)); (err == nil) != now.kept || looks != now.looks {
 				t.Errorf("%s, after %v: %v and %d looks, want kept %v and %d", name, now.after, err, looks, now.kept, now.looks)
 			}
 		}
@@ -90,40 +139,54 @@ func TestLoggingIsLookedAt(t *testing.T) {
 	}
 }
 
-// Lost: the promise that what is not kept is not asked, on any route; or the reason, for clients, load balancers and alarms.
-func TestNothingIsAskedUnlogged(t *testing.T) {
+// Lost: the promise that what is not kept, or is shared, is not asked, on any route; or the reason, for clients, load balancers
+// and alarms.
+func TestNothingIsAskedUnkeptOrShared(t *testing.T) {
 	t.Parallel()
 	for _, r := range []request{
 		path("Hello"), post(`{"prompt":"Hello"}`), post(`{"prompt":"Hello","stream":true}`), native("converse", hello), native("converse-stream", hello),
 		native("invoke", `{"prompt":"x"}`), native("invoke-with-response-stream", `{"prompt":"x"}`), {HTTPMethod: "GET", Resource: "/health"},
 	} {
-		f := newFixture(t)
-		f.logging = off()
-		response, _ := f.call(t, r)
-		if response.StatusCode != 503 || !strings.Contains(response.Body, "invocation logging is off") || len(f.records) > 0 {
-			t.Errorf("%s: %v, %d records", r.Resource, response, len(f.records))
-		}
-		if _, isNative := nativeOperation(r.Resource); isNative && response.Headers["X-Amzn-Errortype"] != "ServiceUnavailableException" {
-			t.Errorf("%s: %v", r.Resource, response.Headers)
-		}
-		if counted := strings.Contains(f.logged.String(), `"UnloggedInvocationsRefused":1`); counted != (r.HTTPMethod == "POST") {
-			t.Errorf("%s: log %s", r.Resource, f.logged)
+		for reason, change := range map[string]func(*fixture){
+			"invocation logging is off":                      func(f *fixture) { f.logging = logs(t, `{}`) },
+			`data retention mode is \"provider_data_share\"`: func(f *fixture) { f.retention = inMode("provider_data_share") },
+		} {
+			f := newFixture(t)
+			change(&f)
+			response, _ := f.call(t, r)
+			if response.StatusCode != 503 || !strings.Contains(strings.ReplaceAll(response.Body, `\"`, `"`), strings.ReplaceAll(reason, `\"`, `"`)) || len(f.records) > 0 {
+				t.Errorf("%s: %v, %d records, want %s", r.Resource, response, len(f.records), reason)
+			}
+			if _, isNative := nativeOperation(r.Resource); isNative && response.Headers["X-Amzn-Errortype"] != "ServiceUnavailableException" {
+				t.Errorf("%s: %v", r.Resource, response.Headers)
+			}
+			if counted := strings.Contains(f.logged.String(), `"UnloggedInvocationsRefused":1`); counted != (r.HTTPMethod == "POST") {
+				t.Errorf("%s: log %s", r.Resource, f.logged)
+			}
 		}
 	}
 }
 
-// Lost: every call, if the function reads its settings, or Bedrock's answer, otherwise than they are; or the check, if a
-// setting that is missing passes for one that is off.
-func TestLoggingIsReadFromBedrock(t *testing.T) {
+// Lost: every call, if the function reads its settings, or Bedrock's answers, otherwise than they are; or the checks, if a
+// setting that is missing passes for one that is off, or an answer that is denied or not understood for a good one.
+func TestLoggingAndRetentionAreReadFromBedrock(t *testing.T) {
 	t.Parallel()
-	var asked *http.Request
+	asked := map[string]*http.Request{}
+	const configured = `{"s3Config":{"bucketName":"b"},"cloudWatchConfig":{"logGroupName":"g","roleArn":"r"}}`
+	mode := `{"mode":"none","updatedAt":"2026-11-01T00:00:00Z"}`
 	b := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked = r
-		io.WriteString(w, `{"loggingConfig":{"s3Config":{"bucketName":"b"},"cloudWatchConfig":{"logGroupName":"g"}}}`)
+		asked[r.URL.Path] = r
+		switch {
+		case r.URL.Path == "/logging/modelinvocations":
+			io.WriteString(w, `{"loggingConfig":`+configured+`}`)
+		case mode == "denied":
+			w.WriteHeader(http.StatusForbidden)
+			io.WriteString(w, `{"__type":"AccessDeniedException"}`)
+		default:
+			io.WriteString(w, mode)
+		}
 	}))
-	variables := map[string]string{
-		"MODEL_IDS": firstModel, "RESPONSE_STREAMING": "true", "LOG_BUCKET_NAME": "b", "LOG_GROUP_NAME": "g",
-	}
+	variables := map[string]string{"MODEL_IDS": firstModel, "RESPONSE_STREAMING": "true", "LOGGING_CONFIGURATION": configured}
 	newOne := func() handler {
 		h, err := newHandler(func(name string) string {
 			if v, ok := variables[name]; ok {
@@ -135,12 +198,34 @@ func TestLoggingIsReadFromBedrock(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.log = slog.New(slog.DiscardHandler)
+		h.logging.failed, h.retention.failed = h.logFailure, h.logFailure
 		return h
 	}
-	if err := newOne().logging.check(t.Context(), time.Now()); err != nil || asked.URL.Path != "/logging/modelinvocations" || asked.Method != "GET" || !strings.Contains(asked.Header.Get("Authorization"), "/bedrock/aws4_request") {
-		t.Errorf("%v, asked %v", err, asked)
+	h := newOne()
+	if err := errors.Join(h.logging.check(t.Context(), time.Now()), h.retention.check(t.Context(), time.Now())); err != nil {
+		t.Error(err)
 	}
-	variables["LOG_GROUP_NAME"] = "other"
+	for _, path := range []string{"/logging/modelinvocations", "/data-retention"} {
+		if r := asked[path]; r == nil || r.Method != "GET" || !strings.Contains(r.Header.Get("Authorization"), "/bedrock/aws4_request") {
+			t.Errorf("%s: asked %v", path, r)
+		}
+	}
+	if !slices.Equal(h.tiers, []string{"default"}) {
+		t.Errorf("service tiers %v", h.tiers)
+	}
+
+	for _, mode = range []string{`{"mode":"aws_review"}`, `{"Mode":1}`, `{}`, `<html>`, "denied"} {
+		if err := newOne().retention.check(t.Context(), time.Now()); err == nil || !strings.Contains(err.Error(), "DataRetained") {
+			t.Errorf("%s: %v", mode, err)
+		}
+	}
+	mode = `{"mode":"aws_review"}`
+	variables["DATA_RETENTION_MODES"], variables["SERVICE_TIERS"] = "none,aws_review", "default, flex"
+	if h := newOne(); h.retention.check(t.Context(), time.Now()) != nil || !slices.Equal(h.tiers, []string{"default", "flex"}) {
+		t.Errorf("DATA_RETENTION_MODES and SERVICE_TIERS are not read: tiers %v", h.tiers)
+	}
+
+	variables["LOGGING_CONFIGURATION"] = strings.Replace(configured, `"g"`, `"other"`, 1)
 	if err := newOne().logging.check(t.Context(), time.Now()); err == nil {
 		t.Error("another group passes")
 	}

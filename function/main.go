@@ -27,13 +27,15 @@ func run(env func(string) string) error {
 	if err != nil {
 		return err
 	}
-	go h.logging.check(context.Background(), time.Now()) // while Lambda gets the first event ready
+	// While Lambda gets the first event ready.
+	go h.logging.check(context.Background(), time.Now())
+	go h.retention.check(context.Background(), time.Now())
 	lambda.Start(h.handle)
 	return nil
 }
 
 func newHandler(env func(string) string) (handler, error) {
-	models := strings.FieldsFunc(env("MODEL_IDS"), func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
+	models := listed(env("MODEL_IDS"))
 	if len(models) == 0 {
 		return handler{}, fmt.Errorf("MODEL_IDS: got %q, want the model ids that may be called, separated by commas", env("MODEL_IDS"))
 	}
@@ -45,13 +47,23 @@ func newHandler(env func(string) string) (handler, error) {
 	if err != nil {
 		return handler{}, err
 	}
-	b, err := newBedrock(env)
-	h := handler{bedrock: b, models: models, guardrail: guardrail, streaming: streaming == "true", log: lambdacontext.NewLogger()}
-	h.logging = &invocationLog{
-		required: env("REQUIRE_INVOCATION_LOGGING") != "false", want: destinations{env("LOG_BUCKET_NAME"), env("LOG_GROUP_NAME")},
-		look: b.loggingConfig, failed: h.logFailure,
+	destination, err := parseDestination(env("LOGGING_CONFIGURATION"))
+	if err != nil {
+		return handler{}, err
 	}
+	b, err := newBedrock(env)
+	h := handler{bedrock: b, models: models, tiers: listed(env("SERVICE_TIERS"), "default"), guardrail: guardrail, streaming: streaming == "true", log: lambdacontext.NewLogger()}
+	h.logging = newInvocationLog(env("REQUIRE_INVOCATION_LOGGING") != "false", destination, b.loggingConfig, h.logFailure)
+	h.retention = newRetention(listed(env("DATA_RETENTION_MODES"), unshared...), b.dataRetention, h.logFailure)
 	return h, err
+}
+
+// listed are the texts of a variable, which commas separate.
+func listed(variable string, otherwise ...string) []string {
+	if all := strings.FieldsFunc(variable, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }); len(all) > 0 {
+		return all
+	}
+	return otherwise
 }
 
 // newGuardrail is nil where no guardrail is set. Half of one is an error: calls would go out unguarded.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -31,16 +32,23 @@ func (h handler) native(ctx context.Context, r request, c *call) (response, erro
 	if err != nil {
 		model = "" // admitted nowhere
 	}
-	if err := h.admit(ctx, model, c); err != nil {
+	if model, err = h.admit(ctx, model, c); err != nil {
 		return response{}, err
 	}
 	body, err := r.body()
 	if err != nil {
 		return response{}, err
 	}
+	rules := bodyRules{converse: strings.HasPrefix(operation, "converse"), audio: h.logging.keepsAudio(), tiers: h.tiers}
+	if err := checkBody(body, rules); err != nil {
+		return response{}, err
+	}
 	headers, err := nativeHeaders(r.Headers)
 	if err != nil {
 		return response{}, err
+	}
+	if tier := headers.Get(tierHeader); tier != "" && !slices.Contains(h.tiers, tier) {
+		return response{}, errTier(tierHeader, fmt.Sprintf("%q", short(tier)), h.tiers)
 	}
 	if strings.HasPrefix(operation, "converse") {
 		body, err = converseBody(body, r.metadata(), h.guardrail)
@@ -159,6 +167,7 @@ const (
 	guardrailHeader        = "X-Amzn-Bedrock-Guardrailidentifier"
 	guardrailVersionHeader = "X-Amzn-Bedrock-Guardrailversion"
 	traceHeader            = "X-Amzn-Bedrock-Trace"
+	tierHeader             = "X-Amzn-Bedrock-Service-Tier"
 )
 
 // invokeBody is the body of InvokeModel and InvokeModelWithResponseStream, with the server's metadata and guardrail among its
@@ -184,16 +193,39 @@ func invokeBody(body []byte, headers http.Header, metadata map[string]string, gu
 	return writeObject(slices.DeleteFunc(members, func(m member) bool { return strings.EqualFold(m.key, "amazon-bedrock-guardrailConfig") })), nil
 }
 
+// serverMetadata are the entries that no caller sets, and maxMetadata is how many Bedrock takes (Bedrock User Guide, "Tag
+// requests with metadata").
+var serverMetadata = []string{"apiExtendedRequestId", "caller", "sourceVpce", "sourceIp"}
+
+const maxMetadata = 16
+
 // addMetadata keeps what a caller says beside what the server says; Bedrock refuses what it does not take.
 func addMetadata(metadata map[string]string, given json.RawMessage) error {
-	var entries map[string]string
-	if err := json.Unmarshal(given, &entries); err != nil {
+	share := maxMetadata
+	for _, key := range serverMetadata {
+		if metadata[key] != "" {
+			share--
+		}
+	}
+	tooMany := badRequest("TooMuchMetadata", fmt.Sprintf("requestMetadata: got more than %d entries, the most that a caller can send: Bedrock takes %d, and this API writes %d of them", share, maxMetadata, maxMetadata-share))
+	members, err := readObject(given)
+	if err != nil {
 		return badRequest("InvalidMetadata", "requestMetadata: want an object of texts")
 	}
-	for key, value := range entries {
-		if !slices.ContainsFunc(slices.Collect(maps.Keys(metadata)), func(own string) bool { return strings.EqualFold(own, key) }) {
-			metadata[key] = value
+	if len(members) > maxMetadata {
+		return tooMany
+	}
+	for _, m := range members {
+		var value string
+		if json.Unmarshal(m.value, &value) != nil {
+			return badRequest("InvalidMetadata", "requestMetadata: want an object of texts")
 		}
+		if !slices.ContainsFunc(serverMetadata, func(own string) bool { return strings.EqualFold(own, m.key) }) {
+			metadata[m.key] = value
+		}
+	}
+	if len(metadata)-len(serverMetadata) > share {
+		return tooMany
 	}
 	return nil
 }
@@ -362,6 +394,9 @@ func nativeFailure(err error, c *call) response {
 
 // awsName is the exception of Bedrock's that says the same (Bedrock API Reference, Converse, "Errors").
 func awsName(e apiError) string {
+	if e.Code == unknownOperation {
+		return e.Code
+	}
 	switch e.Status {
 	case http.StatusForbidden:
 		return "AccessDeniedException"

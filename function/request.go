@@ -65,6 +65,9 @@ func parseBody(r request) (generation, error) {
 	case !isText(string(raw)):
 		return generation{}, badRequest("InvalidBody", "the body is not UTF-8")
 	}
+	if err := new(scan).run(raw); err != nil {
+		return generation{}, err
+	}
 
 	var g generation
 	decoder := json.NewDecoder(bytes.NewReader(raw))

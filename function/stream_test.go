@@ -475,7 +475,7 @@ func TestEveryDefinedStatusIsAnswered(t *testing.T) {
 				case 200:
 				default:
 					if method == "GET" {
-						f.logging = off()
+						f.logging = logs(t, `{}`)
 					}
 					r = ask("fault " + fault[status])
 				}

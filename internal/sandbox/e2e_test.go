@@ -293,7 +293,7 @@ func (s *running) answers(t *testing.T) {
 		if status != 200 || body != "You said: "+prompt {
 			t.Errorf("%q: status %d, body %q", prompt, status, body)
 		}
-		s.answered = append(s.answered, header.Get("X-Amzn-Requestid"))
+		s.answered = append(s.answered, header.Get("X-Amz-Apigw-Id"))
 	}
 	large := canary + strings.Repeat("x", 150<<10)
 	for _, prompt := range []string{canary, large} {
@@ -302,7 +302,7 @@ func (s *running) answers(t *testing.T) {
 		if status != 200 || !strings.Contains(answer, prompt) || !strings.Contains(answer, `"stopReason"`) {
 			t.Errorf("status %d, body %.300q", status, answer)
 		}
-		s.answered = append(s.answered, header.Get("X-Amzn-Requestid"))
+		s.answered = append(s.answered, header.Get("X-Amz-Apigw-Id"))
 	}
 	for path, want := range map[string]string{"/health": `"status":"ok"`, "/models": "anthropic.claude-haiku-4-5-20251001-v1:0"} {
 		if status, _, body := s.call(t, http.MethodGet, path, "", "", ""); status != 200 || !strings.Contains(body, want) {
@@ -494,7 +494,7 @@ func (s *running) recordsCalls(t *testing.T) {
 			if err := json.Unmarshal(s.gunzip(t, bucket, key), &r); err != nil {
 				t.Fatal(err)
 			}
-			ids = append(ids, r.RequestMetadata["apiRequestId"])
+			ids = append(ids, r.RequestMetadata["apiExtendedRequestId"])
 			if !strings.Contains(r.Identity.ARN, "assumed-role/bedrock-app-local-function") || r.Operation != "Converse" || r.Input.TokenCount == 0 {
 				t.Errorf("record %+v", r)
 			}
@@ -529,7 +529,7 @@ func (s *running) recordsCalls(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatal(err)
 		}
-		ids = append(ids, r.RequestMetadata["apiRequestId"])
+		ids = append(ids, r.RequestMetadata["apiExtendedRequestId"])
 	}
 	slices.Sort(ids)
 	if !slices.Equal(ids, want) {
