@@ -30,6 +30,14 @@ func apiDefinition(title, partition, region, functionArn, authorization string, 
 		integration["uri"] = function + "2015-03-31/functions/" + functionArn + "/invocations"
 		document.Binary = []string{"*/*"} // else an event stream would be taken for a text, and reach nobody whole
 	}
+	// To a path without a route API Gateway answers "Missing Authentication Token", as to a wrong signature. The function names
+	// the operation that is not served.
+	for path, parameters := range map[string][]string{"/{proxy+}": {"proxy"}, "/model/{modelId}/{proxy+}": {"modelId", "proxy"}} {
+		document.Paths[path] = map[string]map[string]any{}
+		for _, method := range []string{"get", "post", "delete"} { // all that Bedrock Runtime has
+			document.Paths[path][method] = map[string]any{"parameters": pathParameters(parameters), "responses": map[string]any{"404": map[string]string{"description": "Not served"}}}
+		}
+	}
 	for _, operations := range document.Paths {
 		for _, operation := range operations {
 			operation["x-amazon-apigateway-auth"] = map[string]string{"type": authorization}
@@ -38,4 +46,11 @@ func apiDefinition(title, partition, region, functionArn, authorization string, 
 	}
 	b, err := json.Marshal(document)
 	return string(b), err
+}
+
+func pathParameters(names []string) (all []map[string]any) {
+	for _, name := range names {
+		all = append(all, map[string]any{"name": name, "in": "path", "required": true, "schema": map[string]string{"type": "string"}})
+	}
+	return all
 }

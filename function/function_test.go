@@ -207,6 +207,12 @@ func (f fixture) record(t *testing.T) sandbox.Record {
 	return <-f.records
 }
 
+// within ends the process if a fuzz test's input takes longer: Go has no bound of its own.
+func within(t *testing.T, limit time.Duration) {
+	late := time.AfterFunc(limit, func() { panic(t.Name() + ": an input takes longer than " + limit.String()) })
+	t.Cleanup(func() { late.Stop() })
+}
+
 func decode(t testing.TB, text string, into any) {
 	t.Helper()
 	decoder := json.NewDecoder(strings.NewReader(text))

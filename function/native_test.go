@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
@@ -418,6 +419,7 @@ func FuzzNative(f *testing.F) {
 	b, calls := taking(f, map[string]string{"Content-Type": "application/json"}, `{}`)
 	fixture.bedrock = b
 	f.Fuzz(func(t *testing.T, which uint8, body, metadata, model string, isBase64 bool) {
+		within(t, 10*time.Second)
 		r := native([]string{"converse", "converse-stream", "invoke", "invoke-with-response-stream"}[which%4], body)
 		r.IsBase64Encoded, r.Headers["X-Amzn-Bedrock-Request-Metadata"] = isBase64, metadata
 		r.PathParameters["modelId"] = model
@@ -472,6 +474,7 @@ func FuzzFrames(f *testing.F) {
 	f.Add(exception(errDeadline), uint8(1))
 	f.Add([]byte("\x00\x00\x00\x00\x00\x00\x00\x10"), uint8(7))
 	f.Fuzz(func(t *testing.T, stream []byte, step uint8) {
+		within(t, 10*time.Second)
 		var followed frames
 		for rest := stream; len(rest) > 0; {
 			n := min(len(rest), int(step)%17+1)

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 )
 
@@ -164,6 +165,7 @@ func FuzzHandle(f *testing.F) {
 	f.Add(uint8(5), "GET", "/models", `{"`+strings.Repeat("富", 40)+`":1}`, false)
 	fixture := newFixture(f)
 	f.Fuzz(func(t *testing.T, route uint8, path, contentType, body string, isBase64 bool) {
+		within(t, 10*time.Second)
 		r := routes[int(route)%len(routes)]
 		if r.Resource == "" {
 			r.HTTPMethod, r.Resource = path, contentType
@@ -194,6 +196,7 @@ func FuzzPromptRoundTrip(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, prompt string) {
+		within(t, 10*time.Second)
 		good := utf8.ValidString(prompt) && !strings.ContainsRune(prompt, utf8.RuneError) && strings.TrimSpace(prompt) != "" && len(prompt) <= maxTextBytes
 		body, err := json.Marshal(map[string]string{"prompt": prompt})
 		if err != nil {

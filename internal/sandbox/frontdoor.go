@@ -267,6 +267,10 @@ func match(routes []apiResource, method string, path []string) (template string,
 	for _, route := range routes {
 		m, ok := route.Methods[method]
 		parts := strings.Split(strings.TrimPrefix(route.Path, "/"), "/")
+		path := path
+		if last := len(parts) - 1; strings.HasSuffix(parts[last], "+}") && len(path) > last { // takes the rest of the path
+			path = append(slices.Clone(path[:last]), strings.Join(path[last:], "/"))
+		}
 		if !ok || len(parts) != len(path) {
 			continue
 		}
@@ -275,12 +279,14 @@ func match(routes []apiResource, method string, path []string) (template string,
 		for i, part := range parts {
 			switch {
 			case strings.HasPrefix(part, "{") && path[i] != "":
-				values[strings.Trim(part, "{}")] = path[i]
+				values[strings.Trim(part, "{+}")] = path[i]
 			case part != path[i]:
 				fits = false
 			}
 		}
-		if fits && (template == "" || len(values) < len(parameters)) {
+		// Greedy paths come last, and the longest of them first.
+		greedy, former := strings.HasSuffix(route.Path, "+}"), strings.HasSuffix(template, "+}")
+		if fits && (template == "" || greedy == former && (greedy && len(route.Path) > len(template) || !greedy && len(values) < len(parameters)) || former && !greedy) {
 			template, parameters, found = route.Path, values, m
 		}
 	}

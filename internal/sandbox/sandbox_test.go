@@ -32,7 +32,7 @@ func routes(paths ...string) (all []apiResource) {
 // A route that is found otherwise than API Gateway finds it makes the sandbox's answers worthless.
 func TestMatch(t *testing.T) {
 	t.Parallel()
-	api := routes("/", "/generate/{prompt}", "/generate", "/generate/models", "/{any}/{more}")
+	api := routes("/", "/generate/{prompt}", "/generate", "/generate/models", "/{any}/{more}", "/v1/{prompt+}", "/v1/x/{prompt+}", "/v1/x/here")
 	for _, c := range []struct{ method, path, want, prompt string }{
 		{"POST", "generate", "/generate", ""},
 		{"POST", "generate/a%2Fb%20c", "/generate/{prompt}", "a%2Fb%20c"}, // encoded as it came
@@ -43,6 +43,10 @@ func TestMatch(t *testing.T) {
 		{"POST", "generate/", "", ""},
 		{"POST", "generate/a/b", "", ""},
 		{"POST", "Generate", "", ""},
+		{"POST", "v1/a/b%2Fc", "/v1/{prompt+}", "a/b%2Fc"},
+		{"POST", "v1/x/y/z", "/v1/x/{prompt+}", "y/z"},
+		{"POST", "v1/x/here", "/v1/x/here", ""},
+		{"POST", "v1", "", ""},
 	} {
 		template, parameters, method := match(api, c.method, strings.Split(c.path, "/"))
 		if template != c.want || parameters["prompt"] != c.prompt || method.Integration.URI != c.want {

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/schemas"
+	smithy "github.com/aws/smithy-go"
+	smithytraits "github.com/aws/smithy-go/traits"
+)
+
+// Lost: the reason, where a program calls an operation of Bedrock's that this API does not serve: API Gateway's own answer has
+// its user look for a wrong signature.
+func TestUnservedOperationsAreNamed(t *testing.T) {
+	t.Parallel()
+	asks := map[string]string{ // method and path, and what the answer names
+		"POST /openai/v1/chat/completions": "Chat Completions", "POST /openai/v1/responses": "Responses", "POST /anthropic/v1/messages": "Messages",
+		"GET /" + canary: "", "DELETE /model/x/" + canary: "", "POST /model/x/count-tokens/x": "",
+	}
+	for _, operation := range []*smithy.Schema{
+		schemas.ApplyGuardrail, schemas.Converse, schemas.ConverseStream, schemas.CountTokens, schemas.GetAsyncInvoke, schemas.InvokeGuardrailChecks, schemas.InvokeModel,
+		schemas.InvokeModelWithBidirectionalStream, schemas.InvokeModelWithResponseStream, schemas.ListAsyncInvokes, schemas.StartAsyncInvoke,
+	} {
+		http, found := smithy.SchemaTrait[*smithytraits.HTTP](operation)
+		if !found {
+			t.Fatal(operation.ID())
+		}
+		if route := http.Method + " " + http.URI; routes[route] == nil {
+			asks[route] = operation.ID().Name
+		}
+	}
+	if len(asks) != 13 {
+		t.Errorf("asks %v", asks)
+	}
+	for ask, want := range asks {
+		method, path, _ := strings.Cut(ask, " ")
+		r := request{HTTPMethod: method, Resource: "/{proxy+}", PathParameters: map[string]string{"proxy": path[1:]}}
+		if rest, found := strings.CutPrefix(path, "/model/"); found {
+			model, rest, _ := strings.Cut(rest, "/")
+			r.Resource, r.PathParameters = "/model/{modelId}/{proxy+}", map[string]string{"modelId": model, "proxy": rest}
+		}
+		f := newFixture(t)
+		response := f.roundTrip(t.Context(), t, r)
+		var body struct {
+			Type    string `json:"__type"`
+			Message string
+		}
+		if err := json.Unmarshal([]byte(response.Body), &body); err != nil {
+			t.Fatal(err)
+		}
+		if want == "" {
+			want = "there is no such route"
+		} else {
+			want += " is not served by this API"
+		}
+		if response.StatusCode != 404 || body.Type != "UnknownOperationException" || response.Headers["X-Amzn-Errortype"] != body.Type ||
+			!strings.HasPrefix(body.Message, want) || strings.Contains(response.Body+f.logged.String(), canary) {
+			t.Errorf("%s: %v, want %s; log %s", ask, response, want, f.logged)
+		}
+	}
+}
