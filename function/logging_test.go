@@ -83,7 +83,7 @@ func TestLoggingConfigs(t *testing.T) {
 	}
 }
 
-// Lost: prompts, which AWS shares with a model's provider or other third parties, or keeps in a way that nobody has heard of yet.
+// Lost: prompts, which AWS shares with a model's provider or other third parties, or keeps in a way that this version does not know.
 func TestDataRetentionModes(t *testing.T) {
 	t.Parallel()
 	for mode, want := range map[string]bool{
@@ -100,7 +100,7 @@ func TestDataRetentionModes(t *testing.T) {
 	}
 }
 
-// Lost: calls that nobody keeps, or that AWS shares, for longer than a minute; or all calls, because AWS was slow to say how
+// Lost: calls that are not kept, or that AWS shares, for longer than a minute; or all calls, because AWS was slow to say how
 // things stand.
 func TestLoggingAndRetentionAreLookedAt(t *testing.T) {
 	t.Parallel()
@@ -134,7 +134,7 @@ func TestLoggingAndRetentionAreLookedAt(t *testing.T) {
 			}
 		}
 		if strings.HasPrefix(name, "unknown") && failed == 0 {
-			t.Errorf("%s: nobody was told why", name)
+			t.Errorf("%s: the reason was not logged", name)
 		}
 	}
 }
