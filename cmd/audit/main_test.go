@@ -178,7 +178,7 @@ func TestExportRunsNothing(t *testing.T) {
 		quoted, _ := json.Marshal(formula)
 		record := strings.NewReplacer(`"今日の天気は？"`, string(quoted), `"arn:aws:sts::123456789012:assumed-role/Clerk/jane"`, string(quoted),
 			`"modelId":"`, `"errorCode":`+string(quoted)+`,"modelId":"`).Replace(sample(t, "converse"))
-		out, _ := command(t, 0, "export", "--dir", dir(t, map[string][]byte{hour + "20261123T101600000Z_1.json.gz": zip(record)}), "--format", "csv")
+		out, _ := command(t, 0, "export", "--dir", dir(t, map[string][]byte{hour + "20261123T101600000Z_1.json.gz": zip(record)}), "--format", "csv", "--function-role", role)
 		rows, err := csv.NewReader(strings.NewReader(out)).ReadAll()
 		if err != nil || len(rows) != 2 {
 			t.Fatal(rows, err)
