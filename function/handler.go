@@ -32,6 +32,9 @@ type handler struct {
 	models  []string // the first is the default
 	// guardrail is put on every call; nil is none.
 	guardrail *types.GuardrailConfiguration
+	// unevaluatedTools excepts tools from what ApplyGuardrail evaluates.
+	unevaluatedTools bool
+	passed           *passed // nil keeps nothing
 	// streaming is whether API Gateway's integration is one of transfer mode STREAM: each takes the other's answers for errors.
 	streaming bool
 	logging   *invocationLog

@@ -12,7 +12,6 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
-	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
 )
 
 func main() {
@@ -52,7 +51,7 @@ func newHandler(env func(string) string) (handler, error) {
 		return handler{}, err
 	}
 	b, err := newBedrock(env)
-	h := handler{bedrock: b, models: models, tiers: listed(env("SERVICE_TIERS"), "default"), guardrail: guardrail, streaming: streaming == "true", log: lambdacontext.NewLogger()}
+	h := handler{bedrock: b, models: models, tiers: listed(env("SERVICE_TIERS"), "default"), guardrail: guardrail, unevaluatedTools: env("ALLOW_UNEVALUATED_TOOLS") == "true", passed: &passed{}, streaming: streaming == "true", log: lambdacontext.NewLogger()}
 	h.logging = newInvocationLog(env("REQUIRE_INVOCATION_LOGGING") != "false", destination, b.loggingConfig, h.logFailure)
 	h.retention = newRetention(listed(env("DATA_RETENTION_MODES"), unshared...), b.dataRetention, h.logFailure)
 	return h, err
@@ -64,16 +63,4 @@ func listed(variable string, otherwise ...string) []string {
 		return all
 	}
 	return otherwise
-}
-
-// newGuardrail is nil where no guardrail is set. Half of one is an error: calls would go out unguarded.
-func newGuardrail(id, version string) (*types.GuardrailConfiguration, error) {
-	switch {
-	case id == "" && version == "":
-		return nil, nil
-	case id == "" || version == "":
-		return nil, fmt.Errorf("GUARDRAIL_ID, GUARDRAIL_VERSION: got %q, %q, want both or none", id, version)
-	}
-	// No trace: it would quote what was blocked.
-	return &types.GuardrailConfiguration{GuardrailIdentifier: &id, GuardrailVersion: &version}, nil
 }

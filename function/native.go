@@ -35,12 +35,12 @@ func (h handler) native(ctx context.Context, r request, c *call) (response, erro
 	if model, err = h.admit(ctx, model, c); err != nil {
 		return response{}, err
 	}
-	body, err := r.body()
+	given, err := r.body()
 	if err != nil {
 		return response{}, err
 	}
 	rules := bodyRules{converse: strings.HasPrefix(operation, "converse"), audio: h.logging.keepsAudio(), tiers: h.tiers}
-	if err := checkBody(body, rules); err != nil {
+	if err := checkBody(given, rules); err != nil {
 		return response{}, err
 	}
 	headers, err := nativeHeaders(r.Headers)
@@ -50,12 +50,20 @@ func (h handler) native(ctx context.Context, r request, c *call) (response, erro
 	if tier := headers.Get(tierHeader); tier != "" && !slices.Contains(h.tiers, tier) {
 		return response{}, errTier(tierHeader, fmt.Sprintf("%q", short(tier)), h.tiers)
 	}
+	if h.guardrail == nil && header(r.Headers, guardrailHeader) != "" {
+		return response{}, errNoGuardrail
+	}
+	var body []byte
 	if strings.HasPrefix(operation, "converse") {
-		body, err = converseBody(body, r.metadata(), h.guardrail)
+		headers.Del(metadataHeader) // it is in the body
+		body, err = converseBody(given, r.metadata(), h.guardrail)
 	} else {
-		body, err = invokeBody(body, headers, r.metadata(), h.guardrail)
+		body, err = invokeBody(given, headers, r.metadata(), h.guardrail)
 	}
 	if err != nil {
+		return response{}, err
+	}
+	if err := h.evaluateRequest(ctx, operation, given); err != nil {
 		return response{}, err
 	}
 	answered, err := h.bedrock.invoke(ctx, model, operation, headers, body)
@@ -69,7 +77,7 @@ func (h handler) native(ctx context.Context, r request, c *call) (response, erro
 		}
 	}
 	if strings.HasSuffix(operation, "-stream") {
-		return response{http.StatusOK, back, &passedOn{upstream: answered.Body, c: c}}, nil
+		return response{http.StatusOK, back, &passedOn{upstream: h.guardStream(ctx, answered.Body), c: c}}, nil
 	}
 	defer answered.Body.Close()
 	whole, err := io.ReadAll(answered.Body)
@@ -77,15 +85,22 @@ func (h handler) native(ctx context.Context, r request, c *call) (response, erro
 		return response{}, err
 	}
 	c.countWhole(answered.Header, whole)
+	if err := h.evaluateAnswer(ctx, whole); err != nil {
+		return response{}, err
+	}
 	return response{http.StatusOK, back, io.NopCloser(bytes.NewReader(whole))}, nil
 }
 
-// nativeHeaders are those of the caller's that Bedrock knows. Credentials are never handed on: the function signs itself.
+// callersHeaders are the headers that a caller may set (Bedrock API Reference, InvokeModel and
+// InvokeModelWithResponseStream). The guardrail and the trace are the server's to set. Credentials are never passed on: the
+// function signs itself.
+var callersHeaders = set("Content-Type", "Accept", "X-Amzn-Bedrock-Accept", "X-Amzn-Bedrock-Performanceconfig-Latency", "X-Amzn-Bedrock-Service-Tier", metadataHeader)
+
 func nativeHeaders(from map[string]string) (http.Header, error) {
 	headers := http.Header{}
 	for name, value := range from {
 		name = http.CanonicalHeaderKey(name)
-		if name == "Content-Type" || name == "Accept" || strings.HasPrefix(name, "X-Amzn-Bedrock-") {
+		if callersHeaders[name] {
 			headers.Set(name, value)
 		}
 	}
@@ -118,16 +133,15 @@ func converseBody(body []byte, metadata map[string]string, guardrail *types.Guar
 				return nil, err
 			}
 			continue
-		case guardrail == nil:
+		case strings.EqualFold(m.key, "guardrailConfig") && guardrail == nil:
+			return nil, errNoGuardrail
 		case strings.EqualFold(m.key, "guardrailConfig"):
 			continue
-		case strings.EqualFold(m.key, "system"):
+		case guardrail == nil:
+		case m.key == "system":
 			if m.value, err = guarded(m.value); err != nil {
 				return nil, err
 			}
-		case strings.EqualFold(m.key, "messages") && hasKey(json.NewDecoder(bytes.NewReader(m.value)), "guardContent"):
-			// Then the guardrail would see nothing else (Bedrock User Guide, "Include a guardrail with the Converse API").
-			return nil, badRequest("GuardContent", "messages: this API's guardrail looks at all of them; send text in place of guardContent")
 		}
 		kept = append(kept, m)
 	}
@@ -140,33 +154,11 @@ func converseBody(body []byte, metadata map[string]string, guardrail *types.Guar
 	return writeObject(kept), nil
 }
 
-// guarded marks each text of a system prompt, which a guardrail does not look at else.
-func guarded(system json.RawMessage) (json.RawMessage, error) {
-	var blocks []json.RawMessage
-	if err := json.Unmarshal(system, &blocks); err != nil {
-		return nil, badRequest("InvalidBody", "system: want a list of blocks")
-	}
-	for i, block := range blocks {
-		members, err := readObject(block)
-		if err != nil {
-			return nil, err
-		}
-		for j, m := range members {
-			if strings.EqualFold(m.key, "text") {
-				members[j] = member{"guardContent", marshal(map[string]any{"text": map[string]any{"text": m.value}})}
-			}
-		}
-		blocks[i] = writeObject(members)
-	}
-	return marshal(blocks), nil
-}
-
 // Headers of InvokeModel and InvokeModelWithResponseStream (Bedrock API Reference).
 const (
 	metadataHeader         = "X-Amzn-Bedrock-Request-Metadata"
 	guardrailHeader        = "X-Amzn-Bedrock-Guardrailidentifier"
 	guardrailVersionHeader = "X-Amzn-Bedrock-Guardrailversion"
-	traceHeader            = "X-Amzn-Bedrock-Trace"
 	tierHeader             = "X-Amzn-Bedrock-Service-Tier"
 )
 
@@ -183,14 +175,13 @@ func invokeBody(body []byte, headers http.Header, metadata map[string]string, gu
 	if guardrail == nil {
 		return body, nil
 	}
-	headers.Del(traceHeader)
 	headers.Set(guardrailHeader, *guardrail.GuardrailIdentifier)
 	headers.Set(guardrailVersionHeader, *guardrail.GuardrailVersion)
 	members, err := readObject(body)
 	if err != nil {
 		return nil, err
 	}
-	return writeObject(slices.DeleteFunc(members, func(m member) bool { return strings.EqualFold(m.key, "amazon-bedrock-guardrailConfig") })), nil
+	return writeObject(slices.DeleteFunc(members, func(m member) bool { return strings.HasPrefix(strings.ToLower(m.key), guardrailMembers) })), nil
 }
 
 // serverMetadata are the entries that no caller sets, and maxMetadata is how many Bedrock takes (Bedrock User Guide, "Tag
@@ -291,36 +282,6 @@ func writeObject(members []member) []byte {
 	return b.Bytes()
 }
 
-// hasKey is whether any object of a JSON value has a key, at any depth. The value was parsed before: it is JSON, and not
-// deeper than a stack is.
-func hasKey(d *json.Decoder, key string) bool {
-	token, err := d.Token()
-	if err != nil {
-		return false
-	}
-	found := false
-	switch token {
-	case json.Delim('{'):
-		for d.More() {
-			name, _ := d.Token()
-			text, _ := name.(string)
-			found = strings.EqualFold(text, key) || hasKey(d, key) || found
-			if found {
-				return true
-			}
-		}
-		d.Token()
-	case json.Delim('['):
-		for d.More() {
-			if hasKey(d, key) {
-				return true
-			}
-		}
-		d.Token()
-	}
-	return found
-}
-
 // countWhole finds the tokens of an answer that is no stream: InvokeModel's are in its headers, for its body is the model's.
 func (c *call) countWhole(headers http.Header, body []byte) {
 	var out struct {
@@ -406,6 +367,10 @@ func awsName(e apiError) string {
 		return "ServiceUnavailableException"
 	case http.StatusGatewayTimeout:
 		return "ModelTimeoutException"
+	case http.StatusFailedDependency:
+		return "ModelErrorException"
+	case http.StatusTooManyRequests:
+		return "ThrottlingException"
 	case http.StatusInternalServerError, http.StatusBadGateway:
 		return "InternalServerException"
 	}
