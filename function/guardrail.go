@@ -209,8 +209,13 @@ func collect(body []byte, r rules, unevaluatedTools bool) (parts []*part, evalua
 	if err := w.value(place{}, 0); err != nil {
 		return nil, false, err
 	}
+	if _, err := w.d.Token(); err != io.EOF {
+		return nil, false, errNoObject
+	}
 	return w.parts, w.evaluated, nil
 }
+
+var errNoObject = badRequest("InvalidBody", "the body is no JSON object")
 
 type walk struct {
 	d                *json.Decoder
@@ -233,7 +238,10 @@ type place struct {
 
 const unknownPath = "?"
 
-var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]{1,40}$`)
+// plain is whether a key can be a part of a path: "a.b" is none.
+func plain(key string) bool {
+	return key != "" && len(key) <= 40 && strings.Trim(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == ""
+}
 
 func (p place) element(i int) place {
 	if opened[p.path] {
@@ -243,15 +251,16 @@ func (p place) element(i int) place {
 }
 
 func (p place) named(key string) place {
+	known := plain(key)
 	if opened[p.path] {
 		name := key
-		if !plainKey.MatchString(key) { // a caller's own text
+		if !known { // a caller's own text
 			name = strconv.Quote(strings.ToValidUTF8(key[:min(len(key), 40)], ""))
 		}
 		p.member = strings.TrimPrefix(p.member+"."+name, ".")
 	}
 	p.key = key
-	if !plainKey.MatchString(key) { // "a.b" is no path
+	if !known {
 		p.path = unknownPath
 		return p
 	}
@@ -288,7 +297,7 @@ func (w *walk) value(at place, depth int) error {
 			if t == '{' {
 				key, err := w.d.Token()
 				if err != nil {
-					return badRequest("InvalidBody", "the body is no JSON object")
+					return errNoObject
 				}
 				below = at.named(key.(string))
 				if err := w.key(below); err != nil {
@@ -300,7 +309,7 @@ func (w *walk) value(at place, depth int) error {
 			}
 		}
 		if _, err := w.d.Token(); err != nil {
-			return badRequest("InvalidBody", "the body is no JSON object")
+			return errNoObject
 		}
 	}
 	return nil
@@ -334,21 +343,30 @@ func (w *walk) string(at place, s string) error {
 		return unevaluated(at.member, "this format", "send text, or a document of the format txt, md or csv")
 	case vocabulary[s]:
 		return nil
-	case binary || at.media && !at.free && !texts[at.key]:
+	case binary:
+		raw, ok := decodeBase64(s)
+		kind := http.DetectContentType(raw)
+		switch {
+		case ok && isImage(kind) && !at.inToolResult():
+			return nil
+		case ok && strings.HasPrefix(kind, "text/") && utf8.Valid(raw):
+			s = string(raw)
+		default:
+			return unevaluated(at.member, "these bytes", "send text in UTF-8, or a png or jpeg image in a message")
+		}
+	case at.media && !at.free && !texts[at.key]:
 		kind := mediaType(s)
 		switch {
-		case (kind == "image/png" || kind == "image/jpeg") && !at.inToolResult():
-			return nil // Bedrock evaluates it, if the guardrail has filters for images
-		case strings.HasPrefix(kind, "text/plain"):
-			text := decodeBase64(s)
-			if !utf8.Valid(text) {
-				return unevaluated(at.member, "text that is not UTF-8", "send UTF-8")
+		case isImage(kind) && !at.inToolResult():
+			return nil
+		case isMedia(kind) || len(s) >= 1024 && kind == "application/octet-stream":
+			return unevaluated(at.member, "what this holds in base64", "send text, or a png or jpeg image in a message")
+		case kind != "":
+			if raw, ok := decodeBase64(s); ok && utf8.Valid(raw) {
+				if err := w.add(at, string(raw)); err != nil {
+					return err
+				}
 			}
-			if err := w.add(at, string(text)); err != nil || binary {
-				return err
-			}
-		case binary || isMedia(kind) || len(s) >= 1024 && kind != "":
-			return unevaluated(at.member, "media other than png and jpeg images of a message", "send text, or such an image")
 		}
 	case !w.rules.fragments && strings.ContainsRune(s, '\\') && (s[0] == '{' || s[0] == '['): // JSON in a string: a tool's input
 		if err := w.add(at, unescape(s)); err != nil {
@@ -382,38 +400,40 @@ func (w *walk) add(at place, text string) error {
 	return nil
 }
 
-func decodeBase64(s string) []byte {
+// decodeBase64 reads base64 and the data of a data URL.
+func decodeBase64(s string) (raw []byte, ok bool) {
 	if kind, data, found := strings.Cut(s, ","); found && strings.HasPrefix(kind, "data:") {
 		s = data
 	}
 	s = strings.NewReplacer("-", "+", "_", "/", "=", "", "\r", "", "\n", "").Replace(s)
 	raw, err := base64.RawStdEncoding.DecodeString(s)
-	if err != nil {
-		return nil
-	}
-	return raw
+	return raw, err == nil
 }
 
-// mediaType is the type of what a string holds in base64 or as a data URL. A string that holds neither has none; a word or
-// an identifier may pass for application/octet-stream.
+// mediaType is the type of what a string holds in base64 or as a data URL; empty is neither. A word or an identifier may pass
+// for application/octet-stream.
 func mediaType(s string) string {
-	declared, data, found := strings.Cut(s[:min(len(s), 1024)], ",")
-	if found && strings.HasPrefix(declared, "data:") && !strings.HasPrefix(declared, "data:image/") && !strings.HasPrefix(declared, "data:text/plain") {
-		return "application/pdf" // or other media
+	head := s[:min(len(s), 1024)]
+	if declared, data, found := strings.Cut(head, ","); found && strings.HasPrefix(declared, "data:") {
+		if !strings.HasPrefix(declared, "data:image/") && !strings.HasPrefix(declared, "data:text/plain") {
+			return strings.TrimPrefix(declared, "data:")
+		}
+		head = data
 	}
-	if !found || !strings.HasPrefix(declared, "data:") {
-		data = s[:min(len(s), 1024)]
-	}
-	data = strings.NewReplacer("\r", "", "\n", "").Replace(data)
+	head = strings.NewReplacer("\r", "", "\n", "").Replace(head)
 	if len(s) > 1024 {
-		data = data[:len(data)&^3]
+		head = head[:len(head)&^3]
 	}
-	raw := decodeBase64(data)
-	if len(raw) < 16 {
+	raw, ok := decodeBase64(head)
+	if !ok || len(raw) < 16 {
 		return ""
 	}
 	return http.DetectContentType(raw)
 }
+
+// isImage is whether Bedrock evaluates it, if the guardrail has filters for images (Bedrock User Guide, "Block harmful images
+// with content filters").
+func isImage(kind string) bool { return kind == "image/png" || kind == "image/jpeg" }
 
 func isMedia(kind string) bool {
 	return kind != "" && kind != "application/octet-stream" && !strings.HasPrefix(kind, "text/plain")
@@ -598,8 +618,8 @@ func (h handler) evaluateAnswer(ctx context.Context, body []byte) error {
 	if h.guardrail == nil || len(body) == 0 {
 		return nil
 	}
-	if kind := http.DetectContentType(body); kind == "image/png" || kind == "image/jpeg" {
-		return nil // as in a body
+	if isImage(http.DetectContentType(body)) {
+		return nil
 	}
 	parts, _, err := h.answerParts(body, answerRules)
 	if err != nil {

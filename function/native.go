@@ -35,12 +35,12 @@ func (h handler) native(ctx context.Context, r request, c *call) (response, erro
 	if model, err = h.admit(ctx, model, c); err != nil {
 		return response{}, err
 	}
-	given, err := r.body()
+	body, err := r.body()
 	if err != nil {
 		return response{}, err
 	}
 	rules := bodyRules{converse: strings.HasPrefix(operation, "converse"), audio: h.logging.keepsAudio(), tiers: h.tiers}
-	if err := checkBody(given, rules); err != nil {
+	if err := checkBody(body, rules); err != nil {
 		return response{}, err
 	}
 	headers, err := nativeHeaders(r.Headers)
@@ -53,17 +53,16 @@ func (h handler) native(ctx context.Context, r request, c *call) (response, erro
 	if h.guardrail == nil && header(r.Headers, guardrailHeader) != "" {
 		return response{}, errNoGuardrail
 	}
-	var body []byte
-	if strings.HasPrefix(operation, "converse") {
-		headers.Del(metadataHeader) // it is in the body
-		body, err = converseBody(given, r.metadata(), h.guardrail)
-	} else {
-		body, err = invokeBody(given, headers, r.metadata(), h.guardrail)
-	}
-	if err != nil {
+	if err := h.evaluateRequest(ctx, operation, body); err != nil {
 		return response{}, err
 	}
-	if err := h.evaluateRequest(ctx, operation, given); err != nil {
+	if strings.HasPrefix(operation, "converse") {
+		headers.Del(metadataHeader) // it is in the body
+		body, err = converseBody(body, r.metadata(), h.guardrail)
+	} else {
+		body, err = invokeBody(body, headers, r.metadata(), h.guardrail)
+	}
+	if err != nil {
 		return response{}, err
 	}
 	answered, err := h.bedrock.invoke(ctx, model, operation, headers, body)

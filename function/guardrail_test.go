@@ -1,0 +1,699 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
+)
+
+// guardedBedrock is a Bedrock whose guardrail blocks the word "forbidden". It evaluates nothing of a model's call, so that a
+// test sees what the function does.
+type guardedBedrock struct {
+	fixture
+	mu      sync.Mutex
+	applied []string // source and text of each evaluation
+	asked   []received
+}
+
+// guard is the function with that guardrail. The model answers with this.
+func guard(t testing.TB, answer string) *guardedBedrock {
+	g := &guardedBedrock{fixture: newFixture(t)}
+	var err error
+	if g.guardrail, err = newGuardrail("3o06191495ze", "2"); err != nil {
+		t.Fatal(err)
+	}
+	g.passed = &passed{}
+	g.bedrock = serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if !strings.HasPrefix(r.URL.Path, "/guardrail/") {
+			g.asked = append(g.asked, received{r.URL.EscapedPath(), r.Header, string(body)})
+			if strings.HasSuffix(r.URL.Path, "-stream") {
+				w.Header().Set("Content-Type", eventStream)
+			}
+			io.WriteString(w, answer)
+			return
+		}
+		var in struct {
+			Source, OutputScope string
+			Content             []struct{ Text struct{ Text string } }
+		}
+		if err := json.Unmarshal(body, &in); err != nil || len(in.Content) != 1 || in.OutputScope != "INTERVENTIONS" || r.URL.Path != "/guardrail/3o06191495ze/version/2/apply" || !strings.HasPrefix(r.Header.Get("Authorization"), "AWS4-HMAC-SHA256") {
+			t.Errorf("%s %s %v", r.URL.Path, body, err)
+		}
+		text := in.Content[0].Text.Text
+		if len([]rune(text)) > pieceRunes {
+			t.Errorf("%d characters in one evaluation, which Bedrock throttles", len([]rune(text)))
+		}
+		g.applied = append(g.applied, in.Source+" "+text)
+		action := "NONE"
+		if strings.Contains(text, "forbidden") {
+			action = "GUARDRAIL_INTERVENED"
+		}
+		fmt.Fprintf(w, `{"action":%q,"outputs":[],"assessments":[]}`, action)
+	}))
+	return g
+}
+
+func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+func block(s string) string {
+	return `{"messages":[{"role":"user","content":[{"text":"Hi"},` + s + `]}]}`
+}
+
+// Lost: the guardrail, in every member that Bedrock does not evaluate (Bedrock User Guide, "Include a guardrail with the
+// Converse API"): a model would read what the guardrail blocks elsewhere.
+func TestUnevaluatedMembersAreEvaluated(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct{ operation, body, member string }{
+		"tool result":           {"converse", block(`{"toolResult":{"toolUseId":"1","content":[{"text":"forbidden"}]}}`), "messages[0].content[1].toolResult"},
+		"tool result, JSON":     {"converse-stream", block(`{"toolResult":{"toolUseId":"1","content":[{"json":{"a":["x",{"b":"forbidden"}]}}]}}`), "messages[0].content[1].toolResult"},
+		"tool result, member":   {"converse", block(`{"toolResult":{"toolUseId":"1","content":[{"json":{"forbidden":1}}]}}`), "messages[0].content[1].toolResult"},
+		"tool result, document": {"converse", block(`{"toolResult":{"toolUseId":"1","content":[{"document":{"format":"txt","name":"d","source":{"bytes":"` + b64("a forbidden word") + `"}}}]}}`), "messages[0].content[1].toolResult"},
+		"tool use":              {"converse", block(`{"toolUse":{"toolUseId":"1","name":"t","input":{"a":"\u0066orbidden"}}}`), "messages[0].content[1].toolUse"},
+		"tool use, id":          {"converse", block(`{"toolUse":{"toolUseId":"forbidden","name":"t","input":{}}}`), "messages[0].content[1].toolUse"},
+		"description":           {"converse", `{"toolConfig":{"tools":[{"toolSpec":{"name":"a","inputSchema":{"json":{}}}},{"toolSpec":{"name":"t","description":"forbidden","inputSchema":{"json":{}}}}]}}`, "toolConfig.tools[0], toolConfig.tools[1]"},
+		"schema":                {"converse-stream", `{"toolConfig":{"tools":[{"toolSpec":{"name":"t","inputSchema":{"json":{"type":"object","properties":{"forbidden":{}}}}}}]}}`, "toolConfig.tools[0]"},
+		"tool choice":           {"converse", `{"toolConfig":{"toolChoice":{"tool":{"name":"forbidden"}}}}`, "toolConfig.toolChoice"},
+		"reasoning":             {"converse", block(`{"reasoningContent":{"reasoningText":{"text":"forbidden"}}}`), "messages[0].content[1].reasoningContent"},
+		"signature of words":    {"converse", block(`{"reasoningContent":{"reasoningText":{"signature":"forbidden"}}}`), "messages[0].content[1].reasoningContent"},
+		"search result":         {"converse", block(`{"searchResult":{"source":"s","title":"t","content":[{"text":"forbidden"}]}}`), "messages[0].content[1].searchResult"},
+		"document, text":        {"converse", block(`{"document":{"name":"d","format":"txt","source":{"text":"forbidden"}}}`), "messages[0].content[1].document"},
+		"document, bytes":       {"converse", block(`{"document":{"name":"d","format":"csv","source":{"bytes":"` + b64("forbidden") + `"}}}`), "messages[0].content[1].document"},
+		"document, name":        {"converse", block(`{"document":{"name":"forbidden","format":"md","source":{"bytes":"aGk="}}}`), "messages[0].content[1].document"},
+		"prompt variables":      {"converse", `{"promptVariables":{"x":{"text":"forbidden"}}}`, "promptVariables"},
+		"model's own fields":    {"converse", `{"additionalModelRequestFields":{"system":"forbidden"}}`, "additionalModelRequestFields"},
+		"output configuration":  {"converse", `{"outputConfig":{"textFormat":{"structure":{"jsonSchema":{"schema":"{\"description\":\"\\u0066orbidden\"}"}}}}}`, "outputConfig"},
+		"unknown":               {"converse", `{"newer":[[{"a":{"b":"forbidden"}}]]}`, "newer"},
+		"unknown block":         {"converse-stream", block(`{"newer":"forbidden"}`), "messages[0].content[1].newer"},
+		"spelt otherwise":       {"converse", `{"messages":[{"role":"user","content":[{"Text":"forbidden"}]}]}`, "messages[0].content[0].Text"},
+		"messages, otherwise":   {"converse", `{"Messages":[{"role":"user","content":[{"text":"forbidden"}]}]}`, "Messages"},
+		"system, otherwise":     {"converse", `{"SYSTEM":[{"text":"forbidden"}]}`, "SYSTEM"},
+		"path as a member":      {"converse", `{"messages[].content[].text":"forbidden"}`, `"messages[].content[].text"`},
+		"twice":                 {"converse", `{"toolConfig":{"x":"forbidden"},"toolConfig":{}}`, "toolConfig.x"},
+		"prompt":                {"invoke", `{"prompt":"forbidden"}`, "prompt"},
+		"embedding":             {"invoke", `{"inputText":"forbidden"}`, "inputText"},
+		"system":                {"invoke", `{"system":"forbidden"}`, "system"},
+		"message":               {"invoke-with-response-stream", `{"messages":[{"role":"user","content":"forbidden"}]}`, "messages[0].content"},
+		"assistant":             {"invoke", `{"messages":[{"role":"user","content":"x"},{"role":"assistant","content":[{"type":"text","text":"forbidden"}]}]}`, "messages[0].content, messages[1].content[0].text"},
+		"tools":                 {"invoke", `{"tools":[{"name":"t","description":"forbidden"}]}`, "tools[0]"},
+		"tool_result":           {"invoke", `{"messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":"forbidden"}]}]}`, "messages[0].content[0].tool_use_id, messages[0].content[0].content"},
+		"arguments":             {"invoke", `{"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"{\"a\":\"\\u0066orbidden\"}"}}]}]}`, "messages[0].tool_calls"},
+		"base64 of text":        {"invoke", `{"messages":[{"role":"user","content":[{"document":{"source":{"newer":"` + b64("a forbidden word in a text") + `"}}}]}]}`, "messages[0].content[0].document"},
+		"invoke, document":      {"invoke", `{"messages":[{"role":"user","content":[{"type":"document","source":{"type":"text","data":"forbidden"}}]}]}`, "messages[0].content[0].source"},
+		"cut of a large text":   {"converse", block(`{"toolResult":{"content":[{"text":"` + strings.Repeat("x", pieceRunes-4) + `forbidden"}]}}`), "messages[0].content[1].toolResult"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := guard(t, `{}`)
+			response, _ := g.call(t, native(tt.operation, tt.body))
+			if response.StatusCode != 400 || len(g.asked) > 0 || !strings.Contains(response.Body, string(marshal(tt.member + ": the guardrail intervened; no model was called"))[1:]) {
+				t.Errorf("%d %s and %d calls, want a refusal that names %s", response.StatusCode, response.Body, len(g.asked), tt.member)
+			}
+			for _, applied := range g.applied {
+				if !strings.HasPrefix(applied, "INPUT ") {
+					t.Errorf("evaluated as %.20s", applied)
+				}
+			}
+			allowed := guard(t, `{}`)
+			if response, _ := allowed.call(t, native(tt.operation, strings.NewReplacer("orbidden", "ine", b64("forbidden"), "aGk=", b64("a forbidden word"), "aGk=").Replace(tt.body))); response.StatusCode != 200 && name != "base64 of text" {
+				t.Errorf("without the word: %d %s", response.StatusCode, response.Body)
+			}
+		})
+	}
+}
+
+// Lost: the guardrail, in what it cannot evaluate at all: a document in binary, a video, a mark that hides the rest.
+func TestWhatNoGuardrailEvaluatesIsRefused(t *testing.T) {
+	t.Parallel()
+	pdf, png := b64("%PDF-1.7 "+canary+strings.Repeat(" x", 99)), b64("\x89PNG\r\n\x1a\n"+strings.Repeat("\x00", 99))
+	for name, tt := range map[string]struct{ operation, body, member string }{
+		"pdf":                   {"converse", block(`{"document":{"name":"d","format":"pdf","source":{"bytes":"` + pdf + `"}}}`), "messages[0].content[1].document"},
+		"pdf as text":           {"converse", block(`{"document":{"name":"d","format":"txt","source":{"bytes":"` + pdf + `"}}}`), "messages[0].content[1].document"},
+		"html":                  {"converse", block(`{"document":{"name":"d","format":"html","source":{"text":"f&#111;rbidden"}}}`), "messages[0].content[1].document"},
+		"two formats":           {"converse", block(`{"document":{"format":"txt","format":"docx","source":{"bytes":"aGk="}}}`), "messages[0].content[1].document"},
+		"text, not UTF-8":       {"converse", block(`{"document":{"format":"txt","source":{"bytes":"` + b64("\xff\xfef\x00o\x00") + `"}}}`), "messages[0].content[1].document"},
+		"no base64":             {"converse", block(`{"document":{"format":"txt","source":{"bytes":"aGk= forbidden"}}}`), "messages[0].content[1].document"},
+		"video":                 {"converse", block(`{"video":{"format":"mp4","source":{"bytes":"` + b64("\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom") + `"}}}`), "messages[0].content[1].video"},
+		"audio":                 {"converse-stream", block(`{"audio":{"format":"wav","source":{"bytes":"` + b64("RIFF\x00\x00\x00\x00WAVEfmt \x00\xff\xfe") + `"}}}`), "messages[0].content[1].audio"},
+		"gif":                   {"converse", block(`{"image":{"format":"gif","source":{"bytes":"` + b64("GIF89a\x00\x01\x00\x02") + `"}}}`), "messages[0].content[1].image"},
+		"image in a result":     {"converse", block(`{"toolResult":{"content":[{"image":{"format":"png","source":{"bytes":"` + png + `"}}}]}}`), "messages[0].content[1].toolResult"},
+		"mark in system":        {"converse", `{"system":[{"text":"bad"},{"guardContent":{"text":{"text":"good","qualifiers":["grounding_source"]}}}]}`, "system[1].guardContent"},
+		"mark, spelt otherwise": {"converse", `{"system":[{"GUARDC\u006fntent":{}}]}`, "system[0].GUARDContent"},
+		"mark in a message":     {"converse-stream", block(`{"guardContent":{}}`), "messages[0].content[1].guardContent"},
+		"mark, deeper":          {"converse", block(`{"newer":[{"guardContent":{}}]}`), "messages[0].content[1].newer"},
+		"invoke, pdf":           {"invoke", `{"messages":[{"role":"user","content":[{"type":"document","source":{"type":"base64","media_type":"application/pdf","data":"` + pdf + `"}}]}]}`, "messages[0].content[0].source"},
+		"invoke, data URL":      {"invoke", `{"messages":[{"role":"user","content":[{"type":"file","file":{"file_data":"data:application/pdf;base64,JVBE"}}]}]}`, "messages[0].content[0].file"},
+		"invoke, video":         {"invoke", `{"mediaSource":{"base64String":"` + b64("\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom") + `"}}`, "mediaSource"},
+		"invoke, raw audio":     {"invoke", `{"audio":"` + b64(strings.Repeat("\x01\xfe\x03", 999)) + `"}`, "audio"},
+		"invoke, result":        {"invoke", `{"messages":[{"role":"user","content":[{"type":"tool_result","content":[{"type":"image","source":{"type":"base64","data":"` + png + `"}}]}]}]}`, "messages[0].content[0].content"},
+		"own fields":            {"converse", `{"additionalModelRequestFields":{"file":"` + pdf + `"}}`, "additionalModelRequestFields"},
+		"too much":              {"converse", block(`{"toolResult":{"content":[{"text":"` + strings.Repeat("a ", maxEvaluated/2+1) + `"}]}}`), "messages[0].content[1].toolResult"},
+		"too deep":              {"invoke", `{"a":` + strings.Repeat("[", 300) + strings.Repeat("]", 300) + `}`, "a"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := guard(t, `{}`)
+			response, _ := g.call(t, native(tt.operation, tt.body))
+			if response.StatusCode != 400 || len(g.asked) > 0 || !strings.Contains(response.Body, `"message":"`+tt.member+": ") || strings.Contains(response.Body, "intervened") {
+				t.Errorf("%d %s and %d calls, want a refusal that names %s", response.StatusCode, response.Body, len(g.asked), tt.member)
+			}
+		})
+	}
+	for _, body := range []string{block(`{"image":{"format":"png","source":{"bytes":"` + png + `"}}}`)} {
+		g := guard(t, `{}`)
+		if response, _ := g.call(t, native("converse", body)); response.StatusCode != 200 || len(g.applied) > 0 {
+			t.Errorf("an image: %v, %v", response, g.applied)
+		}
+	}
+}
+
+// Lost: money and time for an evaluation of what Bedrock evaluates itself, or of nothing.
+func TestPlainCallsAreNotEvaluatedTwice(t *testing.T) {
+	t.Parallel()
+	for _, r := range []request{
+		native("converse", `{"system":[{"text":"s"},{"cachePoint":{"type":"default","ttl":"1h"}}],"messages":[{"role":"user","content":[{"text":"a"},{"cachePoint":{"type":"default"}}]},{"role":"assistant","content":[{"text":"b"}]}],
+			"inferenceConfig":{"maxTokens":1,"stopSequences":["###"]},"performanceConfig":{"latency":"optimized"},"requestMetadata":{"team":"x"},"guardrailConfig":{"guardrailIdentifier":"x"},"serviceTier":{"type":"default"}}`),
+		native("converse", block(`{"reasoningContent":{"reasoningText":{"signature":"`+strings.Repeat("Zm9yYmlkZGVu/+", 99)+`=="}}}`)),
+		path("Hello"), post(`{"prompt":"x","system":"s","stop":["###"]}`),
+	} {
+		g := guard(t, `{"output":{"message":{"role":"assistant","content":[{"text":"forbidden"}]}},"stopReason":"end_turn","usage":{"inputTokens":1,"outputTokens":1,"totalTokens":2},"metrics":{"latencyMs":1}}`)
+		if response, _ := g.call(t, r); response.StatusCode != 200 || len(g.applied) > 0 || len(g.asked) != 1 {
+			t.Errorf("%s: %v, %d calls, evaluated %q", r.Body, response, len(g.asked), g.applied)
+		}
+	}
+}
+
+// Lost: the guardrail, in what a model writes beside text: the input of a tool, its reasoning.
+func TestAnswersAreEvaluated(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		operation, answer string
+		member            string // empty is sent
+	}{
+		"tool use":         {"converse", `{"output":{"message":{"content":[{"text":"x"},{"toolUse":{"toolUseId":"1","name":"t","input":{"a":{"b":"forbidden ` + canary + `"}}}}]}},"stopReason":"tool_use"}`, "output.message.content[1].toolUse"},
+		"member of tools":  {"converse", `{"output":{"message":{"content":[{"toolUse":{"input":{"forbidden":1}}}]}}}`, "output.message.content[0].toolUse"},
+		"reasoning":        {"converse", `{"output":{"message":{"content":[{"reasoningContent":{"reasoningText":{"text":"forbidden"}}}]}}}`, "output.message.content[0].reasoningContent"},
+		"unknown":          {"converse", `{"output":{"message":{"content":[{"newer":"forbidden"}]}}}`, "output.message.content[0].newer"},
+		"own fields":       {"converse", `{"additionalModelResponseFields":{"x":"forbidden"}}`, "additionalModelResponseFields"},
+		"video":            {"converse", `{"output":{"message":{"content":[{"video":{"source":{"bytes":"AAAA"}}}]}}}`, "the model's answer is not sent: output.message.content[0].video"},
+		"text":             {"converse", `{"output":{"message":{"content":[{"text":"forbidden"},{"toolUse":{"toolUseId":"forbidden","name":"t","input":{"a":"b"}}}]}},"stopReason":"tool_use"}`, ""},
+		"Anthropic":        {"invoke", `{"id":"forbidden","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"x"},{"type":"tool_use","id":"1","name":"t","input":{"a":"forbidden"}}],"stop_reason":"tool_use","usage":{}}`, "content[1].name, content[1].input"},
+		"thinking":         {"invoke", `{"content":[{"type":"thinking","thinking":"forbidden"}]}`, "content[0].thinking"},
+		"OpenAI":           {"invoke", `{"choices":[{"index":0,"message":{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{\"a\":\"\\u0066orbidden\"}"}}]}}]}`, "choices[0].message.tool_calls"},
+		"Anthropic, text":  {"invoke", `{"id":"forbidden","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"forbidden"}],"stop_reason":"end_turn","usage":{"service_tier":"newer"}}`, ""},
+		"embedding":        {"invoke", `{"embedding":[0.1,1e-7],"inputTextTokenCount":3}`, ""},
+		"image":            {"invoke", `{"images":["` + b64("\x89PNG\r\n\x1a\n"+strings.Repeat("\x00", 2000)) + `"]}`, ""},
+		"image, as it is":  {"invoke", "\x89PNG\r\n\x1a\n\x00", ""},
+		"no JSON":          {"invoke", "forbidden", "the model's answer is not sent"},
+		"goes on":          {"invoke", `{} "forbidden"`, "the model's answer is not sent"},
+		"audio":            {"invoke", `{"audio":"` + b64(strings.Repeat("\x01\xfe\x03", 999)) + `"}`, "the model's answer is not sent: audio"},
+		"nothing was said": {"invoke", ``, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := guard(t, tt.answer)
+			response := g.roundTrip(t.Context(), t, native(tt.operation, `{}`))
+			if response.StatusCode != 200 && strings.Contains(response.Body, canary) || strings.Contains(g.logged.String(), canary) {
+				t.Errorf("%s, log %s", response.Body, g.logged)
+			}
+			if tt.member == "" && (response.StatusCode != 200 || response.Body != tt.answer) {
+				t.Errorf("%v, want the answer as it is", response)
+			}
+			// The status is one that no call has which is refused before a model is asked: SDKs do not try it again.
+			if tt.member != "" && (response.StatusCode != 424 || response.Headers["X-Amzn-Errortype"] != "ModelErrorException" || !strings.Contains(response.Body, `"message":"`+tt.member)) {
+				t.Errorf("%v, want an error that names %s", response, tt.member)
+			}
+			if len(g.asked) != 1 {
+				t.Errorf("%d calls", len(g.asked))
+			}
+			for _, applied := range g.applied {
+				if !strings.HasPrefix(applied, "OUTPUT ") {
+					t.Errorf("evaluated as %.20s", applied)
+				}
+			}
+		})
+	}
+}
+
+// chunk is an event of InvokeModelWithResponseStream.
+func chunk(t testing.TB, s string) []byte {
+	return frame(t, "chunk", `{"bytes":"`+b64(s)+`","p":"abcd"}`)
+}
+
+// Lost: the guardrail, in a stream; or the stream, if it comes otherwise than the model sent it.
+func TestStreamsAreEvaluated(t *testing.T) {
+	t.Parallel()
+	event := func(name, payload string) []byte { return frame(t, name, payload) }
+	text := event("contentBlockDelta", `{"contentBlockIndex":0,"delta":{"text":"forbidden"},"p":"abc"}`) // which Bedrock evaluates
+	tool := event("contentBlockStart", `{"contentBlockIndex":1,"start":{"toolUse":{"toolUseId":"1","name":"t"}}}`)
+	stop := event("contentBlockStop", `{"contentBlockIndex":1}`)
+	end := bytes.Join([][]byte{event("messageStop", `{"stopReason":"tool_use"}`), event("metadata", `{"usage":{"inputTokens":1},"metrics":{"latencyMs":1}}`)}, nil)
+	input := func(s string) []byte {
+		return event("contentBlockDelta", `{"contentBlockIndex":1,"delta":{"toolUse":{"input":`+string(marshal(s))+`}}}`)
+	}
+	thought := func(s string) []byte {
+		return event("contentBlockDelta", `{"contentBlockIndex":1,"delta":{"reasoningContent":{"text":`+string(marshal(s))+`}}}`)
+	}
+	json := func(s string) []byte {
+		return chunk(t, `{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":`+string(marshal(s))+`}}`)
+	}
+	said := chunk(t, `{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"forbidden"}}`)
+	var large [][]byte
+	for i := range 400 {
+		large = append(large, input(fmt.Sprintf("%0250d", i)))
+	}
+	for name, tt := range map[string]struct {
+		operation   string
+		frames      [][]byte
+		sent        int // frames that go on before the guardrail intervenes; all if it does not
+		evaluations int
+	}{
+		"text":                   {"converse-stream", [][]byte{text, text, end}, 3, 0},
+		"tool use":               {"converse-stream", [][]byte{text, tool, input(`{"a":"fine`), input(`"}`), stop, end}, 6, 1},
+		"fragments":              {"converse-stream", [][]byte{text, tool, input(`{"a":"forb`), input(`idden"}`), stop, end}, 1, 1},
+		"escaped":                {"converse-stream", [][]byte{text, tool, input(`{"a":"\u00`), input(`66orbidden"}`), stop, end}, 1, 1},
+		"name":                   {"converse-stream", [][]byte{text, event("contentBlockStart", `{"start":{"toolUse":{"name":"forbidden"}}}`), stop, end}, 1, 1},
+		"two tools":              {"converse-stream", [][]byte{text, tool, input(`{"a":1}`), stop, tool, input(`{"a":"b"}`), stop, end}, 8, 1},
+		"reasoning, then text":   {"converse-stream", [][]byte{thought("hm"), thought("m"), stop, text, text, end}, 6, 1},
+		"reasoning":              {"converse-stream", [][]byte{text, thought("forbid"), thought("den"), stop, text, end}, 1, 1},
+		"split by a text":        {"converse-stream", [][]byte{text, input("forb"), text, input("idden"), end}, 3, 2},
+		"unknown":                {"converse-stream", [][]byte{text, event("newer", `{"a":["forbidden"]}`), end}, 1, 1},
+		"large":                  {"converse-stream", append(append([][]byte{text, tool}, large...), stop, end), 404, 5},
+		"large, at last":         {"converse-stream", append(append([][]byte{text, tool}, large...), input("forbidden"), end), 398, 5},
+		"Anthropic":              {"invoke-with-response-stream", [][]byte{said, json(`{"a":"fine"}`), said}, 3, 1},
+		"Anthropic, fragments":   {"invoke-with-response-stream", [][]byte{said, json(`{"a":"forb`), json(`idden`), said}, 1, 1},
+		"Anthropic, beginning":   {"invoke-with-response-stream", [][]byte{chunk(t, `{"type":"message_start","message":{"id":"x","type":"message","role":"assistant","model":"m","content":[],"stop_reason":null,"usage":{"a":"b"}}}`), chunk(t, `{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}`), said, chunk(t, `{"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":1}}`)}, 4, 0},
+		"OpenAI":                 {"invoke-with-response-stream", [][]byte{chunk(t, `{"id":"x","object":"chat.completion.chunk","model":"m","choices":[{"index":0,"delta":{"content":"forbidden"},"finish_reason":null}]}`), chunk(t, `{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"forbidden"}}]}}]}`)}, 1, 1},
+		"no JSON":                {"invoke-with-response-stream", [][]byte{said, chunk(t, `forbidden`)}, 1, 0},
+		"bytes":                  {"converse-stream", [][]byte{text, event("newer", `{"video":{"bytes":"AAAA"}}`)}, 1, 0},
+		"an exception of theirs": {"converse-stream", [][]byte{text, exception(errDeadline)}, 2, 0},
+	} {
+		for _, step := range []int{1 << 20, 7} { // however the network cuts it
+			t.Run(fmt.Sprint(name, step), func(t *testing.T) {
+				t.Parallel()
+				g := guard(t, "")
+				apply := g.bedrock.http
+				g.bedrock.http = doFunc(func(r *http.Request) (*http.Response, error) {
+					if strings.HasPrefix(r.URL.Path, "/guardrail/") {
+						return apply.Do(r)
+					}
+					return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {eventStream}}, Body: io.NopCloser(&stepping{bytes.Join(tt.frames, nil), step})}, nil
+				})
+				body := g.roundTrip(t.Context(), t, native(tt.operation, `{}`)).Body
+				rest, found := strings.CutPrefix(body, string(bytes.Join(tt.frames[:tt.sent], nil)))
+				if !found || tt.sent == len(tt.frames) && rest != "" {
+					t.Fatalf("%q, want %d frames of %d", body, tt.sent, len(tt.frames))
+				}
+				if tt.sent < len(tt.frames) {
+					message, err := eventstream.NewDecoder().Decode(strings.NewReader(rest), nil)
+					if err != nil || message.Headers.Get(":exception-type").String() != "modelStreamErrorException" || !strings.Contains(string(message.Payload), "not sent") {
+						t.Errorf("%q %v, want an exception at the end", rest, err)
+					}
+				}
+				if len(g.applied) != tt.evaluations {
+					t.Errorf("%d evaluations, want %d: %.200q", len(g.applied), tt.evaluations, g.applied)
+				}
+			})
+		}
+	}
+}
+
+type stepping struct {
+	rest []byte
+	step int
+}
+
+func (s *stepping) Read(p []byte) (int, error) {
+	n := copy(p[:min(len(p), s.step)], s.rest)
+	if s.rest = s.rest[n:]; n == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// Lost: a call that no guardrail evaluated, where the guardrail does not answer; or when to ask again.
+func TestGuardrailThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	request, answer := block(`{"toolResult":{"content":[{"text":"x"}]}}`), `{"output":{"message":{"content":[{"toolUse":{"input":{"a":"b"}}}]}}}`
+	for name, tt := range map[string]struct {
+		status       int
+		code, body   string
+		want         int
+		wantCode     string
+		evaluatesOut bool
+	}{
+		"throttled":         {429, "ThrottlingException", `{"message":"` + canary + `"}`, 429, "ThrottlingException", false},
+		"unavailable":       {503, "ServiceUnavailableException", `{}`, 503, "ServiceUnavailableException", false},
+		"denied":            {403, "AccessDeniedException", `{"message":"arn:aws:iam::1:role/r"}`, 503, "ServiceUnavailableException", false},
+		"no guardrail":      {404, "ResourceNotFoundException", `{}`, 503, "ServiceUnavailableException", false},
+		"nothing":           {200, "", `{}`, 503, "ServiceUnavailableException", false},
+		"unknown":           {200, "", `{"action":"NEWER"}`, 503, "ServiceUnavailableException", false},
+		"no JSON":           {200, "", `<html>`, 503, "ServiceUnavailableException", false},
+		"answer, throttled": {429, "ThrottlingException", `{}`, 424, "ModelErrorException", true},
+		"answer, nothing":   {200, "", `{}`, 424, "ModelErrorException", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := guard(t, answer)
+			model := g.bedrock.http
+			g.bedrock.http = doFunc(func(r *http.Request) (*http.Response, error) {
+				if !strings.HasPrefix(r.URL.Path, "/guardrail/") {
+					return model.Do(r)
+				}
+				return &http.Response{StatusCode: tt.status, Header: http.Header{"X-Amzn-Errortype": {tt.code}}, Body: io.NopCloser(strings.NewReader(tt.body))}, nil
+			})
+			body := request
+			if tt.evaluatesOut {
+				body = hello
+			}
+			response, _ := g.call(t, native("converse", body))
+			if response.StatusCode != tt.want || response.Headers["X-Amzn-Errortype"] != tt.wantCode || (len(g.asked) == 1) != tt.evaluatesOut || (response.Headers["Retry-After"] != "") != (tt.want == 429) {
+				t.Errorf("%v and %d calls, want %d", response, len(g.asked), tt.want)
+			}
+			if log := g.logged.String(); tt.code != "" && !strings.Contains(log, `"bedrockCode":"`+tt.code+`"`) {
+				t.Errorf("log %s", log)
+			}
+		})
+	}
+}
+
+// Lost: agents whose operators let tools pass unevaluated; or, with that, everything else.
+func TestUnevaluatedTools(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		operation, body, answer string
+		status                  int
+	}{
+		"Converse":         {"converse", `{"toolConfig":{"tools":[{"toolSpec":{"name":"t","description":"forbidden"}}]},"messages":[{"content":[{"toolUse":{"input":{"a":"forbidden"}}},{"toolResult":{"content":[{"text":"forbidden"},{"image":{"format":"png","source":{"bytes":"AAAA"}}}]}}]}]}`, `{"output":{"message":{"content":[{"toolUse":{"name":"forbidden","input":{"a":"forbidden"}}}]}}}`, 200},
+		"Converse, stream": {"converse-stream", `{}`, string(frame(t, "contentBlockDelta", `{"delta":{"toolUse":{"input":"forbidden"}}}`)), 200},
+		"Anthropic":        {"invoke", `{"tools":[{"description":"forbidden"}],"messages":[{"content":[{"type":"tool_use","id":"forbidden","name":"forbidden","input":{"a":"forbidden"}},{"type":"tool_result","tool_use_id":"forbidden","content":"forbidden"}]}]}`, `{"content":[{"type":"tool_use","name":"forbidden","input":{"a":"forbidden"}}]}`, 200},
+		"a document":       {"converse", block(`{"document":{"format":"txt","source":{"text":"forbidden"}}}`), `{}`, 400},
+		"a mark":           {"converse", `{"system":[{"guardContent":{}}]}`, `{}`, 400},
+		"system":           {"invoke", `{"system":"forbidden"}`, `{}`, 400},
+		"reasoning":        {"converse", `{}`, `{"output":{"message":{"content":[{"reasoningContent":{"reasoningText":{"text":"forbidden"}}}]}}}`, 424},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := guard(t, tt.answer)
+			g.unevaluatedTools = true
+			if response, _ := g.call(t, native(tt.operation, tt.body)); response.StatusCode != tt.status || tt.status == 200 && response.Body != tt.answer {
+				t.Errorf("%v, want %d", response, tt.status)
+			}
+		})
+	}
+	for value, want := range map[string]bool{"true": true, "": false, "TRUE": false, "1": false} {
+		h, err := newHandler(func(name string) string {
+			return map[string]string{"MODEL_IDS": "a.b", "RESPONSE_STREAMING": "true", "AWS_REGION": "eu-west-1", "ALLOW_UNEVALUATED_TOOLS": value}[name]
+		})
+		if err != nil || h.unevaluatedTools != want || h.passed == nil {
+			t.Errorf("ALLOW_UNEVALUATED_TOOLS=%q: %v %v", value, h.unevaluatedTools, err)
+		}
+	}
+}
+
+// Lost: an agent's money and time, if the guardrail evaluates its tools and earlier turns anew with each turn; or the
+// guardrail, if it forgets what it blocked.
+func TestEvaluationsAreRemembered(t *testing.T) {
+	t.Parallel()
+	g := guard(t, `{"output":{"message":{"content":[{"toolUse":{"input":{"a":"one"}}}]}}}`)
+	turn := func(result string) string {
+		return `{"toolConfig":{"tools":[{"toolSpec":{"name":"t","description":"d"}}]},"messages":[{"content":[{"toolResult":{"content":[{"text":"one"}]}},{"toolResult":{"content":[{"text":"` + result + `"}]}}]}]}`
+	}
+	for i, result := range []string{"one", "one", "two", "forbidden", "forbidden"} {
+		if response, _ := g.call(t, native("converse", turn(result))); response.StatusCode != map[bool]int{true: 400, false: 200}[i > 2] {
+			t.Errorf("turn %d: %v", i, response)
+		}
+	}
+	want := []string{"INPUT t\nd\none\none", "OUTPUT a\none", "INPUT two", "INPUT forbidden", "INPUT forbidden"}
+	if !slices.Equal(g.applied, want) {
+		t.Errorf("evaluated %q, want %q", g.applied, want)
+	}
+	p := &passed{}
+	for i := range 30_000 {
+		p.add([][32]byte{hash("INPUT", fmt.Sprint(i))})
+	}
+	if len(p.by) > 10_001 {
+		t.Errorf("%d hashes: a function's memory is bounded", len(p.by))
+	}
+}
+
+// Lost: a word that a cut hides from the guardrail.
+func TestPiecesHideNoWord(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 20 {
+		var b strings.Builder
+		var words []string
+		for b.Len() < 3*pieceRunes {
+			word := strings.Repeat(string([]rune("aß語😀")[r.IntN(4)]), r.IntN(overlapRunes-10)) + fmt.Sprint(len(words), "e")
+			words = append(words, word)
+			b.WriteString(word)
+			if r.IntN(3) > 0 {
+				b.WriteByte(' ')
+			}
+		}
+		cut := pieces(b.String())
+		for _, piece := range cut {
+			if n := len([]rune(piece)); n > pieceRunes || n == 0 {
+				t.Errorf("a piece of %d characters", n)
+			}
+		}
+		for _, word := range words {
+			if !slices.ContainsFunc(cut, func(piece string) bool { return strings.Contains(piece, word) }) {
+				t.Errorf("%q is in no piece", word)
+			}
+		}
+	}
+}
+
+// Lost: the server's guardrail, metadata or trace, where a caller's header reaches Bedrock in some spelling, on some operation.
+func TestHeadersAreTheServers(t *testing.T) {
+	t.Parallel()
+	forged := []string{
+		"X-Amzn-Bedrock-GuardrailIdentifier", "x-amzn-bedrock-guardrailidentifier", "X-AMZN-BEDROCK-GUARDRAILVERSION", "X_Amzn_Bedrock_GuardrailIdentifier", "X-Amzn-Bedrock-Trace",
+		"x-amzn-bedrock-TRACE", "X-Amzn-Bedrock-Guardrail-Newer", "X-Amzn-Bedrock-Request-Metadata ", "x-amzn-bedrock-request-metadata", "X-Amzn-Bedrock-Newer", "X-Amzn-Bedrock_Trace",
+	}
+	for _, operation := range []string{"converse", "converse-stream", "invoke", "invoke-with-response-stream"} {
+		for _, guarded := range []bool{true, false} {
+			g := guard(t, string(frame(t, "messageStop", `{}`)))
+			if !strings.HasSuffix(operation, "-stream") {
+				g = guard(t, `{}`)
+			}
+			if !guarded {
+				g.guardrail = nil
+			}
+			for _, name := range forged {
+				r := native(operation, `{}`)
+				r.Headers[name], r.Headers["X-Amzn-Bedrock-PerformanceConfig-Latency"] = `{"caller":"forged"}`, "optimized"
+				g.asked = nil
+				response, _ := g.call(t, r)
+				if !guarded && strings.EqualFold(name, guardrailHeader) { // the caller would take the call for guarded
+					if response.StatusCode != 400 || !strings.Contains(response.Body, "X-Amzn-Bedrock-GuardrailIdentifier") || len(g.asked) > 0 {
+						t.Errorf("%s without a guardrail: %v", name, response)
+					}
+					continue
+				}
+				if len(g.asked) != 1 {
+					t.Fatalf("%s: %v", name, response)
+				}
+				want := http.Header{"X-Amzn-Bedrock-Performanceconfig-Latency": {"optimized"}}
+				if strings.HasPrefix(operation, "invoke") {
+					want[metadataHeader] = []string{own}
+					if guarded {
+						want[guardrailHeader], want[guardrailVersionHeader] = []string{"3o06191495ze"}, []string{"2"}
+					}
+				}
+				got := g.asked[0].header
+				for name, values := range got {
+					if (strings.Contains(strings.ToLower(name), "bedrock") || strings.Contains(values[0], "forged")) && !slices.Equal(values, want[name]) {
+						t.Errorf("%s: header %s is %q, want %q", operation, name, values, want[name])
+					}
+				}
+				for name := range want {
+					if got.Get(name) == "" {
+						t.Errorf("%s: no header %s", operation, name)
+					}
+				}
+			}
+		}
+	}
+	for _, body := range []string{`{"guardrailConfig":{}}`, `{"GUARDRAILC\u006fnfig":{}}`} {
+		g := guard(t, `{}`)
+		g.guardrail = nil
+		if response, _ := g.call(t, native("converse", body)); response.StatusCode != 400 || !strings.Contains(response.Body, "guardrailConfig") || len(g.asked) > 0 {
+			t.Errorf("%s: %v", body, response)
+		}
+	}
+	g := guard(t, `{}`)
+	g.call(t, native("invoke", `{"amazon-bedrock-guardrailConfig":{"tagSuffix":"x"},"AMAZON-bedrock-trace":"x","amazon-bedrock-newer":{},"prompt":"x"}`))
+	if len(g.asked) != 1 || g.asked[0].body != `{"prompt":"x"}` {
+		t.Errorf("%v", g.asked)
+	}
+}
+
+var word = regexp.MustCompile(`w[0-9]+w`)
+
+// grower makes random bodies with a word of its own in each string.
+type grower struct {
+	*rand.Rand
+	n int
+}
+
+func (g *grower) word() string { g.n++; return fmt.Sprintf("w%dw", g.n) }
+
+func (g *grower) pick(of ...string) string { return of[g.IntN(len(of))] }
+
+func (g *grower) value(depth int) any {
+	switch n := g.IntN(9); {
+	case depth > 0 && n < 3:
+		object := map[string]any{}
+		for range g.IntN(4) {
+			key := g.word()
+			if g.IntN(2) == 0 {
+				key = g.pick("messages", "role", "content", "text", "Text", "system", "toolUse", "toolResult", "input", "json", "document", "source", "format", "image", "reasoningContent", "newer", "tools", "prompt", "delta", "output", "message", "inferenceConfig", "stop", "id")
+			}
+			object[key] = g.value(depth - 1)
+		}
+		return object
+	case depth > 0 && n < 5:
+		list := []any{}
+		for range g.IntN(4) {
+			list = append(list, g.value(depth-1))
+		}
+		return list
+	case n < 6:
+		return g.IntN(9)
+	case n == 6:
+		return string(marshal(map[string]any{"text": g.word()})) // JSON in a string
+	}
+	return g.word()
+}
+
+func (g *grower) block() any {
+	key := g.pick("text", "toolUse", "toolResult", "document", "reasoningContent", "searchResult", "citationsContent", "type", g.word())
+	if key == "text" && g.IntN(2) == 0 {
+		return map[string]any{key: g.word()}
+	}
+	return map[string]any{key: g.value(4), g.pick("cachePoint", "name", "x"): g.value(1)}
+}
+
+func (g *grower) body() []byte {
+	body := map[string]any{}
+	for range 1 + g.IntN(3) {
+		var list []any
+		for range g.IntN(3) {
+			list = append(list, g.block())
+		}
+		switch key := g.pick("messages", "system", "toolConfig", "additionalModelRequestFields", "promptVariables", "tools", g.word()); key {
+		case "messages":
+			body[key] = []any{map[string]any{"role": g.pick("user", "assistant", g.word()), "content": list}, g.value(3)}
+		case "system":
+			body[key] = list
+		default:
+			body[key] = g.value(5)
+		}
+	}
+	return marshal(body)
+}
+
+// Lost: the guardrail, in a body of some shape that no test names. Each word of a random body is in a text that Bedrock
+// documents to evaluate, or in what ApplyGuardrail was sent, or the call is refused.
+func TestEveryWordIsEvaluated(t *testing.T) {
+	t.Parallel()
+	g := guard(t, `{}`)
+	asked := 0
+	for seed := range uint64(600) {
+		grow := &grower{Rand: rand.New(rand.NewPCG(seed, 7))}
+		body, operation := grow.body(), []string{"converse", "invoke"}[seed%2]
+		g.applied, g.asked, g.passed = nil, nil, nil
+		response := g.roundTrip(t.Context(), t, native(operation, string(body)))
+		if response.StatusCode != 200 {
+			if response.StatusCode != 400 || len(g.asked) > 0 {
+				t.Errorf("%s: %v", body, response)
+			}
+			continue
+		}
+		asked++
+		seen := strings.Join(g.applied, " ")
+		if operation == "converse" { // Bedrock's part, read otherwise than the function reads it
+			var in struct {
+				Messages []json.RawMessage
+				System   []map[string]json.RawMessage
+			}
+			if err := json.Unmarshal([]byte(g.asked[0].body), &in); err != nil {
+				t.Fatal(err)
+			}
+			for _, raw := range in.Messages {
+				var message struct{ Content []map[string]any }
+				json.Unmarshal(raw, &message) // what has another shape is no text of a message
+				for _, block := range message.Content {
+					if text, ok := block["text"].(string); ok {
+						seen += " " + text
+					}
+				}
+			}
+			for _, block := range in.System {
+				var marked struct{ Text struct{ Text any } }
+				json.Unmarshal(block["guardContent"], &marked)
+				if text, ok := marked.Text.Text.(string); ok {
+					seen += " " + text
+				}
+			}
+		}
+		for _, each := range word.FindAllString(g.asked[0].body, -1) {
+			if !strings.Contains(seen, each) && !strings.Contains(g.asked[0].header.Get(metadataHeader), each) {
+				t.Errorf("no guardrail evaluates %s of %s %s: evaluated were %q", each, operation, g.asked[0].body, seen)
+			}
+		}
+	}
+	if asked < 300 {
+		t.Errorf("%d of 600 bodies were sent: the test says little", asked)
+	}
+}
+
+// Lost: the function's memory or time, or a frame, for some answer or stream that no test names.
+func FuzzGuardedStream(f *testing.F) {
+	f.Add(append(frame(f, "contentBlockDelta", `{"delta":{"text":"x"}}`), frame(f, "contentBlockDelta", `{"delta":{"toolUse":{"input":"{\"a\":\"b"}}}`)...))
+	f.Add(chunk(f, `{"delta":{"partial_json":"x"}}`))
+	f.Add([]byte("\x00\x00\x00\x00\x00\x00\x00\x10"))
+	g := guard(f, "")
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		out, err := io.ReadAll(g.guardStream(t.Context(), io.NopCloser(bytes.NewReader(stream))))
+		if !bytes.HasPrefix(stream, out) || err == nil && len(out) != len(stream) {
+			t.Errorf("%q of %q, %v", out, stream, err)
+		}
+		g.applied = nil
+	})
+}
+
+// BenchmarkCollect reads bodies of 4 MiB that a caller makes to keep the function busy.
+func BenchmarkCollect(b *testing.B) {
+	for name, unit := range map[string]string{"members": `"%d":1,`, "long members": `"%0200d":1,`, "lists": `"a":[[[[[[%d]]]]]],`, "blocks": `"messages":[{"content":[{"a":%d}]}],`} {
+		b.Run(name, func(b *testing.B) {
+			var body strings.Builder
+			for i := 0; body.Len() < 4<<20; i++ {
+				fmt.Fprintf(&body, unit, i)
+			}
+			whole := []byte("{" + strings.TrimSuffix(body.String(), ",") + "}")
+			for b.Loop() {
+				collect(whole, converseRules, false)
+			}
+		})
+	}
+}
