@@ -347,7 +347,7 @@ func (w *walk) string(at place, s string) error {
 		raw, ok := decodeBase64(s)
 		kind := http.DetectContentType(raw)
 		switch {
-		case ok && isImage(kind) && !at.inToolResult():
+		case ok && isImage(kind) && strings.HasSuffix(at.path, "image.source.bytes") && !at.inToolResult():
 			return nil
 		case ok && strings.HasPrefix(kind, "text/") && utf8.Valid(raw):
 			s = string(raw)

@@ -145,6 +145,7 @@ func TestWhatNoGuardrailEvaluatesIsRefused(t *testing.T) {
 	for name, tt := range map[string]struct{ operation, body, member string }{
 		"pdf":                   {"converse", block(`{"document":{"name":"d","format":"pdf","source":{"bytes":"` + pdf + `"}}}`), "messages[0].content[1].document"},
 		"pdf as text":           {"converse", block(`{"document":{"name":"d","format":"txt","source":{"bytes":"` + pdf + `"}}}`), "messages[0].content[1].document"},
+		"image as text":         {"converse", block(`{"document":{"name":"d","format":"txt","source":{"bytes":"` + png + `"}}}`), "messages[0].content[1].document"},
 		"html":                  {"converse", block(`{"document":{"name":"d","format":"html","source":{"text":"f&#111;rbidden"}}}`), "messages[0].content[1].document"},
 		"two formats":           {"converse", block(`{"document":{"format":"txt","format":"docx","source":{"bytes":"aGk="}}}`), "messages[0].content[1].document"},
 		"text, not UTF-8":       {"converse", block(`{"document":{"format":"txt","source":{"bytes":"` + b64("\xff\xfef\x00o\x00") + `"}}}`), "messages[0].content[1].document"},
