@@ -100,8 +100,7 @@ func TestUnevaluatedMembersAreEvaluated(t *testing.T) {
 		"model's own fields":    {"converse", `{"additionalModelRequestFields":{"system":"forbidden"}}`, "additionalModelRequestFields"},
 		"output configuration":  {"converse", `{"outputConfig":{"textFormat":{"structure":{"jsonSchema":{"schema":"{\"description\":\"\\u0066orbidden\"}"}}}}}`, "outputConfig"},
 		"unknown":               {"converse", `{"newer":[[{"a":{"b":"forbidden"}}]]}`, "newer"},
-		"unknown block":         {"converse-stream", block(`{"newer":"forbidden"}`), "messages[0].content[1].newer"},
-		"spelt otherwise":       {"converse", `{"messages":[{"role":"user","content":[{"Text":"forbidden"}]}]}`, "messages[0].content[0].Text"},
+		"unknown member":        {"converse-stream", `{"newer":["forbidden"]}`, "newer"},
 		"messages, otherwise":   {"converse", `{"Messages":[{"role":"user","content":[{"text":"forbidden"}]}]}`, "Messages"},
 		"system, otherwise":     {"converse", `{"SYSTEM":[{"text":"forbidden"}]}`, "SYSTEM"},
 		"path as a member":      {"converse", `{"messages[].content[].text":"forbidden"}`, `"messages[].content[].text"`},
@@ -165,7 +164,6 @@ func TestWhatNoGuardrailEvaluatesIsRefused(t *testing.T) {
 		"invoke, result":        {"invoke", `{"messages":[{"role":"user","content":[{"type":"tool_result","content":[{"type":"image","source":{"type":"base64","data":"` + png + `"}}]}]}]}`, "messages[0].content[0].content"},
 		"own fields":            {"converse", `{"additionalModelRequestFields":{"file":"` + pdf + `"}}`, "additionalModelRequestFields"},
 		"too much":              {"converse", block(`{"toolResult":{"content":[{"text":"` + strings.Repeat("a ", maxEvaluated/2+1) + `"}]}}`), "messages[0].content[1].toolResult"},
-		"too deep":              {"invoke", `{"a":` + strings.Repeat("[", 300) + strings.Repeat("]", 300) + `}`, "a"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
