@@ -23,8 +23,8 @@ test: ## Everything to run before a commit, race detector on
 e2e: ## The whole system deployed, called, changed and destroyed in the sandbox; some 15 minutes
 	@$(tools) && set -x && go test -tags e2e -count=1 -timeout 30m -run '^TestEndToEnd' -v ./internal/sandbox
 
-bench: ## Speed and size, each against its reference, into bench/RESULTS.md; some 9 minutes
-	@$(tools) && go run ./bench
+bench: ## Speed and size, each against its reference, into bench/RESULTS.md; BASE=<commit> adds its audit; some 12 minutes
+	@$(tools) && go run ./bench $(if $(BASE),-base $(BASE))
 
 lint: ## gofmt, vet, staticcheck, workflows, go.mod in order
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run: gofmt -w .'; exit 1; }

@@ -7,19 +7,33 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
-// records are a made invocation log, and the program that reads it.
-type records struct{ folder, program string }
+// records are a made invocation log, and the program that reads it; base is that of another commit, if one is asked for.
+type records struct{ folder, program, base string }
 
 func newRecords(ctx context.Context, b *bench) func() (records, error) {
 	return sync.OnceValues(func() (records, error) {
-		r := records{filepath.Join(b.folder, "log"), filepath.Join(b.folder, "audit")}
+		r := records{filepath.Join(b.folder, "log"), filepath.Join(b.folder, "audit"), ""}
 		if _, err := output(ctx, "", nil, "go", "build", "-o", r.program, "./cmd/audit"); err != nil {
 			return r, err
+		}
+		if b.base != "" {
+			source := filepath.Join(b.folder, "base")
+			if err := os.Mkdir(source, 0o700); err != nil {
+				return r, err
+			}
+			if _, err := output(ctx, "", nil, "sh", "-c", `git archive "$1" | tar -x -C "$2"`, "sh", b.base, source); err != nil {
+				return r, err
+			}
+			r.base = filepath.Join(b.folder, "audit-base")
+			if _, err := output(ctx, source, nil, "go", "build", "-o", r.base, "./cmd/audit"); err != nil {
+				return r, err
+			}
 		}
 		return r, writeRecords(r.folder)
 	})
@@ -50,7 +64,7 @@ func reads(jq string, arguments ...string) func(context.Context, *bench) (sample
 			if err != nil {
 				return s, fmt.Errorf("reference: %w", err)
 			}
-			ours, got, _, err := lines(ctx, log.program, append([]string{"list", "--dir", log.folder, "--function-role", functionRole}, arguments...)...)
+			ours, got, _, err := lines(ctx, log.program, log.list(arguments)...)
 			if err != nil {
 				return s, err
 			}
@@ -60,6 +74,134 @@ func reads(jq string, arguments ...string) func(context.Context, *bench) (sample
 			s.reference, s.measured = append(s.reference, theirs), append(s.measured, ours)
 		}
 		return s, nil
+	}
+}
+
+// The queries print what jqList does. DuckDB parses fastest with the columns given, and compares letters as they are.
+const (
+	duckSource = `read_json('%s/**/*.json.gz', format = 'newline_delimited', maximum_object_size = 1 << 30, columns = {timestamp: 'VARCHAR',` +
+		` modelId: 'VARCHAR', operation: 'VARCHAR', requestMetadata: 'STRUCT(caller VARCHAR)', identity: 'STRUCT(arn VARCHAR)',` +
+		` input: 'STRUCT(inputBodyJson JSON, inputTokenCount BIGINT)', output: 'STRUCT(outputBodyJson JSON, outputTokenCount BIGINT)'})`
+	duckList = `SELECT timestamp, coalesce(requestMetadata.caller, identity.arn) AS caller, modelId, operation, input.inputTokenCount,` +
+		` output.outputTokenCount, left(input.inputBodyJson::VARCHAR, 100), left(output.outputBodyJson::VARCHAR, 100) FROM ` + duckSource
+	duckText   = duckList + ` WHERE contains(input.inputBodyJson::VARCHAR, '` + needle + `') OR contains(output.outputBodyJson::VARCHAR, '` + needle + `')`
+	duckCaller = duckList + ` WHERE ends_with(caller, '` + needleCaller + `')`
+)
+
+var (
+	duckListTime, duckListMemory     = againstDuckDB(duckList)
+	duckTextTime, duckTextMemory     = againstDuckDB(duckText, "--text", needle)
+	duckCallerTime, duckCallerMemory = againstDuckDB(duckCaller, "--caller", needleCaller)
+)
+
+// newDuckDB installs the version that bench/duckdb pins.
+func newDuckDB(ctx context.Context, b *bench) func() (folder string, err error) {
+	return sync.OnceValues(func() (string, error) {
+		for _, program := range []string{"node", "npm"} {
+			if _, err := exec.LookPath(program); err != nil {
+				return "", errAbsent("not measured: " + program + " is not installed")
+			}
+		}
+		folder := filepath.Join(b.folder, "duckdb")
+		if err := os.CopyFS(folder, os.DirFS("bench/duckdb")); err != nil {
+			return "", err
+		}
+		if _, err := output(ctx, folder, nil, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return "", errAbsent("not measured: npm cannot install DuckDB")
+		}
+		return folder, nil
+	})
+}
+
+// againstDuckDB runs a query by DuckDB and the same by audit. Both figures, time and memory, are of the same runs.
+func againstDuckDB(query string, arguments ...string) (seconds, mib func(context.Context, *bench) (samples, error)) {
+	var s, m samples
+	var err error
+	var once sync.Once
+	both := func(ctx context.Context, b *bench) error {
+		duckdb, err := b.duckdb()
+		if err != nil {
+			return err
+		}
+		log, err := b.records()
+		if err != nil {
+			return err
+		}
+		rows := 0
+		s, err = inTurn(5, func() (float64, error) {
+			var stderr bytes.Buffer
+			cmd := exec.CommandContext(ctx, "node", "read.js", fmt.Sprintf(query, log.folder)+" ORDER BY timestamp")
+			cmd.Dir, cmd.Stderr = duckdb, &stderr
+			_, n, peak, err := counted(cmd)
+			if err != nil {
+				return 0, fmt.Errorf("%w\n%s", err, stderr.String())
+			}
+			rows, m.reference = n, append(m.reference, peak)
+			return strconv.ParseFloat(strings.TrimSpace(stderr.String()), 64)
+		}, func() (float64, error) {
+			took, n, peak, err := lines(ctx, log.program, log.list(arguments)...)
+			if err == nil && (n == 0 || n != rows) {
+				err = fmt.Errorf("audit lists %d records, DuckDB %d", n, rows)
+			}
+			m.measured = append(m.measured, peak)
+			return took, err
+		})
+		s.profile, m.profile = log.profile("-cpuprofile", arguments), log.profile("-memprofile", arguments)
+		return err
+	}
+	of := func(figure *samples) func(context.Context, *bench) (samples, error) {
+		return func(ctx context.Context, b *bench) (samples, error) {
+			once.Do(func() { err = both(ctx, b) })
+			return *figure, err
+		}
+	}
+	return of(&s), of(&m)
+}
+
+// againstBase runs the same command by the audit of the commit that the flag base names.
+func againstBase(arguments ...string) func(context.Context, *bench) (samples, error) {
+	return func(ctx context.Context, b *bench) (samples, error) {
+		if b.base == "" {
+			return samples{}, errAbsent("not measured: no commit was named, as by make bench BASE=v1.0.0")
+		}
+		log, err := b.records()
+		if err != nil {
+			return samples{}, err
+		}
+		list := func(program string, arguments []string) func() (float64, error) {
+			return func() (float64, error) {
+				took, _, _, err := lines(ctx, program, arguments...)
+				return took, err
+			}
+		}
+		ours := log.list(arguments)
+		theirs := ours
+		if help, err := output(ctx, "", nil, log.base, "list", "--help"); err != nil {
+			return samples{}, err
+		} else if !strings.Contains(help, "-function-role") { // it believes every claimed caller
+			theirs = append([]string{"list", "--dir", log.folder}, arguments...)
+		}
+		s, err := inTurn(5, list(log.base, theirs), list(log.program, ours))
+		s.profile = log.profile("-cpuprofile", arguments)
+		return s, err
+	}
+}
+
+func (r records) list(arguments []string) []string {
+	return append([]string{"list", "--dir", r.folder, "--function-role", functionRole}, arguments...)
+}
+
+// profile says where audit spends the time, or the memory, of listing: the first lines of pprof.
+func (r records) profile(kind string, arguments []string) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		file, program := r.program+kind, r.program+".test"
+		environment := append(os.Environ(), "GOGC=400", "AUDIT_ARGUMENTS="+strings.Join(r.list(arguments), " "))
+		if _, err := output(ctx, "", environment, "go", "test", "-run", "^$", "-bench", "^BenchmarkRun$", "-benchtime", "1x", kind, file, "-o", program, "./cmd/audit"); err != nil {
+			return "", err
+		}
+		index := map[string]string{"-cpuprofile": "cpu", "-memprofile": "alloc_space"}[kind]
+		return output(ctx, "", nil, "go", "tool", "pprof", "-top", "-nodecount", "12", "-sample_index", index, program, file)
 	}
 }
 
@@ -83,16 +225,45 @@ func memoryOfReading(ctx context.Context, b *bench) (samples, error) {
 
 // lines runs a command: how long, how many lines it prints, and the most memory that it had.
 func lines(ctx context.Context, name string, arguments ...string) (seconds float64, n int, mib float64, err error) {
-	var count lineCounter
 	cmd := exec.CommandContext(ctx, name, arguments...)
-	cmd.Stdout, cmd.Stderr = &count, os.Stderr
+	cmd.Stderr = os.Stderr
+	return counted(cmd)
+}
+
+func counted(cmd *exec.Cmd) (seconds float64, n int, mib float64, err error) {
+	var count lineCounter
+	cmd.Stdout = &count
 	began := time.Now()
-	if err := cmd.Run(); err != nil {
-		return 0, 0, 0, fmt.Errorf("%s: %w", cmd, err)
+	if err := cmd.Start(); err != nil {
+		return 0, 0, 0, err
 	}
+	ended, peak := make(chan struct{}), make(chan float64)
+	go func() { peak <- mostResident(cmd.Process.Pid, ended) }()
+	err = cmd.Wait()
 	seconds = time.Since(began).Seconds()
-	usage, _ := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	return seconds, int(count), float64(usage.Maxrss) / 1024, nil
+	close(ended)
+	mib = <-peak
+	if err != nil {
+		err = fmt.Errorf("%s: %w", cmd, err)
+	}
+	return seconds, int(count), mib, err
+}
+
+// mostResident looks at a process until it has ended. What wait4(2) tells of its memory is not it: a child of vfork(2)
+// begins with its parent's, and this one is larger than audit.
+func mostResident(pid int, ended <-chan struct{}) (mib float64) {
+	for {
+		if status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)); err == nil {
+			if kib, err := strconv.ParseFloat(field(status, "VmHWM"), 64); err == nil {
+				mib = kib / 1024
+			}
+		}
+		select {
+		case <-ended:
+			return mib
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
 }
 
 type lineCounter int

@@ -37,7 +37,10 @@ type figure struct {
 }
 
 // samples are the measurements of both sides, taken in turn.
-type samples struct{ reference, measured []float64 }
+type samples struct {
+	reference, measured []float64
+	profile             func(context.Context) (string, error) // of ours, for a goal that is missed; nil: none
+}
 
 // errAbsent says what a figure needs that this machine lacks, which is no failure.
 type errAbsent string
@@ -54,6 +57,8 @@ const (
 	bare           = "Go function that only calls the SDK's Converse"
 	bareStream     = "Go function that only calls the SDK's ConverseStream"
 	python         = "the seed's function, Python and boto3"
+	duckDB         = "DuckDB on the same files, by read_json and ORDER BY"
+	baseAudit      = "audit of the commit that BASE names"
 	zcatJq         = "zcat piped to jq, printing as many"
 	startup        = "start of the process to ready for the first event"
 )
@@ -92,6 +97,15 @@ var figures = []figure{
 	{"100,000 records listed", zcatJq, "s", "≤ 1/10", atMost(1. / 10), reads(jqList)},
 	{"100,000 records filtered by text", zcatJq, "s", "≤ 1/10", atMost(1. / 10), reads(jqText, "--text", needle)},
 	{"100,000 records filtered by caller", zcatJq, "s", "≤ 1/10", atMost(1. / 10), reads(jqCaller, "--caller", needleCaller)},
+	{"100,000 records listed", duckDB, "s", "≤ 1/1.2", atMost(1 / 1.2), duckListTime},
+	{"100,000 records filtered by text", duckDB, "s", "≤ 1/1.2", atMost(1 / 1.2), duckTextTime},
+	{"100,000 records filtered by caller", duckDB, "s", "≤ 1/1.2", atMost(1 / 1.2), duckCallerTime},
+	{"most memory to list 100,000 records", duckDB, "MiB", "≤ 1/4", atMost(1. / 4), duckListMemory},
+	{"most memory to filter 100,000 records by text", duckDB, "MiB", "≤ 1/4", atMost(1. / 4), duckTextMemory},
+	{"most memory to filter 100,000 records by caller", duckDB, "MiB", "≤ 1/4", atMost(1. / 4), duckCallerMemory},
+	{"100,000 records listed", baseAudit, "s", "≤ 1.05 ×", atMost(1.05), againstBase()},
+	{"100,000 records filtered by text", baseAudit, "s", "≤ 1.05 ×", atMost(1.05), againstBase("--text", needle)},
+	{"100,000 records filtered by caller", baseAudit, "s", "≤ 1.05 ×", atMost(1.05), againstBase("--caller", needleCaller)},
 	{"most memory to list 100,000 records", "to list 50,000", "MiB", "≤ 1.1 ×", atMost(1.1), memoryOfReading},
 	{"deployed zip, arm64", "", "MB", "≤ 5 MB", func(_, m float64) bool { return m <= 5 }, zipSize},
 	{"compilation of the program, nothing changed", "the same with an empty build cache", "s", "", nil, compilation},
@@ -101,9 +115,11 @@ var figures = []figure{
 // bench is what the figures share.
 type bench struct {
 	folder   string
+	base     string // a commit whose audit is a reference, or none
 	standIn  *standIn
 	commands map[string]func() ([]string, error) // of each function by its folder, or of the seed's
 	records  func() (records, error)             // made when first asked for
+	duckdb   func() (folder string, err error)   // installed when first asked for
 	running  sync.WaitGroup                      // functions, each until the context that it was started with is done
 }
 
@@ -114,17 +130,17 @@ const (
 	seed         = "bench/seed.py"
 )
 
-func newBench(ctx context.Context, folder string) (*bench, error) {
+func newBench(ctx context.Context, folder, base string) (*bench, error) {
 	s, err := startStandIn()
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{folder: folder, standIn: s, commands: map[string]func() ([]string, error){seed: sync.OnceValues(func() ([]string, error) {
+	b := &bench{folder: folder, base: base, standIn: s, commands: map[string]func() ([]string, error){seed: sync.OnceValues(func() ([]string, error) {
 		// The interpreter itself: what the PATH leads to may be a script that looks for it first.
 		python, err := output(ctx, "", nil, "python3", "-c", "import sys, boto3; print(sys.executable)")
 		return []string{python, seed}, err
 	})}}
-	b.records = newRecords(ctx, b)
+	b.records, b.duckdb = newRecords(ctx, b), newDuckDB(ctx, b)
 	for _, dir := range []string{ours, onlyStarts, onlyConverse} {
 		b.commands[dir] = sync.OnceValues(func() ([]string, error) {
 			bootstrap, err := b.bootstrap(ctx, dir)

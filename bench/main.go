@@ -50,6 +50,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	flags.Usage = func() { fmt.Fprint(stderr, usage); flags.PrintDefaults() }
 	only := flags.String("only", "", "measure the figures whose name matches this `regexp`, and write no file")
+	base := flags.String("base", "", "measure reading against the audit of this `commit` too")
 	asJSON := flags.Bool("json", false, "print JSON, one figure a line")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -66,7 +67,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(folder)
-	b, err := newBench(ctx, folder)
+	b, err := newBench(ctx, folder, *base)
 	if err != nil {
 		return err
 	}
@@ -88,6 +89,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		if r.Verdict == notMeasured {
 			errs = append(errs, fmt.Errorf("%s: %w", f.name, err))
 		}
+		if r.Verdict == missed && s.profile != nil {
+			if r.Profile, err = s.profile(ctx); err != nil {
+				errs = append(errs, fmt.Errorf("profile of %s: %w", f.name, err))
+			}
+		}
 		results = append(results, r)
 	}
 	fmt.Fprintf(stderr, "[%4.0fs] done\n", time.Since(began).Seconds())
@@ -98,7 +104,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			}
 		}
 	} else {
-		fmt.Fprint(stdout, table(results))
+		fmt.Fprint(stdout, table(results), profiles(results))
 	}
 	if *only == "" {
 		errs = append(errs, os.WriteFile(resultsFile, page(results, time.Now()), 0o644))
@@ -125,9 +131,13 @@ type result struct {
 	N              int      `json:"n"`
 	Goal           string   `json:"goal"`
 	Verdict        string   `json:"verdict"`
+	Profile        string   `json:"profile,omitempty"` // of a goal that is missed
 }
 
-const notMeasured = "NOT MEASURED"
+const (
+	notMeasured = "NOT MEASURED"
+	missed      = "MISSED"
+)
 
 func newResult(f figure, s samples, err error) result {
 	r := result{Figure: f.name, Reference: f.reference, Unit: f.unit, Goal: f.goal, N: len(s.measured)}
@@ -152,7 +162,7 @@ func newResult(f figure, s samples, err error) result {
 	case f.met(reference, measured):
 		r.Verdict = "met"
 	default:
-		r.Verdict = "MISSED"
+		r.Verdict = missed
 	}
 	return r
 }
@@ -200,6 +210,17 @@ func table(results []result) string {
 	return b.String()
 }
 
+// profiles are those of the goals that are missed.
+func profiles(results []result) string {
+	var b strings.Builder
+	for _, r := range results {
+		if r.Profile != "" {
+			fmt.Fprintf(&b, "\n%s, against %s: %s\n\n```text\n%s\n```\n", r.Figure, r.Reference, missed, r.Profile)
+		}
+	}
+	return b.String()
+}
+
 func orDash(s string) string {
 	if s == "" {
 		return "–"
@@ -224,7 +245,7 @@ By `+"`make bench`"+`, %s, on %s.
 
 <!-- table -->
 %s<!-- /table -->
-%s`, now.Format(time.DateOnly), machine(), table(results), notes)
+%s%s`, now.Format(time.DateOnly), machine(), table(results), notes, profiles(results))
 }
 
 const notes = `
@@ -243,6 +264,9 @@ Lambda runs it, behind a Lambda Runtime API of the benchmark's own on loopback.
 - **Records**: made of the samples in ` + "`audit/testdata`" + `, 5 KB each on average, 50 in an object, in Bedrock's layout on
   disk. jq prints, or searches, bodies as they are; ` + "`audit list`" + ` takes the texts out of them, searches without regard
   to letters' case, and sorts by time. On two cores, unzipping alone takes most of the time of a search by caller.
+  DuckDB prints what jq does, sorts by time, and compares letters as they are. Its time is without the start of Node.js,
+  which runs it; its memory is that of the process. For each goal against DuckDB or another commit that is missed, a
+  profile of ` + "`audit list`" + ` follows: lines of ` + "`go tool pprof -top`" + `, of time or of the memory that it allocates.
 - **Compilation**: ` + "`go build`" + ` of the Pulumi program, links included; the empty cache once, the full one n times.
 - **Preview, plan**: each against an emulated AWS of its own on this machine, where the stack was deployed before. The
   Pulumi program declares more resources than the seed does, and builds the function each time.

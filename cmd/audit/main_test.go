@@ -508,3 +508,16 @@ func FuzzVisible(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkRun runs the command of AUDIT_ARGUMENTS. bench profiles it.
+func BenchmarkRun(b *testing.B) {
+	arguments := strings.Fields(os.Getenv("AUDIT_ARGUMENTS"))
+	if len(arguments) == 0 {
+		b.Skip("AUDIT_ARGUMENTS names no command")
+	}
+	for b.Loop() {
+		if _, err := run(b.Context(), arguments, io.Discard, io.Discard); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
