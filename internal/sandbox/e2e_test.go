@@ -337,64 +337,6 @@ func (s *running) refusesOthers(t *testing.T) {
 }
 
 // refusesWebPages: a page that a developer only looks at could otherwise deploy a function, which runs on the machine.
-func (s *running) refusesWebPages(t *testing.T) {
-	for name, header := range map[string][2]string{"rebinding": {"Host", "evil.example"}, "another origin": {"Origin", "https://evil.example"}, "another site": {"Sec-Fetch-Site", "cross-site"}} {
-		r, err := http.NewRequest(http.MethodPost, s.AWSEndpointURL+"/moto-api/reset", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if r.Header.Set(header[0], header[1]); header[0] == "Host" {
-			r.Host = header[1]
-		}
-		response, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		response.Body.Close()
-		if response.StatusCode != 403 {
-			t.Errorf("%s: status %d, want 403", name, response.StatusCode)
-		}
-	}
-}
-
-// listensOnLoopback looks up the listening sockets of all that the sandbox started (proc(5), /proc/net/tcp).
-func (s *running) listensOnLoopback(t *testing.T) {
-	sockets := map[string]bool{}
-	fds, err := filepath.Glob("/proc/[0-9]*/fd/*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, fd := range fds {
-		pid, _ := strconv.Atoi(strings.Split(fd, "/")[2])
-		if group, err := syscall.Getpgid(pid); err != nil || group != s.cmd.Process.Pid {
-			continue
-		}
-		if target, err := os.Readlink(fd); err == nil && strings.HasPrefix(target, "socket:[") {
-			sockets[strings.Trim(target, "socket:[]")] = true
-		}
-	}
-	listening := 0
-	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-		content, err := os.ReadFile(table)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, line := range strings.Split(string(content), "\n") {
-			fields := strings.Fields(line)
-			if len(fields) < 10 || fields[3] != "0A" || !sockets[fields[9]] {
-				continue
-			}
-			listening++
-			if !strings.HasPrefix(fields[1], "0100007F:") {
-				t.Errorf("listens on %s, want 127.0.0.1", fields[1])
-			}
-		}
-	}
-	if listening < 4 { // the API, the AWS endpoint, moto, the functions' runtime
-		t.Errorf("found %d listening sockets, want at least 4", listening)
-	}
-}
-
 func (s *running) refusesBadRequests(t *testing.T) {
 	for name, c := range map[string]struct {
 		body string

@@ -57,6 +57,7 @@ func newEndpoint(moto, aws client, bedrock *Bedrock, functions *functions, log i
 		deployments: map[string]deployment{}, logging: map[string]any{}, operations: map[string]map[string]apiOperation{}, vpcEndpoints: map[string][]string{}, binaryMediaTypes: map[string][]string{},
 	}
 	e.proxy = &httputil.ReverseProxy{
+		Transport: moto.transport,
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
 			r.Out.Host = r.In.Host // S3 and signatures go by the name that was called

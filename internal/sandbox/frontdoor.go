@@ -141,7 +141,9 @@ func (d *frontDoor) answer(r *http.Request, v *visit, late func()) (none reply, 
 		return none, errForbidden
 	}
 	path := strings.Split(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
-	v.stage = path[0]
+	if v.stage = path[0]; v.stage == "" {
+		return none, errForbidden
+	}
 	var stage struct {
 		DeploymentID      string `json:"deploymentId"`
 		AccessLogSettings struct {

@@ -14,9 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -26,50 +24,51 @@ import (
 
 const motoVersion = "5.2.1"
 
-// motoCommand is moto on the PATH, or else its image under Docker. Both say where on loopback they listen.
-func motoCommand() (*exec.Cmd, error) {
+// motoCommand is moto on the PATH, or else its image under Docker. Both listen on a Unix socket in the folder, and neither
+// reaches a Docker engine, by which moto would run functions and batch jobs in containers, with any folder of this
+// machine in them.
+func motoCommand(folder string) (*exec.Cmd, error) {
+	host := "unix://" + motoSocket(folder)
 	if program, err := exec.LookPath("moto_server"); err == nil {
-		return exec.Command(program, "-H", "127.0.0.1", "-p", "0"), nil
+		cmd := exec.Command(program, "-H", host)
+		cmd.Env = append(os.Environ(), "DOCKER_HOST=unix:///dev/null")
+		return cmd, nil
 	}
 	docker, err := exec.LookPath("docker")
 	if err != nil {
 		return nil, fmt.Errorf("neither moto_server nor docker is on the PATH: moto stands in for AWS; `make local` gets it, or: pip install 'moto[server]==%s'", motoVersion)
 	}
-	// The same port inside and outside, for moto says the one inside.
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	port := strconv.Itoa(free.Addr().(*net.TCPAddr).Port)
-	if err := free.Close(); err != nil {
-		return nil, err
-	}
-	return exec.Command(docker, "run", "--rm", "--init", "--publish", "127.0.0.1:"+port+":"+port,
-		"--env", "MOTO_IAM_LOAD_MANAGED_POLICIES", "--env", "MOTO_DISABLE_GLOBAL_CORS", "--env", "AWS_DEFAULT_REGION",
-		"motoserver/moto:"+motoVersion, "-p", port), nil
+	// As this user, because connecting to a Unix socket takes the right to write to it (unix(7)).
+	cmd := exec.Command(docker, "run", "--rm", "--init", "--network", "none", "--user", fmt.Sprintf("%d:%d", os.Getuid(), os.Getgid()),
+		"--volume", folder+":"+folder, "--env", "MOTO_IAM_LOAD_MANAGED_POLICIES", "--env", "MOTO_DISABLE_GLOBAL_CORS", "--env", "AWS_DEFAULT_REGION",
+		"motoserver/moto:"+motoVersion, "-H", host)
+	cmd.Env = os.Environ()
+	return cmd, nil
 }
 
-// startMoto starts moto on a free loopback port and waits until it answers; stop ends it. Its output goes to logFile.
+func motoSocket(folder string) string { return filepath.Join(folder, "moto.sock") }
+
+// startMoto starts moto and waits until it listens; stop ends it. Its output goes to logFile. It listens on a Unix socket in
+// a folder that only this user may enter, which no web page can call and no other user.
 func startMoto(ctx context.Context, region, logFile string) (c client, stop func(), err error) {
-	cmd, err := motoCommand()
+	// A short path: unix(7) allows 107 bytes.
+	folder, err := os.MkdirTemp("", "moto")
 	if err != nil {
 		return c, nil, err
 	}
-	if err := os.MkdirAll(filepath.Dir(logFile), 0o755); err != nil {
-		return c, nil, err
-	}
-	output, err := os.Create(logFile)
+	cmd, err := motoCommand(folder)
 	if err != nil {
-		return c, nil, err
+		return c, nil, errors.Join(err, os.RemoveAll(folder))
 	}
-	defer output.Close()
-	// Without the first, moto knows none of AWS's own policies; without the second, any web page may read its answers;
-	// without the third, its output is held back.
-	cmd.Env = append(os.Environ(), "MOTO_IAM_LOAD_MANAGED_POLICIES=true", "MOTO_DISABLE_GLOBAL_CORS=true", "PYTHONUNBUFFERED=1", "AWS_DEFAULT_REGION="+region)
-	cmd.Stdout, cmd.Stderr = output, output
-	if err := cmd.Start(); err != nil {
-		return c, nil, fmt.Errorf("moto: %w", err)
+	// Without the first, moto knows none of AWS's own policies; without the second, any web page may read its answers.
+	cmd.Env = append(cmd.Env, "MOTO_IAM_LOAD_MANAGED_POLICIES=true", "MOTO_DISABLE_GLOBAL_CORS=true", "AWS_DEFAULT_REGION="+region)
+	if err := logTo(cmd, logFile); err != nil {
+		return c, nil, errors.Join(fmt.Errorf("moto: %w", err), os.RemoveAll(folder))
 	}
+	// moto's queue of connections has 128 places. Where TCP waits for one, a Unix socket fails (connect(2), EAGAIN).
+	transport := &http.Transport{MaxConnsPerHost: 64, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", motoSocket(folder))
+	}}
 	exited := make(chan struct{})
 	go func() { cmd.Wait(); close(exited) }()
 	stop = func() {
@@ -80,33 +79,46 @@ func startMoto(ctx context.Context, region, logFile string) (c client, stop func
 			cmd.Process.Kill()
 			<-exited
 		}
+		transport.CloseIdleConnections()
+		os.RemoveAll(folder)
 	}
 	for {
-		// It says where it listens when it does; a port chosen for it could be taken in between.
-		said, err := os.ReadFile(logFile)
-		if err != nil {
-			stop()
-			return c, nil, err
-		}
-		if address := motoAddress.Find(said); address != nil {
-			return client{url: string(address), region: region}, stop, nil
+		if connection, err := transport.DialContext(ctx, "", ""); err == nil {
+			connection.Close()
+			return client{url: "http://localhost", region: region, transport: transport}, stop, nil
 		}
 		select {
 		case <-ctx.Done():
 			stop()
 			return c, nil, ctx.Err()
 		case <-exited:
+			stop()
 			return c, nil, fmt.Errorf("moto ended at once; its output is in %s", logFile)
 		case <-time.After(50 * time.Millisecond): // between two looks
 		}
 	}
 }
 
-var motoAddress = regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+`)
+// logTo starts a command whose output goes to a file.
+func logTo(cmd *exec.Cmd, file string) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	output, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer output.Close()
+	cmd.Stdout, cmd.Stderr = output, output
+	return cmd.Start()
+}
 
-// client asks moto over AWS's own protocols. Nothing is signed, for moto checks no signature; the header only
-// names the service and region.
-type client struct{ url, region string }
+// client asks moto over AWS's own protocols. Nothing is signed, because moto checks no signature; the header only names
+// the service and region.
+type client struct {
+	url, region string
+	transport   http.RoundTripper // nil is that of http.DefaultClient
+}
 
 // statusError is an answer of moto's that is no success.
 type statusError struct {
@@ -133,7 +145,7 @@ func (c client) do(ctx context.Context, service, method, path string, header map
 	for k, v := range header {
 		r.Header.Set(k, v)
 	}
-	response, err := http.DefaultClient.Do(r)
+	response, err := (&http.Client{Transport: c.transport}).Do(r)
 	if err != nil {
 		return nil, err
 	}

@@ -1,31 +1,49 @@
 package sandbox
 
 import (
+	"errors"
+	"flag"
+	"fmt"
+	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 )
 
-// Where only Docker is there, moto must run under it, be reached from this machine only, and end with the sandbox.
+// Where only Docker is there, moto must run under it, be reached by this user only, and end with the sandbox.
 func TestMotoInDocker(t *testing.T) {
+	if said := os.Getenv("FAKE_DOCKER"); said != "" { // this is Docker
+		ended := make(chan os.Signal, 1)
+		signal.Notify(ended, syscall.SIGTERM)
+		arguments := flag.Args()
+		listener, err := net.Listen("unix", strings.TrimPrefix(arguments[len(arguments)-1], "unix://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		<-ended
+		line := strings.Join(append(arguments, os.Getenv("MOTO_IAM_LOAD_MANAGED_POLICIES"), "stopped"), " ")
+		if err := os.WriteFile(said, []byte(line), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
 	folder := t.TempDir()
 	said := filepath.Join(folder, "said")
-	docker := `#!/bin/sh
-echo "$@" "$MOTO_IAM_LOAD_MANAGED_POLICIES" >` + said + `
-for port; do :; done
-/bin/sleep 600 &
-trap "echo stopped >>` + said + `; kill $!; exit" TERM
-echo " * Running on http://127.0.0.1:$port"
-echo " * Running on http://172.17.0.2:$port"
-wait
-`
+	docker := "#!/bin/sh\nFAKE_DOCKER='" + said + "' exec '" + self + "' -test.run '^TestMotoInDocker$' -- \"$@\"\n"
 	if err := os.WriteFile(filepath.Join(folder, "docker"), []byte(docker), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", folder)
-	c, stop, err := startMoto(t.Context(), "ap-northeast-1", filepath.Join(folder, "log", "moto.log"))
+	_, stop, err := startMoto(t.Context(), "ap-northeast-1", filepath.Join(folder, "log", "moto.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,10 +52,12 @@ wait
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := regexp.MustCompile(`^run --rm --init --publish 127\.0\.0\.1:(\d+):(\d+) .*motoserver/moto:` + regexp.QuoteMeta(motoVersion) + ` -p (\d+) true\nstopped\n$`)
-	port := want.FindStringSubmatch(string(text))
-	if port == nil || port[1] != port[2] || port[2] != port[3] || c.url != "http://127.0.0.1:"+port[1] {
-		t.Errorf("at %s: docker %s", c.url, text)
+	want := regexp.MustCompile(`^run --rm --init --network none --user ` + fmt.Sprintf("%d:%d", os.Getuid(), os.Getgid()) +
+		` --volume (\S+):(\S+) .*motoserver/moto:` + regexp.QuoteMeta(motoVersion) + ` -H unix://(\S+)/moto\.sock true stopped$`)
+	if m := want.FindStringSubmatch(string(text)); m == nil || m[1] != m[2] || m[2] != m[3] {
+		t.Errorf("docker %s", text)
+	} else if _, err := os.Stat(m[1]); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is left behind: %v", m[1], err)
 	}
 }
 
