@@ -150,7 +150,7 @@ var (
 		"ModifyVpcEndpoint": {"vpc-endpoint"}, "RevokeSecurityGroupEgress": {"security-group"}, "RevokeSecurityGroupIngress": {"security-group"},
 		"RunInstances": {"image", "instance", "network-interface", "security-group", "subnet", "volume"}, "TerminateInstances": {"instance"},
 	}
-	// What the program did not make it only uses and reads: a brought VPC and its subnets, AWS's images.
+	// What the program did not make it only uses and reads: an existing VPC and its subnets, AWS's images.
 	usesForeign = regexp.MustCompile(`^(Create|Run|Describe)`)
 )
 
@@ -178,7 +178,7 @@ func (a *asked) ec2() {
 			arn = "arn:aws:ec2:" + a.Region + "::image/"
 		}
 		for _, id := range ids[kind] {
-			if usesForeign.MatchString(action) {
+			if usesForeign.MatchString(action) && action != "CreateTags" {
 				a.ask("ec2:"+action, arn+id)
 			} else {
 				a.askIf(systemTag, "", "ec2:"+action, arn+id)

@@ -28,14 +28,29 @@ var Implied = []Right{
 	{Action: "s3:ListBucketVersions", Resource: "arn:aws:s3:::bedrock-audit-*"},
 }
 
+// denied are uses of the rights to tag, by which the deployer could make another owner's resource, or the log's key, one that
+// a tag allows it to delete or to change. KMS and EC2 check these rights for a new resource too, which has no alias and no
+// tag yet.
+var denied = []statement{
+	// The log's key has an alias from its deployment on, the alarms' key has none, and the deployer deletes no alias
+	// (KMS Developer Guide, "Use aliases to control access to KMS keys").
+	{"Deny", []string{"kms:ScheduleKeyDeletion", "kms:TagResource"}, []string{"arn:aws:kms:ap-northeast-1:123456789012:key/*"},
+		map[string]map[string][]string{"Null": {"kms:ResourceAliases": {"false"}}}},
+	{"Deny", []string{"kms:TagResource"}, []string{"arn:aws:kms:ap-northeast-1:123456789012:key/*"},
+		map[string]map[string][]string{"Null": {systemTag: {"false"}}}},
+	// Only calls of CreateTags itself have no ec2:CreateAction (EC2 User Guide, "Grant permission to tag Amazon EC2 resources
+	// during creation").
+	{"Deny", []string{"ec2:CreateTags"}, []string{"*"}, map[string]map[string][]string{"Null": {systemTag: {"false"}, "ec2:CreateAction": {"true"}}}},
+}
+
 type statement struct {
 	Effect           string
 	Action, Resource []string
 	Condition        map[string]map[string][]string `json:",omitempty"`
 }
 
-// Policy is the identity policy that allows these rights, which are patterns, and nothing else, beside a policy that allows
-// others. EC2 and Glue check each action against its own types of resource only, so those of theirs that have one condition,
+// Policy is the identity policy that allows these rights, which are patterns, except what is denied, and nothing else, beside
+// a policy that allows others. EC2 and Glue check each action against its own types of resource only, so those of theirs that have one condition,
 // or none, share a statement.
 func Policy(rights, beside []Right) ([]byte, error) {
 	rights = slices.DeleteFunc(slices.Clone(rights), func(r Right) bool { return slices.Contains(beside, r) || covered(r, slices.Concat(rights, beside)) })
@@ -78,9 +93,14 @@ func Policy(rights, beside []Right) ([]byte, error) {
 		Statement []*statement
 	}
 	document.Version, document.Statement = "2012-10-17", slices.Collect(maps.Values(groups))
+	for _, d := range denied {
+		if tagging := d.Action[len(d.Action)-1]; conditions[tagging] != nil {
+			document.Statement = append(document.Statement, &d)
+		}
+	}
 	for _, s := range document.Statement {
-		s.Action = sorted(s.Action)
-		resources := sorted(s.Resource)
+		s.Action = sorted(slices.Clone(s.Action))
+		resources := sorted(slices.Clone(s.Resource))
 		s.Resource = slices.DeleteFunc(slices.Clone(resources), func(r string) bool {
 			return slices.ContainsFunc(resources, func(wider string) bool { return wider != r && holds(wider, r) })
 		})

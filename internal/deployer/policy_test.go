@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -77,11 +78,14 @@ func load(t *testing.T, file string) []byte {
 
 // allows asks for a resource of the pattern's kind, as AWS would.
 func allows(policies []iampolicy.Document, r Right) bool {
-	resource := r.Resource
+	return allowsIn(policies, r.Action, r.Resource, r.Context())
+}
+
+func allowsIn(policies []iampolicy.Document, action, resource string, context map[string][]string) bool {
 	if resource != "*" {
 		resource = strings.ReplaceAll(resource, "*", "1a2b3c4")
 	}
-	return iampolicy.SameAccount(policies, nil, iampolicy.Request{Action: r.Action, Resource: resource, Context: r.Context()}) == iampolicy.Allow
+	return iampolicy.SameAccount(policies, nil, iampolicy.Request{Action: action, Resource: resource, Context: context}) == iampolicy.Allow
 }
 
 // A policy that was changed by hand gives more or less than deployments were seen to use.
@@ -129,6 +133,9 @@ func TestNothingIsUnused(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, s := range whole.Statement {
+			if s.Effect == "Deny" { // see TestTagsOpenNothing
+				continue
+			}
 			for without, mutant := range mutants(s) {
 				changed := whole
 				changed.Statement = slices.Concat(whole.Statement[:i], mutant, whole.Statement[i+1:])
@@ -195,6 +202,8 @@ func TestDeniedToTheDeployer(t *testing.T) {
 			actions: "logs:FilterLogEvents logs:GetLogEvents logs:GetLogRecord logs:StartQuery logs:StartLiveTail logs:Unmask logs:PutLogEvents logs:DeleteLogGroup logs:DeleteLogStream logs:PutSubscriptionFilter logs:AssociateKmsKey"},
 		{name: "records are decrypted, or their key is taken away", actions: "kms:Decrypt kms:GenerateDataKey kms:ReEncryptFrom kms:CreateGrant kms:DisableKey kms:PutKeyPolicy kms:ScheduleKeyDeletion", resource: key},
 		{name: "the log's key is deleted by the stack's tag", actions: "kms:ScheduleKeyDeletion", resource: key, key: systemTag, value: "bedrock-app"},
+		{name: "the log's key is deleted, tagged as the alarms' key first", actions: "kms:TagResource", resource: key, key: "kms:ResourceAliases", value: "alias/bedrock-logging-1a2b3c4"},
+		{name: "the log's key loses its alias or its tags", actions: "kms:DeleteAlias kms:UpdateAlias kms:UntagResource", resource: key},
 		{name: "queries are run or read", actions: "athena:StartQueryExecution athena:GetQueryExecution athena:GetQueryResults", resource: query},
 		{name: "models are called", actions: "bedrock:InvokeModel bedrock:InvokeModelWithResponseStream bedrock:ApplyGuardrail", resource: "arn:aws:bedrock:ap-northeast-1::foundation-model/amazon.nova-micro-v1:0"},
 		{name: "logging is switched off", actions: "bedrock:DeleteModelInvocationLoggingConfiguration", resource: "*"},
@@ -213,10 +222,123 @@ func TestDeniedToTheDeployer(t *testing.T) {
 		{name: "other instances are ended", actions: "ec2:TerminateInstances", resource: "arn:aws:ec2:ap-northeast-1:123456789012:instance/i-0123456789abcdef0"},
 		{name: "another region is used", actions: "lambda:CreateFunction", resource: "arn:aws:lambda:us-east-1:123456789012:function:bedrock-app-dev-function-1a2b3c4"},
 	} {
+		context := map[string][]string{systemRequestTag: {"bedrock-app"}} // which the deployer chooses
+		if c.key != "" {
+			context[c.key] = []string{c.value}
+		}
 		for action := range strings.FieldsSeq(c.actions) {
-			if allows(policies, Right{action, c.resource, c.key, c.value}) {
+			if allowsIn(policies, action, c.resource, context) {
 				t.Errorf("%s: %s", c.name, action)
 			}
+		}
+	}
+}
+
+// A right that depends on a tag is worth no more than the right to set that tag: the deployer must not tag the log's key,
+// or another owner's resource, and then delete or change it as its own.
+func TestTagsOpenNothing(t *testing.T) {
+	t.Parallel()
+	tagging := map[string]string{"kms": "kms:TagResource", "ec2": "ec2:CreateTags"}
+	requested := map[string][]string{systemRequestTag: {"bedrock-app"}, "aws:RequestTag/Name": {"bedrock-app-dev-watch"}}
+	tagged := map[string][]string{systemTag: {"bedrock-app"}, topicKeyTag: {"bedrock-app-dev-watch"}}
+	owned := []struct {
+		name, service string
+		context       map[string][]string
+	}{
+		{"another system's, by its tag", "kms", map[string][]string{systemTag: {"payroll"}}},
+		{"another stack's alarms' key", "kms", map[string][]string{systemTag: {"bedrock-app"}, topicKeyTag: {"bedrock-app-prod-watch"}}},
+		{"the log's key, without its tags", "kms", map[string][]string{"kms:ResourceAliases": {"alias/bedrock-logging-1a2b3c4"}}},
+		{"another system's, by its alias", "kms", map[string][]string{"kms:ResourceAliases": {"alias/payroll"}}},
+		{"another system's, by its tag", "ec2", map[string][]string{systemTag: {"payroll"}}},
+	}
+	var files [][]byte
+	for _, d := range documents(t) {
+		files = append(files, load(t, d.file))
+	}
+	with := func(all ...map[string][]string) map[string][]string {
+		context := map[string][]string{}
+		for _, one := range all {
+			maps.Copy(context, one)
+		}
+		return context
+	}
+	parsed := func(files [][]byte) (policies []iampolicy.Document) {
+		for _, file := range files {
+			policies = append(policies, parse(t, file))
+		}
+		return policies
+	}
+	// opened are those that the deployer may tag, or delete once they are tagged.
+	opened := func(files [][]byte) (names []string) {
+		policies := parsed(files)
+		for _, file := range files {
+			var whole struct{ Statement []statement }
+			if err := json.Unmarshal(file, &whole); err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range whole.Statement {
+				if !slices.ContainsFunc(slices.Sorted(maps.Keys(s.Condition["StringEquals"])), func(key string) bool { return strings.HasPrefix(key, "aws:ResourceTag/") }) {
+					continue
+				}
+				service, _, _ := strings.Cut(s.Action[0], ":")
+				if tagging[service] == "" {
+					t.Errorf("%s depends on a tag: name the action that sets one", s.Action[0])
+				}
+				for _, resource := range s.Resource {
+					for _, o := range owned {
+						if o.service != service {
+							continue
+						}
+						if allowsIn(policies, tagging[service], resource, with(o.context, requested)) {
+							names = append(names, "tagging "+resource+": "+o.name)
+						}
+						if o.context["kms:ResourceAliases"] != nil && allowsIn(policies, s.Action[0], resource, with(o.context, tagged)) {
+							names = append(names, s.Action[0]+" of "+resource+": "+o.name)
+						}
+					}
+				}
+			}
+		}
+		return names
+	}
+	if got := opened(files); got != nil {
+		t.Errorf("the deployer may reach %q", got)
+	}
+	for i, file := range files { // no line that denies is for nothing
+		var whole struct {
+			Version   string
+			Statement []statement
+		}
+		if err := json.Unmarshal(file, &whole); err != nil {
+			t.Fatal(err)
+		}
+		for j, s := range whole.Statement {
+			if s.Effect != "Deny" {
+				continue
+			}
+			changed := whole
+			changed.Statement = slices.Delete(slices.Clone(whole.Statement), j, j+1)
+			content, err := json.Marshal(changed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mutant := slices.Clone(files)
+			if mutant[i] = content; opened(mutant) == nil {
+				t.Errorf("nothing needs the statement that denies %v with %v", s.Action, s.Condition)
+			}
+		}
+	}
+	// What a deployment tags stays allowed: a new key, the default security group of a new VPC, and what EC2 tags as it makes it.
+	for _, new := range []struct {
+		action, resource string
+		context          map[string][]string
+	}{
+		{"kms:TagResource", "arn:aws:kms:ap-northeast-1:123456789012:key/*", requested},
+		{"ec2:CreateTags", "arn:aws:ec2:ap-northeast-1:123456789012:security-group/*", requested},
+		{"ec2:CreateTags", "arn:aws:ec2:ap-northeast-1:123456789012:subnet/*", with(tagged, map[string][]string{"ec2:CreateAction": {"CreateSubnet"}})},
+	} {
+		if !allowsIn(parsed(files), new.action, new.resource, new.context) {
+			t.Errorf("%s of a new resource is denied: %v", new.action, new.context)
 		}
 	}
 }
