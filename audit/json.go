@@ -17,6 +17,8 @@ type tree struct {
 	// levels is how deep values are taken apart. What is deeper is passed over, however deep it is: no caller can nest a
 	// prompt so that its record is not read.
 	levels int
+	// escapes says that a name has some, so that comparing is not enough.
+	escapes bool
 }
 
 // node is a value, or a field's name.
@@ -39,7 +41,7 @@ func parseJSON(text []byte) value { return new(tree).parse(bytes.TrimSpace(text)
 
 // parse makes it the tree of another text.
 func (t *tree) parse(text []byte, levels int) value {
-	t.text, t.nodes, t.levels = text, t.nodes[:0], levels
+	*t = tree{text: text, nodes: t.nodes[:0], levels: levels}
 	if len(text) > largestJSON {
 		return value{}
 	}
@@ -108,9 +110,11 @@ func (t *tree) addAll(i, depth int) int {
 			if i >= len(t.text) || t.text[i] != '"' {
 				return -1
 			}
+			name := i
 			if i = t.add(i, depth+1); i < 0 {
 				return -1
 			}
+			t.escapes = t.escapes || bytes.IndexByte(t.text[name:i], '\\') >= 0
 			if i = t.space(i); i >= len(t.text) || t.text[i] != ':' {
 				return -1
 			}
@@ -259,17 +263,17 @@ func (v value) at(path ...string) value {
 	return v
 }
 
-// says tells whether a text is this one, which needs no escapes.
-func (v value) says(text string) bool {
-	raw := v.raw()
-	switch {
-	case len(raw) <= len(text)+2:
-		return len(raw) == len(text)+2 && string(raw[1:len(raw)-1]) == text
-	case bytes.IndexByte(raw, '\\') < 0:
+// says tells whether a name is this one, which needs no escapes.
+func (v value) says(name string) bool {
+	n := v.node()
+	if int(n.end-n.start) == len(name)+2 {
+		return string(v.tree.text[n.start+1:n.end-1]) == name
+	}
+	if !v.tree.escapes {
 		return false
 	}
 	said, _ := v.text()
-	return said == text
+	return said == name
 }
 
 // text is what a text says.

@@ -31,11 +31,31 @@ var inputs = []struct {
 	{"user", false, []string{"imageVariationParams", "text"}}, {"user", false, []string{"singleEmbeddingParams", "text", "value"}},
 }
 
+// places are those of the inputs by their first name, as JSON has it.
+var places = func() map[string]int {
+	all := map[string]int{}
+	for i, in := range inputs {
+		all[`"`+in.path[0]+`"`] = i
+	}
+	return all
+}()
+
 // prompt has every turn: of a conversation that a caller sends, any may be invented, and the last need not be what matters.
 func prompt(raw value) (turns []turn) {
-	body := parseBody(raw)
-	for _, in := range inputs {
-		v := body.get(in.path[0]).at(in.path[1:]...)
+	type input struct {
+		place int
+		value
+	}
+	var room [4]input
+	found := room[:0]
+	for name, one := range parseBody(raw).fields() {
+		if place, known := places[string(name.raw())]; known {
+			found = append(found, input{place, one})
+		}
+	}
+	slices.SortStableFunc(found, func(a, b input) int { return a.place - b.place })
+	for _, one := range found {
+		in, v := inputs[one.place], one.at(inputs[one.place].path[1:]...)
 		if in.each && v.is('[') {
 			for one := range v.elements() {
 				role, _ := one.get("role").text()
@@ -88,9 +108,8 @@ func begin(raw value, limit int) string {
 	if text == "" && !raw.null() {
 		text = compact(raw.raw())
 	}
-	stopped, _ := body.get("stopReason").text()
-	action, _ := body.get("amazon-bedrock-guardrailAction").text()
-	if stopped == "guardrail_intervened" || strings.HasSuffix(action, "INTERVENED") { // chunks may each have one
+	if string(body.get("stopReason").raw()) == `"guardrail_intervened"` ||
+		bytes.HasSuffix(body.get("amazon-bedrock-guardrailAction").raw(), []byte(`INTERVENED"`)) { // chunks may each have one
 		text = "[guardrail intervened] " + text
 		for _, trace := range []string{"trace", "amazon-bedrock-trace"} {
 			for blocked := range body.get(trace).at("guardrail", "modelOutput").elements() {
@@ -135,17 +154,17 @@ func spoken(v value, depth int) string {
 	if depth > deepestBlock {
 		return ""
 	}
-	var thought, all []string
+	var few, more [4]string // most have no more, and need no memory
+	thought, all := few[:0], more[:0]
 	for one := range v.elements() {
 		all = append(all, say(one, depth+1))
 	}
-	kind, _ := v.get("type").text()
-	switch {
-	case strings.HasSuffix(kind, "tool_use"):
+	switch kind := v.get("type").raw(); {
+	case bytes.HasSuffix(kind, []byte(`tool_use"`)):
 		return tool(v)
-	case strings.HasSuffix(kind, "tool_result"):
+	case bytes.HasSuffix(kind, []byte(`tool_result"`)):
 		return "[tool result] " + say(v.get("content"), depth+1)
-	case slices.Contains(files, kind):
+	case slices.Contains(files, string(kind)):
 		return file(kind, v, depth)
 	}
 	for name, one := range v.fields() {
@@ -169,7 +188,7 @@ func spoken(v value, depth int) string {
 		case `"toolResult"`:
 			all = append(all, "[tool result] "+say(one.get("content"), depth+1))
 		case `"image"`, `"video"`, `"audio"`, `"document"`:
-			all = append(all, file(string(key[1:len(key)-1]), one, depth))
+			all = append(all, file(key, one, depth))
 		case `"json"`:
 			all = append(all, compact(one.raw()))
 		case `"embedding"`:
@@ -228,11 +247,11 @@ func embeddings(v value) string {
 }
 
 // files are what a block can be beside a text.
-var files = []string{"image", "video", "audio", "document"}
+var files = []string{`"image"`, `"video"`, `"audio"`, `"document"`}
 
 // file says what one is: its format, its name, where it lies or how large it is, and its text if it is one.
-func file(kind string, v value, depth int) string {
-	all := []string{kind}
+func file(kind []byte, v value, depth int) string {
+	all := []string{string(kind[1 : len(kind)-1])}
 	for _, path := range [][]string{
 		{"format"}, {"source", "media_type"}, {"name"}, {"title"}, {"source", "s3Location", "uri"}, {"source", "s3Uri"}, {"source", "url"},
 	} {
@@ -250,7 +269,7 @@ func file(kind string, v value, depth int) string {
 			text += encoded
 		default:
 			all = append(all, fmt.Sprintf("of %d bytes", len(decoded)))
-			if kind == "document" && utf8.Valid(decoded) {
+			if all[0] == "document" && utf8.Valid(decoded) {
 				text += string(decoded)
 			}
 		}
