@@ -102,7 +102,7 @@ func TestDeepNestingLosesNothing(t *testing.T) {
 	} {
 		record := recordOf([]byte(body), []byte(`{"messages":`+body+`}`))
 		for _, q := range []Query{{}, {Texts: true, Record: true}, {Text: "KESTREL", Texts: true}} {
-			e, err := Reader{}.entry(t.Context(), q, record)
+			e, err := Reader{Roles: roles}.entry(t.Context(), q, record)
 			if err != nil || e == nil || e.Caller != "Jane" || e.ModelID != "m" || e.RequestID != "r" || e.Timestamp.IsZero() {
 				t.Fatalf("%.20s: %+v is read as %v, %v", body, q, e, err)
 			}

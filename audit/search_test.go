@@ -108,7 +108,7 @@ func (b *bodies) stream(text string) any {
 }
 
 func recordOf(input, output []byte) []byte {
-	return fmt.Appendf(nil, `{"schemaType":"ModelInvocationLog","timestamp":"2026-11-23T00:00:00Z","identity":{"arn":"role"},"requestId":"r","modelId":"m","requestMetadata":{"caller":"Jane"},"input":{"inputBodyJson":%s},"output":{"outputBodyJson":%s}}`, input, output)
+	return fmt.Appendf(nil, `{"schemaType":"ModelInvocationLog","timestamp":"2026-11-23T00:00:00Z","identity":{"arn":"arn:aws:sts::1:assumed-role/function/f"},"requestId":"r","modelId":"m","requestMetadata":{"caller":"Jane"},"input":{"inputBodyJson":%s},"output":{"outputBodyJson":%s}}`, input, output)
 }
 
 // finds tells whether a search for the text reports the record.
@@ -225,7 +225,7 @@ func TestQuickLookRejectsNothingAdmitted(t *testing.T) {
 		{record, Query{Text: `"prompt":"kes`}}, {recordOf([]byte(`{"messages":[{"role":"a","content":"b"},{"role":"c","content":"d"}]}`), []byte("1")), Query{Text: "a: b\n\nc: d"}},
 		{bytes.Replace(record, []byte("Jane"), []byte("\u212aim"), 1), Query{Caller: "kim"}},
 	} {
-		if e, err := (Reader{}).entry(t.Context(), c.query, c.line); e == nil || err != nil {
+		if e, err := (Reader{Roles: roles}).entry(t.Context(), c.query, c.line); e == nil || err != nil {
 			t.Errorf("%+v: %v, %v", c.query, e, err)
 		}
 	}
