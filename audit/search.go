@@ -23,16 +23,25 @@ func (q Query) rejects(line []byte) bool {
 	lacks := func(parts ...string) bool {
 		return !slices.ContainsFunc(parts, func(part string) bool { return bytes.Contains(line, []byte(part)) })
 	}
-	if q.RequestID+q.Model+q.Caller+q.Text == "" || !bytes.HasPrefix(line, []byte(`{"schemaType":"ModelInvocationLog",`)) || !bytes.HasSuffix(line, []byte("}")) || !lacks(`\u`) {
+	whole := bytes.HasPrefix(line, []byte(`{"schemaType":"ModelInvocationLog",`)) && bytes.HasSuffix(line, []byte("}"))
+	if q.RequestID+q.Model+q.Caller+q.Text == "" || !whole || !lacks(`\u`) {
 		return false
 	}
-	// A stream, or a document in base64, has texts that are not in the line, and so has an object of its own.
-	direct := q.Text != "" && !strings.ContainsAny(q.Text, composed) && lacks(`BodyJson":[`, `BodyJson":"`, `BodyS3Path"`, `"document"`)
+	// An object of its own has text that is not in the line, and so have a stream in a text and a document in base64.
+	direct := q.Text != "" && !strings.ContainsAny(q.Text, composed) && lacks(`BodyJson":"`, `BodyJson": `, `BodyJson" `, `BodyS3Path"`) && !encoded(line)
+	stream := !lacks(`BodyJson":[`)
 	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
 	*buffer = append((*buffer)[:0], line...)
 	line = lower(*buffer, q.Text)
-	return lacks(literal(q.RequestID)) || lacks(literal(q.Model)) || lacks(literal(q.Caller)) || direct && lacks(strings.ToLower(q.Text))
+	text := strings.ToLower(q.Text)
+	return lacks(literal(q.RequestID)) || lacks(literal(q.Model)) || lacks(literal(q.Caller)) ||
+		direct && lacks(text) && !(stream && maySplit(line, text))
+}
+
+// encoded tells whether a body may have a document in base64.
+func encoded(body []byte) bool {
+	return bytes.Contains(body, []byte(`"document"`)) && (bytes.Contains(body, []byte(`"bytes"`)) || bytes.Contains(body, []byte(`"data"`)))
 }
 
 // composed are characters that JSON may write in other ways, or that stand between the parts of a readable text.
@@ -70,7 +79,7 @@ func has(body value, part string, readable func(value) string) bool {
 		}
 	}
 	// The readable text has two things that the body has not: the marks between its parts, and documents decoded from base64.
-	return (strings.ContainsAny(part, "[]:\n") || bytes.Contains(body.raw(), []byte(`"document"`))) && contains(readable(body), part)
+	return (strings.ContainsAny(part, "[]:\n") || encoded(body.raw())) && contains(readable(body), part)
 }
 
 // mostLayers is how often JSON may be in strings of JSON. Encoders double the backslashes of each layer, so that no body is
@@ -84,7 +93,7 @@ var buffers = sync.Pool{New: func() any { return new([]byte) }}
 // it holds everything. The time is linear in the text's length.
 func holds(text []byte, part string) (found, split bool) {
 	if len(text) == 0 {
-		return false, false
+		return part == "", false
 	}
 	part = strings.ToLower(part)
 	buffer := buffers.Get().(*[]byte)
