@@ -42,7 +42,7 @@ func alarms(functionName, apiName, stageName string, slowMs float64) []alarm {
 		{
 			// The greatest and not the sum: whoever may put metrics could put negative ones. Not into AWS's own namespaces.
 			name: "refused", query: `SELECT MAX(UnloggedInvocationsRefused) FROM PrivateBedrock WHERE FunctionName = '` + functionName + `'`, threshold: 1, periodSeconds: 60, periods: 1,
-			means: "The function refuses calls because Bedrock's invocation logging is off, leaves out kinds of data, or goes elsewhere than it was deployed with. Set it again with pulumi up --refresh; the rule named logging told who changed it.",
+			means: "The function refuses calls. Bedrock's invocation logging is off, leaves out kinds of data or isn't as the stack set it, or the account's data retention mode isn't in dataRetentionModes. Set it again; the rule named logging or retention reported who changed it.",
 		},
 		{
 			name: "errors", namespace: "AWS/Lambda", metric: "Errors", dimensions: function, statistic: "Sum", threshold: 1, periodSeconds: 300, periods: 1,

@@ -3,7 +3,6 @@ WITH calls AS (
     day,
     json_extract_scalar(line, '$.timestamp') AS timestamp,
     json_extract_scalar(line, '$.requestId') AS requestId,
-    json_extract_scalar(line, '$.requestMetadata.apiRequestId') AS apiRequestId,
     json_extract_scalar(line, '$.requestMetadata.apiExtendedRequestId') AS apiExtendedRequestId,
     CASE WHEN strpos(json_extract_scalar(line, '$.identity.arn'), '<sessions of the function''s role>') = 1 THEN
       coalesce(

@@ -48,7 +48,7 @@ func dashboardBody(region, functionName, apiName, stageName string, alarmArns []
 	graph("Tokens from the cache, by model", byModel("CacheReadInputTokenCount", "Sum"), byModel("CacheWriteInputTokenCount", "Sum"))
 	graph("Errors by model: callers', then servers'", byModel("InvocationClientErrors", "Sum"), byModel("InvocationServerErrors", "Sum"))
 	graph("Throttles by model, and of the function", byModel("InvocationThrottles", "Sum"), function("Throttles", "Sum"))
-	graph("Refused because logging is off", byModel("UnloggedInvocationsRefused", "Sum"))
+	graph("Refused: prompts not logged, or shared", byModel("UnloggedInvocationsRefused", "Sum"))
 	graph("Delivery of records", search("", `Namespace="AWS/Bedrock"`, "Delivery", "Sum"))
 	graph("The function: errors, copies at once", function("Errors", "Sum"), function("ConcurrentExecutions", "Maximum"))
 	graph("The API: calls, 4xx, 5xx, latency", api("Count", "Sum"), api("4XXError", "Sum"), api("5XXError", "Sum"), api("Latency", "p90"))
