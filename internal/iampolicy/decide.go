@@ -177,7 +177,6 @@ type operator struct {
 	match             func(policy, request string) bool
 	form              form
 	negated, ifExists bool
-	forAll            bool // ForAllValues: every value of the request must match
 }
 
 // ArnEquals and ArnLike "behave identically", wildcards included: IAM JSON
@@ -204,24 +203,13 @@ var operators = map[string]operator{
 }
 
 // lookup finds an operator by its name in a policy. ForAllValues: and
-// ForAnyValue: of a negated operator are refused: IAM JSON policy elements:
-// Condition operators contradicts itself on an absent key under
-// ForAllValues:StringNotLike.
+// ForAnyValue: are refused: IAM JSON policy elements: Condition operators
+// contradicts itself on an absent key under ForAllValues:StringNotLike.
 func lookup(name string) (operator, bool) {
 	base, ifExists := strings.CutSuffix(name, "IfExists")
-	base, forAll := strings.CutPrefix(base, "ForAllValues:")
-	base, forAny := strings.CutPrefix(base, "ForAnyValue:")
 	op, ok := operators[base]
-	op.ifExists, op.forAll = ifExists, forAll
-	switch {
-	case base == "Null":
-		ok = base == name
-	case forAll && forAny:
-		ok = false
-	case forAll || forAny:
-		ok = ok && !op.negated
-	}
-	return op, ok
+	op.ifExists = ifExists
+	return op, ok && name != "NullIfExists"
 }
 
 func (c Condition) match(context map[string][]string) bool {
@@ -236,23 +224,15 @@ func (c Condition) match(context map[string][]string) bool {
 		// An empty value is null too: IAM JSON policy elements: Condition.
 		values = []string{strconv.FormatBool(strings.Join(values, "") == "")}
 	}
-	if op.forAll && strings.Join(values, "") == "" {
-		// True of an absent key and of an empty value: IAM User Guide, "Set
-		// operators for multivalued context keys".
-		return true
-	}
 	if len(values) == 0 {
 		// A negated operator is true of an absent key: IAM JSON policy
 		// elements: Condition operators.
 		return op.negated || op.ifExists
 	}
-	matches := func(v string) bool {
+	matched := slices.ContainsFunc(values, func(v string) bool {
 		return slices.ContainsFunc(c.Values, func(p string) bool { return op.match(p, v) })
-	}
-	if op.forAll {
-		return !slices.ContainsFunc(values, func(v string) bool { return !matches(v) })
-	}
-	return slices.ContainsFunc(values, matches) != op.negated
+	})
+	return matched != op.negated
 }
 
 func equal(policy, request string) bool { return policy == request }

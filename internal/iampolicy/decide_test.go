@@ -266,17 +266,6 @@ func TestCondition(t *testing.T) {
 		{"IfExists loses the negation", `"StringNotEqualsIfExists": {"a:k": "x"}`, map[string][]string{"a:k": {"x"}}, false},
 		{"BoolIfExists insists on the key", `"BoolIfExists": {"a:k": "true"}`, nil, true},
 
-		{"all of a request's values need not match", `"ForAllValues:StringEquals": {"a:k": ["x", "y"]}`, map[string][]string{"a:k": {"x", "z"}}, false},
-		{"all of a request's values match otherwise", `"ForAllValues:StringEquals": {"a:k": ["x", "y"]}`, map[string][]string{"a:k": {"y", "x"}}, true},
-		{"a set takes no wildcards", `"ForAllValues:StringLike": {"a:k": "x*"}`, map[string][]string{"a:k": {"xy", "xz"}}, true},
-		{"an absent set does not hold for all", `"ForAllValues:StringEquals": {"a:k": "x"}`, nil, true},
-		{"an empty value does not hold for all", `"ForAllValues:StringEquals": {"a:k": "x"}`, map[string][]string{"a:k": {""}}, true},
-		{"any of a request's values is not enough", `"ForAnyValue:StringEquals": {"a:k": "y"}`, map[string][]string{"a:k": {"x", "y"}}, true},
-		{"none of a request's values is enough", `"ForAnyValue:StringEquals": {"a:k": "z"}`, map[string][]string{"a:k": {"x", "y"}}, false},
-		{"an absent set holds for any", `"ForAnyValue:StringEquals": {"a:k": "x"}`, nil, false},
-		{"an absent set with IfExists holds for none", `"ForAnyValue:StringEqualsIfExists": {"a:k": "x"}`, nil, true},
-		{"a set with IfExists ignores the values", `"ForAnyValue:ArnLikeIfExists": {"a:k": "arn:aws:s3:::b"}`, map[string][]string{"a:k": {"arn:aws:s3:::c"}}, false},
-
 		{"numbers compare as text", `"NumericEquals": {"a:k": "10"}`, map[string][]string{"a:k": {"10.0"}}, true},
 		{"numbers compare by their first digit", `"NumericLessThan": {"a:k": "10"}`, map[string][]string{"a:k": {"9"}}, true},
 		{"less than takes equal", `"NumericLessThan": {"a:k": "10"}`, map[string][]string{"a:k": {"10"}}, false},
