@@ -40,8 +40,8 @@ func newGuardrail(id, version string) (*types.GuardrailConfiguration, error) {
 // caller would take it for guarded.
 var errNoGuardrail = badRequest("NoGuardrail", "guardrailConfig, X-Amzn-Bedrock-GuardrailIdentifier: this API has no guardrail: leave it out, or ask the API's operators to set one")
 
-// In an InvokeModel body, members with this prefix configure the guardrail: they narrow what it evaluates, or delay its
-// verdict (Bedrock User Guide, "Apply tags to user input to filter content", "Configure streaming response behavior to
+// In a model's own body, members with this prefix configure the guardrail: they narrow what it evaluates, delay its verdict,
+// or have a trace quote what it blocks (Bedrock User Guide, "Apply tags to user input to filter content", "Configure streaming response behavior to
 // filter content").
 const guardrailMembers = "amazon-bedrock-"
 
@@ -73,8 +73,8 @@ const (
 	// second").
 	pieceRunes = 25_000
 	// overlapRunes of a piece are in the next piece as well, so that the cut hides no word. A word filter's phrase has at
-	// most 100 characters (Bedrock API Reference, GuardrailWordConfig).
-	overlapRunes = 200
+	// most 100 characters (Bedrock API Reference, GuardrailWordConfig), of up to 12 each where JSON escapes them.
+	overlapRunes = 1_200
 	// maxEvaluated bytes of a body are evaluated, in up to 42 calls of ApplyGuardrail. A body with more is refused.
 	maxEvaluated = maxTextBytes
 	// maxFrame is the largest frame of an event stream, of bytes, that clients read (AWS SDK for Go, eventstream.Decoder).
@@ -91,9 +91,10 @@ type part struct {
 type rules struct {
 	evaluated map[string]bool // by Bedrock itself
 	skipped   map[string]bool // with all that is below: no model reads or writes it
-	opaque    map[string]bool // signed or encrypted by the model's provider, if base64
-	// media says that any string may be media in base64, because the body is of a model's own shape. Otherwise media is in
-	// members called bytes.
+	opaque    map[string]bool // signed or encrypted by the model's provider, if sealed
+	images    map[string]bool // that no model reads as text, if PNG or JPEG
+	// media says that any string may be media in base64, because the body is of a model's own shape, and is refused unless
+	// it is one of images. Otherwise media is in members called bytes.
 	media bool
 	// answer says that the names of members are Bedrock's, except in the input of a tool.
 	answer bool
@@ -107,12 +108,21 @@ var (
 		evaluated: set("messages[].content[].text", "system[].text"),
 		skipped:   set("requestMetadata", "guardrailConfig", "inferenceConfig.stopSequences"),
 		opaque:    set("messages[].content[].reasoningContent.reasoningText.signature", "messages[].content[].reasoningContent.redactedContent"),
+		images:    set("messages[].content[].image.source.bytes"),
 	}
 	// AWS does not document which members of a model's own body a guardrail evaluates, and without tags its prompt-attack
 	// filter evaluates none (Bedrock User Guide, "Detect prompt attacks with Amazon Bedrock Guardrails").
 	invokeRules = rules{
 		opaque: set("messages[].content[].signature", "messages[].content[].data", "messages[].content[].reasoningContent.reasoningText.signature", "messages[].content[].reasoningContent.redactedContent"),
-		media:  true,
+		images: set(
+			"messages[].content[].source.data", "messages[].content[].image.source.bytes", "messages[].content[].image_url.url", // Anthropic, Amazon Nova, OpenAI and Mistral AI
+			"images[]", "inputImage", "image", "mask", "init_image", "style_image", // Llama and Cohere, Titan, Stability AI
+			"inputs[].content[].image_url.url", "mediaSource.base64String", "singleEmbeddingParams.image.source.bytes", // Cohere, TwelveLabs, Amazon Nova
+			"imageVariationParams.images[]", "textToImageParams.conditionImage", "colorGuidedGenerationParams.referenceImage", "backgroundRemovalParams.image", // Titan, Nova Canvas
+			"inPaintingParams.image", "inPaintingParams.maskImage", "outPaintingParams.image", "outPaintingParams.maskImage",
+			"virtualTryOnParams.sourceImage", "virtualTryOnParams.referenceImage",
+		),
+		media: true,
 	}
 	// answerRules are for the answers of all operations.
 	answerRules = rules{
@@ -135,7 +145,8 @@ var (
 			"delta.reasoningContent.signature", "delta.reasoningContent.redactedContent",
 			"content[].signature", "content[].data", "content_block.data", "content_block.signature", "delta.signature",
 		),
-		media: true, answer: true,
+		images: set("output.message.content[].image.source.bytes", "images[]", "artifacts[].base64"), // Converse, Titan and Stability AI
+		media:  true, answer: true,
 	}
 	// eventRules are for the events of streams.
 	eventRules = rules{evaluated: answerRules.evaluated, skipped: answerRules.skipped, opaque: answerRules.opaque, answer: true, fragments: true}
@@ -149,6 +160,10 @@ var (
 		"toolConfig", "messages[].content[].toolUse.input", "messages[].content[].toolResult.content[].json",
 		"tools", "messages[].content[].input", "output.message.content[].toolUse.input", "content[].input", "content_block.input",
 	)
+	// inputs are the names of members of answers that hold a tool's input, wherever they are.
+	inputs = set("input", "parameters", "arguments")
+	// imageSource are members that say whether the data beside them is an image or a text.
+	imageSource = map[string]map[string]bool{sourcePath + ".type": set("base64"), sourcePath + ".media_type": set("image/png", "image/jpeg")}
 	// texts are the names of members that are text in models' own bodies, whatever they hold.
 	texts = set("text", "content", "prompt", "inputText", "system", "texts", "thinking", "arguments")
 
@@ -188,6 +203,9 @@ var (
 		ping amazon-bedrock-guardrailAction NONE INTERVENED FINISH LENGTH inputTokens outputTokens totalTokens latencyMs input_tokens output_tokens`)...)
 )
 
+// sourcePath is where an image or a document of Anthropic's is.
+const sourcePath = "messages[].content[].source"
+
 func set(of ...string) map[string]bool {
 	m := map[string]bool{}
 	for _, each := range of {
@@ -224,6 +242,8 @@ type walk struct {
 	parts            []*part
 	size             int
 	evaluated        bool
+	image            bool           // the present source has an image
+	declared         map[string]int // how many of the present source's members say that it is an image, and how many that it is not
 }
 
 // place of a value in a body.
@@ -282,7 +302,7 @@ func (p place) below(step string) place {
 
 func (w *walk) value(at place, depth int) error {
 	at.skipped = at.skipped || w.rules.skipped[at.path] || w.unevaluatedTools && tools[at.path]
-	at.free = at.free || free[at.path]
+	at.free = at.free || free[at.path] || w.rules.answer && inputs[at.key]
 	at.media = at.media || w.rules.media || at.path == "additionalModelRequestFields"
 	token, err := w.d.Token()
 	if err != nil || depth > maxDepth {
@@ -292,6 +312,9 @@ func (w *walk) value(at place, depth int) error {
 	case string:
 		return w.string(at, t)
 	case json.Delim:
+		if at.path == sourcePath {
+			w.image, w.declared = false, map[string]int{}
+		}
 		for i := 0; w.d.More(); i++ {
 			below := at.element(i)
 			if t == '{' {
@@ -311,6 +334,9 @@ func (w *walk) value(at place, depth int) error {
 		if _, err := w.d.Token(); err != nil {
 			return errNoObject
 		}
+		if at.path == sourcePath && w.image && (w.declared["type"] == 0 || w.declared["media_type"] == 0 || w.declared["other"] > 0) {
+			return unevaluated(at.member, "an image that is declared otherwise", "send it with the type base64 and the media_type image/png or image/jpeg")
+		}
 	}
 	return nil
 }
@@ -327,58 +353,52 @@ func (w *walk) key(at place) error {
 	return w.add(at, at.key)
 }
 
-var base64Text = regexp.MustCompile(`^[A-Za-z0-9+/_-]+=*$`)
-
 func (w *walk) string(at place, s string) error {
-	binary := !at.free && strings.EqualFold(at.key, "bytes")
+	if wanted, found := imageSource[at.path]; found && wanted[s] {
+		w.declared[at.key]++
+	} else if found {
+		w.declared["other"]++
+	}
+	also := "" // what a reader makes of the text
 	switch {
 	case at.skipped:
 		return nil
 	case w.rules.evaluated[at.path]:
 		w.evaluated = true
 		return nil
-	case w.rules.opaque[at.path] && len(s) >= 64 && base64Text.MatchString(s) && !isMedia(mediaType(s)):
+	case w.rules.opaque[at.path] && sealed(s):
 		return nil
 	case documentFormats[at.path] && !plainFormats[s]:
 		return unevaluated(at.member, "this format", "send text, or a document of the format txt, md or csv")
 	case vocabulary[s]:
 		return nil
-	case binary:
-		raw, ok := decodeBase64(s)
-		kind := http.DetectContentType(raw)
-		switch {
-		case ok && isImage(kind) && strings.HasSuffix(at.path, "image.source.bytes") && !at.inToolResult():
-			return nil
-		case ok && strings.HasPrefix(kind, "text/") && utf8.Valid(raw):
-			s = string(raw)
-		default:
+	case w.rules.images[at.path] && isImage(s):
+		w.image = w.image || strings.HasPrefix(at.path, sourcePath)
+		return nil
+	case !at.free && strings.EqualFold(at.key, "bytes"):
+		raw, err := strictBase64.DecodeString(s)
+		if err != nil || !strings.HasPrefix(http.DetectContentType(raw), "text/") || !utf8.Valid(raw) {
 			return unevaluated(at.member, "these bytes", "send text in UTF-8, or a png or jpeg image in a message")
 		}
+		s = string(raw)
 	case at.media && !at.free && !texts[at.key]:
 		kind := mediaType(s)
-		switch {
-		case isImage(kind) && !at.inToolResult():
-			return nil
-		case isMedia(kind) || len(s) >= 1024 && kind == "application/octet-stream":
+		if isMedia(kind) || len(s) >= 1024 && kind == "application/octet-stream" {
 			return unevaluated(at.member, "what this holds in base64", "send text, or a png or jpeg image in a message")
-		case kind != "":
-			if raw, ok := decodeBase64(s); ok && utf8.Valid(raw) {
-				if err := w.add(at, string(raw)); err != nil {
-					return err
-				}
-			}
 		}
-	case !w.rules.fragments && strings.ContainsRune(s, '\\') && (s[0] == '{' || s[0] == '['): // JSON in a string: a tool's input
+		if raw, ok := decodeBase64(s); kind != "" && ok && utf8.Valid(raw) {
+			also = string(raw)
+		}
+	}
+	if err := w.add(at, s); err != nil { // its limit is before what costs more
+		return err
+	}
+	if json := strings.TrimSpace(s); !w.rules.fragments && json != "" && strings.Contains(`{["`, json[:1]) && strings.Contains(json, `\`) { // a tool's input
 		if err := w.add(at, unescape(s)); err != nil {
 			return err
 		}
 	}
-	return w.add(at, s)
-}
-
-// inToolResult is whether a guardrail evaluates no image there.
-func (p place) inToolResult() bool {
-	return strings.Contains(p.path, "toolResult") || strings.HasPrefix(p.path, "messages[].content[].content") || p.path == unknownPath
+	return w.add(at, also)
 }
 
 // add keeps a text, beside those of the same member.
@@ -400,14 +420,38 @@ func (w *walk) add(at place, text string) error {
 	return nil
 }
 
-// decodeBase64 reads base64 and the data of a data URL.
+var (
+	strictBase64 = base64.StdEncoding.Strict()
+	lines        = strings.NewReplacer("\r", "", "\n", "")
+	anyBase64    = strings.NewReplacer("-", "+", "_", "/", "=", "", "\r", "", "\n", "")
+)
+
+// decodeBase64 reads base64 of any kind and the data of a data URL.
 func decodeBase64(s string) (raw []byte, ok bool) {
 	if kind, data, found := strings.Cut(s, ","); found && strings.HasPrefix(kind, "data:") {
 		s = data
 	}
-	s = strings.NewReplacer("-", "+", "_", "/", "=", "", "\r", "", "\n", "").Replace(s)
-	raw, err := base64.RawStdEncoding.DecodeString(s)
+	raw, err := base64.RawStdEncoding.DecodeString(anyBase64.Replace(s))
 	return raw, err == nil
+}
+
+// sealed is whether a string is base64 of random bytes, as a signature and what is encrypted are. A text without spaces can be
+// base64, but has few capitals and digits.
+func sealed(s string) bool {
+	capitals, digits := 0, 0
+	for _, c := range []byte(s) {
+		if c >= 'A' && c <= 'Z' {
+			capitals++
+		}
+		if c >= '0' && c <= '9' {
+			digits++
+		}
+	}
+	if len(s) < 64 || capitals < len(s)/8 || digits < len(s)/16 || isMedia(mediaType(s)) {
+		return false
+	}
+	raw, err := strictBase64.DecodeString(s)
+	return err == nil && !utf8.Valid(raw)
 }
 
 // mediaType is the type of what a string holds in base64 or as a data URL; empty is neither. A word or an identifier may pass
@@ -420,7 +464,10 @@ func mediaType(s string) string {
 		}
 		head = data
 	}
-	head = strings.NewReplacer("\r", "", "\n", "").Replace(head)
+	if len(head) < 22 { // 16 bytes
+		return ""
+	}
+	head = lines.Replace(head)
 	if len(s) > 1024 {
 		head = head[:len(head)&^3]
 	}
@@ -431,9 +478,18 @@ func mediaType(s string) string {
 	return http.DetectContentType(raw)
 }
 
-// isImage is whether Bedrock evaluates it, if the guardrail has filters for images (Bedrock User Guide, "Block harmful images
-// with content filters").
-func isImage(kind string) bool { return kind == "image/png" || kind == "image/jpeg" }
+// isPicture is whether Bedrock evaluates a type of image, if the guardrail has filters for images (Bedrock User Guide, "Block
+// harmful images with content filters").
+func isPicture(kind string) bool { return kind == "image/png" || kind == "image/jpeg" }
+
+// isImage is whether all of a string is such an image, in base64 or as a data URL.
+func isImage(s string) bool {
+	if kind, data, found := strings.Cut(s, ";base64,"); found && strings.HasPrefix(kind, "data:image/") {
+		s = data
+	}
+	raw, err := strictBase64.DecodeString(s)
+	return err == nil && isPicture(http.DetectContentType(raw))
+}
 
 func isMedia(kind string) bool {
 	return kind != "" && kind != "application/octet-stream" && !strings.HasPrefix(kind, "text/plain")
@@ -618,7 +674,7 @@ func (h handler) evaluateAnswer(ctx context.Context, body []byte) error {
 	if h.guardrail == nil || len(body) == 0 {
 		return nil
 	}
-	if isImage(http.DetectContentType(body)) {
+	if isPicture(http.DetectContentType(body)) {
 		return nil
 	}
 	parts, _, err := h.answerParts(body, answerRules)

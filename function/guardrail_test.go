@@ -62,7 +62,7 @@ func guard(t testing.TB, answer string) *guardedBedrock {
 		}
 		g.applied = append(g.applied, in.Source+" "+text)
 		action := "NONE"
-		if strings.Contains(text, "forbidden") {
+		if strings.Contains(text, "forbidden") || strings.Contains(text, strings.Repeat("😀", 99)+"!") {
 			action = "GUARDRAIL_INTERVENED"
 		}
 		fmt.Fprintf(w, `{"action":%q,"outputs":[],"assessments":[]}`, action)
@@ -115,6 +115,13 @@ func TestUnevaluatedMembersAreEvaluated(t *testing.T) {
 		"arguments":             {"invoke", `{"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"{\"a\":\"\\u0066orbidden\"}"}}]}]}`, "messages[0].tool_calls"},
 		"base64 of text":        {"invoke", `{"messages":[{"role":"user","content":[{"document":{"source":{"newer":"` + b64("a forbidden word in a text") + `"}}}]}]}`, "messages[0].content[0].document"},
 		"invoke, document":      {"invoke", `{"messages":[{"role":"user","content":[{"type":"document","source":{"type":"text","data":"forbidden"}}]}]}`, "messages[0].content[0].source"},
+		"text as an image":      {"invoke", `{"messages":[{"role":"user","content":[{"type":"document","source":{"type":"text","media_type":"text/plain","data":"/9j/ forbidden"}}]}]}`, "messages[0].content[0].source"},
+		"words, Anthropic":      {"invoke", `{"messages":[{"role":"user","content":[{"type":"redacted_thinking","data":"` + strings.Repeat("forbidden-", 8) + `"}]}]}`, "messages[0].content[0].data"},
+		"words in base64":       {"invoke", `{"messages":[{"role":"user","content":[{"type":"redacted_thinking","data":"` + strings.Repeat("forbidden+/", 8) + `"}]}]}`, "messages[0].content[0].data"},
+		"words, Converse":       {"converse", block(`{"reasoningContent":{"reasoningText":{"signature":"` + strings.Repeat("forbidden-", 8) + `"}}}`), "messages[0].content[1].reasoningContent"},
+		"words, redacted":       {"converse", block(`{"reasoningContent":{"redactedContent":"` + strings.Repeat("forbidden/", 8) + `"}}`), "messages[0].content[1].reasoningContent"},
+		"arguments, spaced":     {"invoke", `{"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"\n {\"a\":\"\\u0066orbidden\"}"}}]}]}`, "messages[0].tool_calls"},
+		"schema, invoke":        {"invoke", `{"response_format":{"schema":" {\"a\":\"\\u0066orbidden\"}"}}`, "response_format"},
 		"cut of a large text":   {"converse", block(`{"toolResult":{"content":[{"text":"` + strings.Repeat("x", pieceRunes-4) + `forbidden"}]}}`), "messages[0].content[1].toolResult"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -141,6 +148,7 @@ func TestUnevaluatedMembersAreEvaluated(t *testing.T) {
 func TestWhatNoGuardrailEvaluatesIsRefused(t *testing.T) {
 	t.Parallel()
 	pdf, png := b64("%PDF-1.7 "+canary+strings.Repeat(" x", 99)), b64("\x89PNG\r\n\x1a\n"+strings.Repeat("\x00", 99))
+	padded := png[:12] + strings.Repeat("A", 1012) + " forbidden words with spaces"
 	for name, tt := range map[string]struct{ operation, body, member string }{
 		"pdf":                   {"converse", block(`{"document":{"name":"d","format":"pdf","source":{"bytes":"` + pdf + `"}}}`), "messages[0].content[1].document"},
 		"pdf as text":           {"converse", block(`{"document":{"name":"d","format":"txt","source":{"bytes":"` + pdf + `"}}}`), "messages[0].content[1].document"},
@@ -163,6 +171,22 @@ func TestWhatNoGuardrailEvaluatesIsRefused(t *testing.T) {
 		"invoke, raw audio":     {"invoke", `{"audio":"` + b64(strings.Repeat("\x01\xfe\x03", 999)) + `"}`, "audio"},
 		"invoke, result":        {"invoke", `{"messages":[{"role":"user","content":[{"type":"tool_result","content":[{"type":"image","source":{"type":"base64","data":"` + png + `"}}]}]}]}`, "messages[0].content[0].content"},
 		"own fields":            {"converse", `{"additionalModelRequestFields":{"file":"` + pdf + `"}}`, "additionalModelRequestFields"},
+		"document as an image":  {"invoke", `{"messages":[{"role":"user","content":[{"type":"document","source":{"type":"text","media_type":"text/plain","data":"/9j/forbidden/ignore/all/previous123"}}]}]}`, "messages[0].content[0].source"},
+		"declared twice":        {"invoke", `{"messages":[{"role":"user","content":[{"type":"document","source":{"data":"/9j/forbidden/ignore/all/previous123","type":"base64","media_type":"image/png","type":"text"}}]}]}`, "messages[0].content[0].source"},
+		"declared otherwise":    {"invoke", `{"messages":[{"role":"user","content":[{"type":"document","source":{"type":"base64","media_type":"image/png","media_type":"text/plain","data":"/9j/forbidden/ignore/all/previous123"}}]}]}`, "messages[0].content[0].source"},
+		"not declared":          {"invoke", `{"messages":[{"role":"user","content":[{"type":"image","source":{"data":"` + png + `"}}]}]}`, "messages[0].content[0].source"},
+		"short, no base64":      {"invoke", `{"messages":[{"role":"user","content":[{"type":"document","source":{"type":"text","media_type":"text/plain","data":"/9j/-forbidden-ignore-all-previous-"}}]}]}`, "messages[0].content[0].source"},
+		"image, then words":     {"invoke", `{"messages":[{"role":"user","content":[{"type":"document","source":{"type":"base64","media_type":"image/png","data":"` + padded + `"}}]}]}`, "messages[0].content[0].source"},
+		"Anthropic, context":    {"invoke", `{"messages":[{"role":"user","content":[{"type":"document","context":"` + padded + `"}]}]}`, "messages[0].content[0].context"},
+		"Cohere":                {"invoke", `{"message":"` + padded + `"}`, "message"},
+		"Cohere, image":         {"invoke", `{"message":"` + png + `"}`, "message"},
+		"Cohere, data URL":      {"invoke", `{"message":"data:image/png;base64,` + padded + `"}`, "message"},
+		"Cohere, preamble":      {"invoke", `{"preamble":"` + padded + `"}`, "preamble"},
+		"Cohere, snippet":       {"invoke", `{"documents":[{"snippet":"` + padded + `"}]}`, "documents"},
+		"reasoning":             {"invoke", `{"messages":[{"role":"assistant","reasoning_content":"data:image/jpeg;base64,/9j/` + strings.Repeat("A", 1024) + ` forbidden"}]}`, "messages[0].reasoning_content"},
+		"own fields, image":     {"converse", `{"additionalModelRequestFields":{"preamble":"` + padded + `"}}`, "additionalModelRequestFields"},
+		"image of a document":   {"converse", block(`{"document":{"image":{"source":{"bytes":"` + png + `"}}}}`), "messages[0].content[1].document"},
+		"bytes, data URL":       {"converse", block(`{"document":{"name":"d","format":"txt","source":{"bytes":"data:` + b64("forbidden") + `,aGk="}}}`), "messages[0].content[1].document"},
 		"too much":              {"converse", block(`{"toolResult":{"content":[{"text":"` + strings.Repeat("a ", maxEvaluated/2+1) + `"}]}}`), "messages[0].content[1].toolResult"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -174,10 +198,31 @@ func TestWhatNoGuardrailEvaluatesIsRefused(t *testing.T) {
 			}
 		})
 	}
-	for _, body := range []string{block(`{"image":{"format":"png","source":{"bytes":"` + png + `"}}}`)} {
+}
+
+// Lost: a caller's images.
+func TestImagesPass(t *testing.T) {
+	t.Parallel()
+	png, jpeg := b64("\x89PNG\r\n\x1a\n"+strings.Repeat("\x00", 2000)), b64("\xff\xd8\xff"+strings.Repeat("\x01", 2000))
+	anthropic := func(source string) string {
+		return `{"messages":[{"role":"user","content":[{"type":"image","source":` + source + `}]}]}`
+	}
+	for name, tt := range map[string]struct{ operation, body string }{
+		"Converse":              {"converse", block(`{"image":{"format":"png","source":{"bytes":"` + png + `"}}}`)},
+		"Anthropic":             {"invoke", anthropic(`{"type":"base64","media_type":"image/png","data":"` + png + `"}`)},
+		"Anthropic, other way":  {"invoke", anthropic(`{"data":"` + jpeg + `","media_type":"image/jpeg","type":"base64"}`)},
+		"OpenAI, Mistral AI":    {"invoke", `{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/jpg;base64,` + jpeg + `"}}]}]}`},
+		"Amazon Nova":           {"invoke", block(`{"image":{"format":"png","source":{"bytes":"` + png + `"}}}`)},
+		"Llama, Cohere":         {"invoke", `{"images":["` + png + `","data:image/png;base64,` + png + `"]}`},
+		"Titan":                 {"invoke", `{"inputImage":"` + png + `"}`},
+		"Stability AI":          {"invoke", `{"image":"` + png + `","mask":"` + png + `"}`},
+		"Nova Canvas":           {"invoke", `{"imageVariationParams":{"images":["` + jpeg + `"]}}`},
+		"TwelveLabs":            {"invoke", `{"mediaSource":{"base64String":"` + jpeg + `"}}`},
+		"beside a tool's image": {"converse", block(`{"image":{"format":"jpeg","source":{"bytes":"` + jpeg + `"}}},{"toolUse":{"input":{"image":"x"}}}`)},
+	} {
 		g := guard(t, `{}`)
-		if response, _ := g.call(t, native("converse", body)); response.StatusCode != 200 || len(g.applied) > 0 {
-			t.Errorf("an image: %v, %v", response, g.applied)
+		if response, _ := g.call(t, native(tt.operation, tt.body)); response.StatusCode != 200 || strings.Contains(strings.Join(g.applied, ""), "AAAA") || len(g.asked) != 1 {
+			t.Errorf("%s: %v, evaluated %.200q", name, response, g.applied)
 		}
 	}
 }
@@ -188,7 +233,7 @@ func TestPlainCallsAreNotEvaluatedTwice(t *testing.T) {
 	for _, r := range []request{
 		native("converse", `{"system":[{"text":"s"},{"cachePoint":{"type":"default","ttl":"1h"}}],"messages":[{"role":"user","content":[{"text":"a"},{"cachePoint":{"type":"default"}}]},{"role":"assistant","content":[{"text":"b"}]}],
 			"inferenceConfig":{"maxTokens":1,"stopSequences":["###"]},"performanceConfig":{"latency":"optimized"},"requestMetadata":{"team":"x"},"guardrailConfig":{"guardrailIdentifier":"x"},"serviceTier":{"type":"default"}}`),
-		native("converse", block(`{"reasoningContent":{"reasoningText":{"signature":"`+strings.Repeat("Zm9yYmlkZGVu/+", 99)+`=="}}}`)),
+		native("converse", block(`{"reasoningContent":{"reasoningText":{"signature":"`+base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("\x8f\x1c\xd3\x07\xbe\xf0\x9a\xe5\xd5"), 99))+`"}}}`)),
 		path("Hello"), post(`{"prompt":"x","system":"s","stop":["###"]}`),
 	} {
 		g := guard(t, `{"output":{"message":{"role":"assistant","content":[{"text":"forbidden"}]}},"stopReason":"end_turn","usage":{"inputTokens":1,"outputTokens":1,"totalTokens":2},"metrics":{"latencyMs":1}}`)
@@ -205,24 +250,31 @@ func TestAnswersAreEvaluated(t *testing.T) {
 		operation, answer string
 		member            string // empty is sent
 	}{
-		"tool use":         {"converse", `{"output":{"message":{"content":[{"text":"x"},{"toolUse":{"toolUseId":"1","name":"t","input":{"a":{"b":"forbidden ` + canary + `"}}}}]}},"stopReason":"tool_use"}`, "output.message.content[1].toolUse"},
-		"member of tools":  {"converse", `{"output":{"message":{"content":[{"toolUse":{"input":{"forbidden":1}}}]}}}`, "output.message.content[0].toolUse"},
-		"reasoning":        {"converse", `{"output":{"message":{"content":[{"reasoningContent":{"reasoningText":{"text":"forbidden"}}}]}}}`, "output.message.content[0].reasoningContent"},
-		"unknown":          {"converse", `{"output":{"message":{"content":[{"newer":"forbidden"}]}}}`, "output.message.content[0].newer"},
-		"own fields":       {"converse", `{"additionalModelResponseFields":{"x":"forbidden"}}`, "additionalModelResponseFields"},
-		"video":            {"converse", `{"output":{"message":{"content":[{"video":{"source":{"bytes":"AAAA"}}}]}}}`, "the model's answer is not sent: output.message.content[0].video"},
-		"text":             {"converse", `{"output":{"message":{"content":[{"text":"forbidden"},{"toolUse":{"toolUseId":"forbidden","name":"t","input":{"a":"b"}}}]}},"stopReason":"tool_use"}`, ""},
-		"Anthropic":        {"invoke", `{"id":"forbidden","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"x"},{"type":"tool_use","id":"1","name":"t","input":{"a":"forbidden"}}],"stop_reason":"tool_use","usage":{}}`, "content[1].name, content[1].input"},
-		"thinking":         {"invoke", `{"content":[{"type":"thinking","thinking":"forbidden"}]}`, "content[0].thinking"},
-		"OpenAI":           {"invoke", `{"choices":[{"index":0,"message":{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{\"a\":\"\\u0066orbidden\"}"}}]}}]}`, "choices[0].message.tool_calls"},
-		"Anthropic, text":  {"invoke", `{"id":"forbidden","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"forbidden"}],"stop_reason":"end_turn","usage":{"service_tier":"newer"}}`, ""},
-		"embedding":        {"invoke", `{"embedding":[0.1,1e-7],"inputTextTokenCount":3}`, ""},
-		"image":            {"invoke", `{"images":["` + b64("\x89PNG\r\n\x1a\n"+strings.Repeat("\x00", 2000)) + `"]}`, ""},
-		"image, as it is":  {"invoke", "\x89PNG\r\n\x1a\n\x00", ""},
-		"no JSON":          {"invoke", "forbidden", "the model's answer is not sent"},
-		"goes on":          {"invoke", `{} "forbidden"`, "the model's answer is not sent"},
-		"audio":            {"invoke", `{"audio":"` + b64(strings.Repeat("\x01\xfe\x03", 999)) + `"}`, "the model's answer is not sent: audio"},
-		"nothing was said": {"invoke", ``, ""},
+		"tool use":          {"converse", `{"output":{"message":{"content":[{"text":"x"},{"toolUse":{"toolUseId":"1","name":"t","input":{"a":{"b":"forbidden ` + canary + `"}}}}]}},"stopReason":"tool_use"}`, "output.message.content[1].toolUse"},
+		"member of tools":   {"converse", `{"output":{"message":{"content":[{"toolUse":{"input":{"forbidden":1}}}]}}}`, "output.message.content[0].toolUse"},
+		"reasoning":         {"converse", `{"output":{"message":{"content":[{"reasoningContent":{"reasoningText":{"text":"forbidden"}}}]}}}`, "output.message.content[0].reasoningContent"},
+		"unknown":           {"converse", `{"output":{"message":{"content":[{"newer":"forbidden"}]}}}`, "output.message.content[0].newer"},
+		"own fields":        {"converse", `{"additionalModelResponseFields":{"x":"forbidden"}}`, "additionalModelResponseFields"},
+		"video":             {"converse", `{"output":{"message":{"content":[{"video":{"source":{"bytes":"AAAA"}}}]}}}`, "the model's answer is not sent: output.message.content[0].video"},
+		"text":              {"converse", `{"output":{"message":{"content":[{"text":"forbidden"},{"toolUse":{"toolUseId":"forbidden","name":"t","input":{"a":"b"}}}]}},"stopReason":"tool_use"}`, ""},
+		"Anthropic":         {"invoke", `{"id":"forbidden","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"x"},{"type":"tool_use","id":"1","name":"t","input":{"a":"forbidden"}}],"stop_reason":"tool_use","usage":{}}`, "content[1].name, content[1].input"},
+		"thinking":          {"invoke", `{"content":[{"type":"thinking","thinking":"forbidden"}]}`, "content[0].thinking"},
+		"OpenAI":            {"invoke", `{"choices":[{"index":0,"message":{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{\"a\":\"\\u0066orbidden\"}"}}]}}]}`, "choices[0].message.tool_calls"},
+		"spaced":            {"invoke", `{"choices":[{"message":{"tool_calls":[{"function":{"name":"f","arguments":" \n{\"a\":\"\\u0066orbidden\"}"}}]}}]}`, "choices[0].message.tool_calls"},
+		"Cohere, member":    {"invoke", `{"text":"x","tool_calls":[{"name":"f","parameters":{"forbidden":1}}]}`, "text, tool_calls"},
+		"Cohere, deeper":    {"invoke", `{"chat_history":[{"tool_calls":[{"parameters":{"a":{"forbidden":1}}}]}]}`, "chat_history"},
+		"Cohere, escaped":   {"invoke", `{"text":"x","tool_calls":[{"parameters":{"a":"[\"\\u0066orbidden\"]"}}]}`, "text, tool_calls"},
+		"image's beginning": {"invoke", `{"reasoning":"` + b64("\x89PNG\r\n\x1a\n") + ` ` + strings.Repeat("A", 1024) + ` forbidden"}`, "reasoning"},
+		"image, then words": {"invoke", `{"reasoning":"iVBORw0KGgoA` + strings.Repeat("A", 1012) + ` forbidden"}`, "the model's answer is not sent: reasoning"},
+		"opaque words":      {"invoke", `{"content":[{"type":"x","data":"` + strings.Repeat("forbidden-", 8) + `"}]}`, "content[0].type, content[0].data"},
+		"Anthropic, text":   {"invoke", `{"id":"forbidden","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"forbidden"}],"stop_reason":"end_turn","usage":{"service_tier":"newer"}}`, ""},
+		"embedding":         {"invoke", `{"embedding":[0.1,1e-7],"inputTextTokenCount":3}`, ""},
+		"image":             {"invoke", `{"images":["` + b64("\x89PNG\r\n\x1a\n"+strings.Repeat("\x00", 2000)) + `"]}`, ""},
+		"image, as it is":   {"invoke", "\x89PNG\r\n\x1a\n\x00", ""},
+		"no JSON":           {"invoke", "forbidden", "the model's answer is not sent"},
+		"goes on":           {"invoke", `{} "forbidden"`, "the model's answer is not sent"},
+		"audio":             {"invoke", `{"audio":"` + b64(strings.Repeat("\x01\xfe\x03", 999)) + `"}`, "the model's answer is not sent: audio"},
+		"nothing was said":  {"invoke", ``, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -273,6 +325,8 @@ func TestStreamsAreEvaluated(t *testing.T) {
 		return chunk(t, `{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":`+string(marshal(s))+`}}`)
 	}
 	said := chunk(t, `{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"forbidden"}}`)
+	// A phrase of 100 characters, the most that a word filter takes, each of them escaped.
+	long := strings.Repeat(`\ud83d\ude00`, 99) + `\u0021`
 	var large [][]byte
 	for i := range 400 {
 		large = append(large, input(fmt.Sprintf("%0250d", i)))
@@ -292,9 +346,11 @@ func TestStreamsAreEvaluated(t *testing.T) {
 		"reasoning, then text":   {"converse-stream", [][]byte{thought("hm"), thought("m"), stop, text, text, end}, 6, 1},
 		"reasoning":              {"converse-stream", [][]byte{text, thought("forbid"), thought("den"), stop, text, end}, 1, 1},
 		"split by a text":        {"converse-stream", [][]byte{text, input("forb"), text, input("idden"), end}, 3, 2},
+		"escaped, split":         {"converse-stream", [][]byte{input(long[:len(long)/2]), text, input(long[len(long)/2:]), end}, 2, 2},
+		"escaped, cut":           {"converse-stream", [][]byte{input(strings.Repeat("x", 24_000) + long[:len(long)/2]), input(long[len(long)/2:]), end}, 1, 4},
 		"unknown":                {"converse-stream", [][]byte{text, event("newer", `{"a":["forbidden"]}`), end}, 1, 1},
 		"large":                  {"converse-stream", append(append([][]byte{text, tool}, large...), stop, end), 404, 5},
-		"large, at last":         {"converse-stream", append(append([][]byte{text, tool}, large...), input("forbidden"), end), 398, 5},
+		"large, at last":         {"converse-stream", append(append([][]byte{text, tool}, large...), input("forbidden"), end), 366, 5},
 		"Anthropic":              {"invoke-with-response-stream", [][]byte{said, json(`{"a":"fine"}`), said}, 3, 1},
 		"Anthropic, fragments":   {"invoke-with-response-stream", [][]byte{said, json(`{"a":"forb`), json(`idden`), said}, 1, 1},
 		"Anthropic, beginning":   {"invoke-with-response-stream", [][]byte{chunk(t, `{"type":"message_start","message":{"id":"x","type":"message","role":"assistant","model":"m","content":[],"stop_reason":null,"usage":{"a":"b"}}}`), chunk(t, `{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}`), said, chunk(t, `{"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":1}}`)}, 4, 0},

@@ -136,6 +136,8 @@ func converseBody(body []byte, metadata map[string]string, guardrail *types.Guar
 			return nil, errNoGuardrail
 		case strings.EqualFold(m.key, "guardrailConfig"):
 			continue
+		case strings.EqualFold(m.key, "additionalModelRequestFields"):
+			m.value = withoutGuardrail(m.value)
 		case guardrail == nil:
 		case m.key == "system":
 			if m.value, err = guarded(m.value); err != nil {
@@ -162,8 +164,7 @@ const (
 )
 
 // invokeBody is the body of InvokeModel and InvokeModelWithResponseStream, with the server's metadata and guardrail among its
-// headers. With a guardrail, what would narrow its view or delay its verdict is left out of the body (Bedrock User Guide,
-// "Apply tags to user input to filter content", "Configure streaming response behavior to filter content").
+// headers.
 func invokeBody(body []byte, headers http.Header, metadata map[string]string, guardrail *types.GuardrailConfiguration) ([]byte, error) {
 	if given := headers.Get(metadataHeader); given != "" {
 		if err := addMetadata(metadata, json.RawMessage(given)); err != nil {
@@ -171,16 +172,22 @@ func invokeBody(body []byte, headers http.Header, metadata map[string]string, gu
 		}
 	}
 	headers.Set(metadataHeader, string(marshal(sent(metadata))))
-	if guardrail == nil {
-		return body, nil
+	if guardrail != nil {
+		headers.Set(guardrailHeader, *guardrail.GuardrailIdentifier)
+		headers.Set(guardrailVersionHeader, *guardrail.GuardrailVersion)
 	}
-	headers.Set(guardrailHeader, *guardrail.GuardrailIdentifier)
-	headers.Set(guardrailVersionHeader, *guardrail.GuardrailVersion)
+	return withoutGuardrail(body), nil
+}
+
+// withoutGuardrail is a model's own body without what configures a guardrail. Any other body stays as it was written.
+func withoutGuardrail(body []byte) []byte {
 	members, err := readObject(body)
-	if err != nil {
-		return nil, err
+	all := len(members)
+	kept := slices.DeleteFunc(members, func(m member) bool { return strings.HasPrefix(strings.ToLower(m.key), guardrailMembers) })
+	if err != nil || len(kept) == all {
+		return body
 	}
-	return writeObject(slices.DeleteFunc(members, func(m member) bool { return strings.HasPrefix(strings.ToLower(m.key), guardrailMembers) })), nil
+	return writeObject(kept)
 }
 
 // serverMetadata are the entries that no caller sets, and maxMetadata is how many Bedrock takes (Bedrock User Guide, "Tag

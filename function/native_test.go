@@ -66,7 +66,10 @@ func TestBodiesArriveAsTheyAre(t *testing.T) {
 			`{"messages":[ {"role":"user","content":[{"text":"<é\u00e9>"},{"image":{"format":"png","source":{"bytes":"aGk="}}},
 			{"cachePoint":{"type":"default"}},{"toolResult":{"toolUseId":"1","content":[{"json":{"a":1.50}}]}}],"newer":{}} ],"toolConfig":{"tools":[{"toolSpec":{"name":"t","inputSchema":{"json":{"z":1,"a":1e400}}}}]},"system":[{"text":"s"}],"newer":{"x":[null,true]},"requestMetadata":` + own + `}`},
 		"ConverseStream":                {"converse-stream", `{}`, `{"requestMetadata":` + own + `}`},
-		"InvokeModel":                   {"invoke", ` {"inputText" : "x", "amazon-bedrock-guardrailConfig":{"tagSuffix":"x"}}` + "\n", ""},
+		"InvokeModel":                   {"invoke", ` {"inputText" : "x", "guardrailConfig":{"tagSuffix":"x"}}` + "\n", ""},
+		"InvokeModel, a guardrail's":    {"invoke", `{"prompt":"x","amazon-bedrock-trace":"ENABLED","Amazon-Bedrock-guardrailConfig":{"tagSuffix":"x"}}`, `{"prompt":"x"}`},
+		"own fields, a guardrail's":     {"converse", `{"additionalModelRequestFields":{"amazon-bedrock-trace":"ENABLED","k":1}}`, `{"additionalModelRequestFields":{"k":1},"requestMetadata":` + own + `}`},
+		"own fields":                    {"converse", `{"additionalModelRequestFields":null,"additionalModelRequestFields":{"k" : 1}}`, `{"additionalModelRequestFields":null,"additionalModelRequestFields":{"k" : 1},"requestMetadata":` + own + `}`},
 		"InvokeModelWithResponseStream": {"invoke-with-response-stream", "{\"n\" : 1e400 }\n", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -150,6 +153,7 @@ func TestNativeCallsAreGuarded(t *testing.T) {
 		"system":            {"converse", `{"system":[{"text":"a \u00e9"},{"cachePoint":{"type":"default"}}]}`, `{"system":[{"guardContent":{"text":{"text":"a \u00e9"}}},{"cachePoint":{"type":"default"}}],"requestMetadata":` + own + `,` + set},
 		"tags":              {"invoke", `{"prompt":"x","amazon-bedrock-guardrailConfig":{"tagSuffix":"x","streamProcessingMode":"ASYNCHRONOUS"},"n":1.0}`, `{"prompt":"x","n":1.0}`},
 		"tags, otherwise":   {"invoke-with-response-stream", `{"amazon-bedrock-guardrail\u0043onfig":{"tagSuffix":"x"},"Amazon-Bedrock-GuardrailConfig":{},"prompt":"x"}`, `{"prompt":"x"}`},
+		"tags, own fields":  {"converse", `{"AdditionalModelRequestFields":{"amazon-bedrock-guardrailConfig":{"tagSuffix":"x","streamProcessingMode":"ASYNCHRONOUS"},"AMAZON-bedrock-trace":"ENABLED","k":1}}`, `{"AdditionalModelRequestFields":{"k":1},"requestMetadata":` + own + `,` + set},
 		"marks":             {"converse", `{"messages":[{"role":"user","content":[{"text":"bad"},{"guardContent":{"text":{"text":"good"}}}]}]}`, ""},
 		"marks, otherwise":  {"converse-stream", `{"Messages":[{"role":"user","content":[{"text":"bad"},{"Guard\u0043ontent":{}}]}]}`, ""},
 		"marks, hidden":     {"converse", `{"messages":[],"messages":[{"content":[{"guardContent":{}}],"content":[]}]}`, ""},
