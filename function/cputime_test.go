@@ -17,3 +17,17 @@ func cpuTime(t testing.TB) time.Duration {
 	}
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
+
+// cheap fails if what a body makes the function do takes 1 s of CPU time or more.
+func cheap(t *testing.T, name string, do func()) {
+	t.Helper()
+	best := time.Duration(1 << 62)
+	for range 3 { // the machine may be busy: the cost of a body is that of its fastest run
+		began := cpuTime(t)
+		do()
+		if best = min(best, cpuTime(t)-began); best < time.Second {
+			return
+		}
+	}
+	t.Errorf("%s: %v of CPU time, want less than 1s", name, best)
+}

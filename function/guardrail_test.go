@@ -737,6 +737,38 @@ func FuzzGuardedStream(f *testing.F) {
 	})
 }
 
+// Lost: the function, kept busy by a body that one caller makes. checkBody refuses a body of more values than these. The test
+// is not parallel: what others use of the CPU would count.
+func TestHostileBodiesAreCheapToCollect(t *testing.T) {
+	const size, values = 6 << 20, 95_000
+	fill := func(head, piece, tail string) string {
+		return head + strings.Repeat(piece, min(values, (size-len(head)-len(tail))/len(piece))) + tail
+	}
+	sealed := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("\x8f\x1c\xd3\x07\xbe\xf0\x9a\xe5\xd5\x8f\x1c\xd3"), 4))
+	for name, body := range map[string]string{
+		"words":            fill(`{"x":[`, `"abcdefg",`, `1]}`),
+		"letters":          fill(`{"x":[`, `"a",`, `1]}`),
+		"words in base64":  fill(`{"x":[`, `"QUJDREVGR0hJSktMTU5PUFFS",`, `1]}`),
+		"JSON in texts":    fill(`{"x":[`, `"{\\n",`, `1]}`),
+		"numbers":          fill(`{"x":[`, `1,`, `1]}`),
+		"members":          fill(`{"x":1`, `,"abc":1`, `}`),
+		"blocks":           fill(`{"messages":[{"content":[`, `"a",`, `1]}]}`),
+		"signatures":       fill(`{"messages":[{"content":[`, `{"data":"`+sealed+`"},`, `1]}]}`),
+		"a long signature": fill(`{"messages":[{"content":[{"data":"`+strings.Repeat(sealed, 90_000), sealed, `"}]}]}`),
+		"a long base64":    fill(`{"x":"`+strings.Repeat("QUJD", 1_400_000), `QUJD`, `"}`),
+		"a long image":     fill(`{"images":["iVBORw0KGgoA`+strings.Repeat("AAAA", 1_400_000), `AAAA`, `"]}`),
+		"images":           fill(`{"images":[`, `"iVBORw0KGgoAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",`, `1]}`),
+		"sources":          fill(`{"messages":[{"content":[`, `{"source":{}},`, `1]}]}`),
+		"escaped lines":    fill(`{"x":"{`+strings.Repeat(`\\n`, 1_900_000), `\\n`, `"}`),
+		"escapes":          fill(`{"messages":[{"content":[{"toolResult":{"content":[{"text":"{`+strings.Repeat(`\\u0041 `, 600_000), `\\u0041 `, `"}]}}]}]}`),
+		"escapes, less":    fill(`{"x":"{`, `\\n`, `"}`),
+	} {
+		for which, r := range map[string]rules{"converse": converseRules, "invoke": invokeRules, "answer": answerRules} {
+			cheap(t, name+", "+which, func() { collect([]byte(body), r, false) })
+		}
+	}
+}
+
 // BenchmarkCollect reads bodies of 4 MiB that a caller makes to keep the function busy.
 func BenchmarkCollect(b *testing.B) {
 	for name, unit := range map[string]string{"members": `"%d":1,`, "long members": `"%0200d":1,`, "lists": `"a":[[[[[[%d]]]]]],`, "blocks": `"messages":[{"content":[{"a":%d}]}],`} {
