@@ -19,6 +19,7 @@ test: ## Everything to run before a commit, race detector on
 	@$(if $(race),,echo 'No C compiler (CGO_ENABLED=0): the race detector is off.')
 	go build -v $(race) ./...
 	go test $(race) ./...
+	$(if $(race),go test ./function) # the limits on CPU time, which the race detector would spend
 
 e2e: ## The whole system deployed, called, changed and destroyed in the sandbox; some 15 minutes
 	@$(tools) && set -x && go test -tags e2e -count=1 -timeout 30m -run '^TestEndToEnd' -v ./internal/sandbox
