@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -162,14 +163,18 @@ func export(ctx context.Context, reader audit.Reader, q audit.Query, format stri
 }
 
 // noFormula keeps what a caller wrote from being run by the spreadsheet that opens the file (OWASP, "CSV Injection"): some take
-// full-width signs for the ASCII ones, and look behind spaces.
+// full-width signs for the ASCII ones, and look behind spaces. Where the locale's separator is a semicolon or a tab, the commas and
+// their quotes mean nothing: such a separator or a line break within a text begins a cell, too.
 func noFormula(cell string) string {
+	cell = signs.ReplaceAllString(cell, "${1}'${2}")
 	begin := strings.TrimLeftFunc(cell, unicode.IsSpace)
 	if begin != "" && strings.ContainsAny(begin[:1], "=+-@") || strings.IndexAny(begin, "＝＋－＠") == 0 || strings.IndexAny(cell, "\t\r\n") == 0 {
 		return "'" + cell
 	}
 	return cell
 }
+
+var signs = regexp.MustCompile(`([;\t\r\n][\s\pZ"]*)([=+\-@＝＋－＠])`)
 
 func verify(ctx context.Context, reader audit.Reader, access audit.Log, q audit.Query, out io.Writer) (agreed bool, err error) {
 	v, err := audit.Verify(ctx, reader, access, q.Since, q.Until, time.Now())

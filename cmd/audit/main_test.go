@@ -189,7 +189,15 @@ func TestExportRunsNothing(t *testing.T) {
 			}
 		}
 	}
-	for _, plain := range []string{"", "a=1", "1-1", "今日", "'=1"} {
+	for text, want := range map[string]string{
+		"x;=HYPERLINK('h')": "x;'=HYPERLINK('h')", "x\t=1+1": "x\t'=1+1", "x\n=cmd|x": "x\n'=cmd|x", "x; \u3000＝1": "x; \u3000'＝1",
+		"x;\"=1\"": "x;\"'=1\"", "x;+1;-1\n\n@a": "x;'+1;'-1\n\n'@a", "\t=1": "'\t'=1", "-1;-1": "'-1;'-1",
+	} {
+		if got := noFormula(text); got != want {
+			t.Errorf("%q is written as %q, want %q", text, got, want)
+		}
+	}
+	for _, plain := range []string{"", "a=1", "1-1", "今日", "'=1", "x; a=1", "x\n1-1", "x;'=1"} {
 		if got := noFormula(plain); got != plain {
 			t.Errorf("%q is written as %q", plain, got)
 		}
