@@ -113,8 +113,10 @@ func show(ctx context.Context, reader audit.Reader, q audit.Query, out io.Writer
 	return err
 }
 
-// visible writes what is not printed as JSON does, except for line breaks and tabs: in JSON it can only be in texts.
+// visible writes what is not printed as JSON does, except for line breaks and tabs: in JSON it can only be in texts. To a terminal
+// a byte that is no UTF-8 may be a control, such as 0x9b, which begins a sequence (ECMA-48, CSI): it becomes U+FFFD.
 func visible(text string) string {
+	text = strings.ToValidUTF8(text, "\ufffd")
 	shown := func(r rune) bool { return r == '\n' || r == '\t' || unicode.IsPrint(r) }
 	if !strings.ContainsFunc(text, func(r rune) bool { return !shown(r) }) {
 		return text

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 const (
@@ -210,7 +211,7 @@ func TestTerminalShowsWhatIsThere(t *testing.T) {
 	const evil = "\x1b[2J\u202e\nforged\u0085line\u2028\u200b"
 	quoted, _ := json.Marshal(evil)
 	name := string(quoted[1 : len(quoted)-1])
-	record := strings.NewReplacer("Clerk/jane", name, "jp.anthropic", name, `"operation":"`, `"operation":"`+name, "今日の", name, "6f1e0a52", name).Replace(sample(t, "converse"))
+	record := strings.NewReplacer("Clerk/jane", name, "jp.anthropic", name, `"operation":"`, `"operation":"`+name, "今日の", name+"\x9b2J", `"modelId":"`, `"errorCode":{"a":"`+"\x9b2J"+`"},"modelId":"`, "6f1e0a52", name).Replace(sample(t, "converse"))
 	folder := dir(t, map[string][]byte{
 		hour + "20261123T101600000Z_1.json.gz":                   zip(record + strings.Replace(record, `"ModelInvocationLog"`, string(quoted), 1)),
 		hour + "20261123T101601000Z_\x1b[2J\u202eforged.json.gz": []byte("no gzip"),
@@ -227,12 +228,18 @@ func TestTerminalShowsWhatIsThere(t *testing.T) {
 		if args[0] != "show" && args[0] != "export" && strings.Contains(out, "\nforged") || strings.Contains(errs, "\nforged") {
 			t.Errorf("%v writes a line of a record's:\n%s%s", args, out, errs)
 		}
+		if !utf8.ValidString(out + errs) {
+			t.Errorf("%v writes bytes that are no UTF-8:\n%q%q", args, out, errs)
+		}
 		for _, r := range out + errs {
 			if r != '\n' && r != '\t' && !unicode.IsPrint(r) {
 				t.Errorf("%v writes %U:\n%q%q", args, r, out, errs)
 				break
 			}
 		}
+	}
+	if got := visible("\x9b2J"); got != "\ufffd2J" { // the only one of its text
+		t.Errorf("a byte that is no UTF-8 is written as %q", got)
 	}
 }
 
