@@ -73,14 +73,20 @@ func (r *record) text(in value, name string) string {
 	return s
 }
 
+// mostTokens is more than a call can have; sums of as many stay within an int64 for 2 billion records.
+const mostTokens = 1_000_000_000
+
 func (r *record) count(in value, name string) int64 {
 	v := in.get(name)
 	if v.null() {
 		return 0
 	}
-	n, err := strconv.ParseInt(string(v.raw()), 10, 64)
-	r.want(err == nil, v, name, "a whole number")
-	return n
+	n, err := strconv.ParseUint(string(v.raw()), 10, 64)
+	if err != nil || n > mostTokens {
+		n = 0
+		r.want(false, v, name, fmt.Sprint("a whole number from 0 to ", mostTokens))
+	}
+	return int64(n)
 }
 
 // want never says what there is instead: it may be anybody's prompt.

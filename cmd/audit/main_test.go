@@ -271,6 +271,23 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// Lost: the report, to a count that no call can have: it has the rest, and says what it has not.
+func TestReportOfImpossibleCounts(t *testing.T) {
+	t.Parallel()
+	for _, count := range []string{"9000000000000000000", "9223372036854775808", "1000000001", "-1", "1e3", `"7"`} {
+		record := strings.Replace(sample(t, "converse"), `"inputTokenCount":10`, `"inputTokenCount":`+count, 1)
+		out, errs := command(t, 2, "report", "--dir", dir(t, map[string][]byte{hour + "20261123T101600000Z_1.json.gz": zip(record)}), "--function-role", role)
+		if !strings.Contains(out, "<dt>tokens in</dt><dd>0</dd>") || !strings.Contains(out, "<dt>tokens out</dt><dd>6</dd>") || !strings.Contains(errs, "line 1: inputTokenCount is not a whole number from 0 to 1000000000") {
+			t.Errorf("%s:\n%s", count, errs)
+		}
+	}
+	for n, want := range map[int64]int64{1: 2, 20: 20, 21: 40, 201: 400, 4e18: 4e18, 4e18 + 1: 6e18} {
+		if got := roundUp(n); got != want {
+			t.Errorf("roundUp(%d) = %d, want %d", n, got, want)
+		}
+	}
+}
+
 // Lost: that something is missing, to whoever runs it from a job and looks at its exit status only.
 func TestVerify(t *testing.T) {
 	t.Parallel()

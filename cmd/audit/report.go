@@ -154,7 +154,7 @@ func newChart(title string, days []*use, keys []key, counts func(*use) []int64) 
 // roundUp gives the next even number of one digit and zeros.
 func roundUp(n int64) int64 {
 	unit := int64(1)
-	for n > 20*unit {
+	for (n-1)/20 >= unit { // 20*unit could overflow
 		unit *= 10
 	}
 	return (n + 2*unit - 1) / (2 * unit) * 2 * unit
