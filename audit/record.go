@@ -39,14 +39,15 @@ func parse(line value) (*record, error) {
 	}
 	at, _ := line.get("timestamp").text()
 	when, err := time.Parse(time.RFC3339, at)
-	if err != nil || when.IsZero() {
-		return nil, errors.New("a record without a timestamp")
+	when = when.UTC()
+	if year := when.Year(); err != nil || when.IsZero() || year < 0 || year > 9999 { // of another year, time's MarshalJSON makes an error
+		return nil, errors.New("a record without a usable timestamp")
 	}
 	r := &record{}
 	identity, metadata := r.object(line, "identity"), r.object(line, "requestMetadata")
 	input, output := r.object(line, "input"), r.object(line, "output")
 	r.Entry = Entry{
-		Timestamp: when.UTC(), RequestID: r.text(line, "requestId"), APIExtendedRequestID: r.text(metadata, "apiExtendedRequestId"),
+		Timestamp: when, RequestID: r.text(line, "requestId"), APIExtendedRequestID: r.text(metadata, "apiExtendedRequestId"),
 		IdentityARN: r.text(identity, "arn"), SourceVpce: r.text(metadata, "sourceVpce"), SourceIP: r.text(metadata, "sourceIp"),
 		ModelID: r.text(line, "modelId"), Operation: r.text(line, "operation"), Region: r.text(line, "region"), InferenceRegion: r.text(line, "inferenceRegion"),
 		InputTokenCount: r.count(input, "inputTokenCount"), OutputTokenCount: r.count(output, "outputTokenCount"),

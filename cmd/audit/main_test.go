@@ -414,6 +414,21 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// Lost: the records after one whose timestamp no JSON can have.
+func TestTimestampsOfNoYear(t *testing.T) {
+	t.Parallel()
+	for _, at := range []string{"9999-12-31T23:59:59-23:00", "0000-01-01T00:00:00+23:00", "2026-11-23", ""} {
+		record := strings.Replace(sample(t, "converse"), "2026-11-23T10:15:30Z", at, 1)
+		folder := dir(t, map[string][]byte{hour + "20261123T101600000Z_1.json.gz": zip(record + sample(t, "nova"))})
+		for _, args := range []string{"list --json", "list", "export", "export --format csv", "report"} {
+			out, errs := command(t, 2, append(strings.Fields(args), "--dir", folder, "--function-role", role)...)
+			if !strings.Contains(out, "nova-lite") || strings.Contains(out, "haiku") || !strings.Contains(errs, "line 1: a record without a usable timestamp") {
+				t.Errorf("%s of a record of %q:\n%s%s", args, at, out, errs)
+			}
+		}
+	}
+}
+
 // Lost: what to do about a command that cannot work.
 func TestUsage(t *testing.T) {
 	t.Parallel()
