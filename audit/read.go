@@ -63,6 +63,8 @@ type Reader struct {
 	Progress func(objects int, delivered time.Time)
 	// Workers read at once; 0 means 16: objects are small, and far away.
 	Workers int
+
+	mostWaiting int // bytes of texts and whole records that wait for late records; 0 means 256 MiB
 }
 
 const (
@@ -73,18 +75,20 @@ const (
 	lateness = 20 * time.Minute
 )
 
-// Entries gives the records in the order of their time. An error ends it.
+// Entries gives the records in the order of their time. An error ends it. Where those of 20 minutes have more than 256 MiB of
+// texts, the older half of them does not wait for late records: a late one then comes after newer ones.
 func (r Reader) Entries(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		var waiting []Entry
 		var flushed time.Time
-		flush := func(before time.Time) bool {
+		held := 0
+		size := func(e Entry) int { return len(e.Prompt) + len(e.Answer) + len(e.Record) }
+		sort := func() {
 			slices.SortStableFunc(waiting, func(a, b Entry) int { return a.Timestamp.Compare(b.Timestamp) })
-			n := len(waiting)
-			if !before.IsZero() {
-				n, _ = slices.BinarySearchFunc(waiting, before, func(e Entry, t time.Time) int { return e.Timestamp.Compare(t) })
-			}
+		}
+		flush := func(n int) bool {
 			for _, e := range waiting[:n] {
+				held -= size(e)
 				if !yield(e, nil) {
 					return false
 				}
@@ -97,17 +101,24 @@ func (r Reader) Entries(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 			func(delivered time.Time) bool {
 				if due := delivered.Add(-lateness); due.Sub(flushed) > time.Minute { // not for every object: it sorts
 					flushed = due
-					return flush(due)
+					sort()
+					n, _ := slices.BinarySearchFunc(waiting, due, func(e Entry, t time.Time) int { return e.Timestamp.Compare(t) })
+					return flush(n)
 				}
 				return true
 			},
 			func(e *Entry) bool {
 				waiting = append(waiting, *e)
+				if held += size(*e); held > cmp.Or(r.mostWaiting, 256<<20) {
+					sort()
+					return flush((len(waiting) + 1) / 2)
+				}
 				return true
 			}, r.Problem, r.Progress)
+		sort()
 		switch {
 		case errors.Is(err, errStopped):
-		case flush(time.Time{}) && err != nil:
+		case flush(len(waiting)) && err != nil:
 			yield(Entry{}, err)
 		}
 	}

@@ -228,6 +228,34 @@ func TestHoldsNoMoreThanItNeeds(t *testing.T) {
 	}
 }
 
+// Lost: the auditor's memory, to some minutes of long texts: they do not all wait for late records.
+func TestLongTextsDoNotWait(t *testing.T) {
+	t.Parallel()
+	const records, size, waiting = 50, 10_000, 8
+	objects := map[string]string{}
+	one := zip(line("2026-11-23T00:00:00Z", "r", "", "", strings.Repeat("a", size)))
+	for i := range records {
+		objects[fmt.Sprintf("%s2026/11/23/00/20261123T000100000Z_%02d.json.gz", region, i)] = one
+	}
+	a := dir(t, objects)
+	h := &held{store: a.store}
+	a.store = h
+	seen := int64(0)
+	for _, err := range (Reader{Log: a, Workers: 1, mostWaiting: waiting * size}).Entries(t.Context(), Query{Texts: true}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen++
+		// Beside those that wait: the one that is too many, and what is read ahead.
+		if n, most := h.opened.Load()-seen, int64(waiting+3); n > most {
+			t.Fatalf("at record %d, %d more were read, want at most %d", seen, n, most)
+		}
+	}
+	if seen != records {
+		t.Errorf("%d records, want %d", seen, records)
+	}
+}
+
 // Lost: the rest of the log behind one damaged object, or the knowledge that it is damaged.
 func TestDamage(t *testing.T) {
 	t.Parallel()
