@@ -12,6 +12,7 @@ import (
 const (
 	maxDepth   = 200     // objects and arrays in each other
 	maxMembers = 100_000 // members of objects and items of arrays, together
+	maxName    = 64      // bytes; no rule is about a longer name, which each item of its array would be compared by
 )
 
 // bodyRules are what a body on one of Bedrock's own routes may not have.
@@ -53,6 +54,9 @@ func (r bodyRules) check(s *scan, value []byte) error {
 	name := top.name
 	if top.object {
 		name = top.key
+	}
+	if len(name) > maxName {
+		name = ""
 	}
 	name = strings.ToLower(name)
 	member := top.object && value[0] != 'n' // not null

@@ -237,6 +237,7 @@ func TestHostileBodiesAreCheap(t *testing.T) {
 		"white space":               fill(`{"prompt":"x"`, ` `, `}`),
 		"ends":                      fill(``, `]`, ``),
 		"bytes that are no text":    fill(`{"prompt":"`, "\xff", `"}`),
+		"a long name of many items": `{"` + strings.Repeat("a", size-250_000) + `":[0` + strings.Repeat(",0", 99_000) + `]}`,
 		"names to compare":          fill(`{"a":1`, `,"`+strings.Repeat("s3locatio", 9)+`":"data:audi"`, `}`),
 		"data URLs":                 fill(`{"a":["data:x"`, `,"data:image/`+strings.Repeat("x", 99)+`"`, `]}`),
 	}
