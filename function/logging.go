@@ -20,8 +20,8 @@ const (
 	lookAgain    = time.Minute
 	recoverAfter = 5 * time.Second
 	lookTakes    = 5 * time.Second // at most
-	// bridged is how long a good look counts when the next ones fail: Bedrock throttles what asks for settings, and all
-	// copies of a function ask.
+	// bridged is how long a good look counts when the next ones are throttled, fail or take too long: Bedrock throttles what
+	// asks for settings, and all copies of a function ask.
 	bridged = 5 * time.Minute
 )
 
@@ -60,11 +60,18 @@ func (w *watch) check(ctx context.Context, now time.Time) error {
 		w.state = wrong
 	default:
 		w.failed(ctx, err)
-		if now.Sub(w.good) >= bridged { // always, if it never was good
+		if lasts(err) || now.Sub(w.good) >= bridged { // always, if it never was good
 			w.state = w.unknown
 		}
 	}
 	return w.state
+}
+
+// lasts is whether a look fails by more than chance: Bedrock refuses it, for example because the function's role lost the right.
+func lasts(err error) bool {
+	var refused *bedrockError
+	return errors.As(err, &refused) && refused.status/100 == 4 && refused.status != http.StatusTooManyRequests && refused.status != http.StatusRequestTimeout &&
+		bedrockErrors[refused.code].Status != http.StatusTooManyRequests // AWS's services answer some throttles with 400
 }
 
 // destination is where Bedrock keeps what it is asked and answers (Bedrock API Reference, LoggingConfig). Equal ones go to the

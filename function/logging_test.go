@@ -106,6 +106,7 @@ func TestLoggingAndRetentionAreLookedAt(t *testing.T) {
 	t.Parallel()
 	right, wrong := error(nil), error(apiError{503, "Wrong", ""})
 	failure := errors.New("throttled")
+	answer := func(status int, code string) error { return &bedrockError{status: status, code: code} }
 	start := time.Now()
 	type step struct {
 		after time.Duration // since the start
@@ -119,6 +120,13 @@ func TestLoggingAndRetentionAreLookedAt(t *testing.T) {
 		"wrong from the start":     {{0, wrong, 1, false}, {recoverAfter, right, 2, true}},
 		"unknown from the start":   {{0, failure, 1, false}, {recoverAfter, right, 2, true}},
 		"unknown for some minutes": {{0, right, 1, true}, {lookAgain, failure, 2, true}, {bridged - 1, failure, 3, true}, {bridged + lookAgain, failure, 4, false}, {bridged + lookAgain + recoverAfter, right, 5, true}},
+		"denied after right":       {{0, right, 1, true}, {lookAgain, answer(403, "AccessDeniedException"), 2, false}, {lookAgain + recoverAfter, right, 3, true}},
+		"refused after right":      {{0, right, 1, true}, {lookAgain, answer(404, ""), 2, false}, {lookAgain + recoverAfter, failure, 3, false}},
+		"not to be done":           {{0, right, 1, true}, {lookAgain, answer(400, "ValidationException"), 2, false}},
+		"unknown by 429":           {{0, right, 1, true}, {lookAgain, answer(429, ""), 2, true}},
+		"unknown by a throttle":    {{0, right, 1, true}, {lookAgain, answer(400, "ThrottlingException"), 2, true}},
+		"unknown by 503":           {{0, right, 1, true}, {lookAgain, answer(503, ""), 2, true}},
+		"unknown by a timeout":     {{0, right, 1, true}, {lookAgain, context.DeadlineExceeded, 2, true}},
 		"wrong, then unknown":      {{0, wrong, 1, false}, {recoverAfter, failure, 2, false}},
 	} {
 		var now step
