@@ -16,6 +16,12 @@ func TestUnservedOperationsAreNamed(t *testing.T) {
 	t.Parallel()
 	asks := map[string]string{ // method and path, and what the answer names
 		"POST /openai/v1/chat/completions": "Chat Completions", "POST /openai/v1/responses": "Responses", "POST /anthropic/v1/messages": "Messages",
+		"POST /openai/v1/chat/completions/": "Chat Completions", "POST /v1/chat/completions": "Chat Completions", "POST /v1/responses": "Responses",
+		"POST /v1/messages": "Messages", "POST /anthropic/v1/messages/count_tokens": "Count Message Tokens", "POST /async-invoke/": "StartAsyncInvoke",
+		"GET /async-invoke/": "ListAsyncInvokes", "POST /model/x/count-tokens/": "CountTokens",
+		"GET /async-invoke/arn:aws:bedrock:us-east-1:1:async-invoke/abc":                         "GetAsyncInvoke",
+		"POST /guardrail/arn:aws:bedrock:us-east-1:1:guardrail/abc/version/1/apply":              "ApplyGuardrail",
+		"POST /guardrail/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Aguardrail%2Fabc/version/1/apply/": "ApplyGuardrail",
 		"GET /" + canary: "", "DELETE /model/x/" + canary: "", "POST /model/x/count-tokens/x": "",
 	}
 	for _, operation := range []*smithy.Schema{
@@ -30,7 +36,7 @@ func TestUnservedOperationsAreNamed(t *testing.T) {
 			asks[route] = operation.ID().Name
 		}
 	}
-	if len(asks) != 13 {
+	if len(asks) != 24 {
 		t.Errorf("asks %v", asks)
 	}
 	for ask, want := range asks {
