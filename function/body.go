@@ -62,9 +62,7 @@ func (r bodyRules) check(s *scan, value []byte) error {
 	member := top.object && value[0] != 'n' // not null
 	isText := value[0] == '"'
 	switch {
-	case member && slices.Contains([]string{"s3location", "s3_location"}, name):
-		return errAddress(s)
-	case s.inTier() && value[0] != '{' && !(isText && slices.Contains(r.tiers, unquote(value))):
+	case s.inTier() && value[0] != '{' && value[0] != 'n' && !(isText && slices.Contains(r.tiers, unquote(value))):
 		got := "no text"
 		if isText {
 			got = fmt.Sprintf("%q", short(unquote(value)))
@@ -72,7 +70,9 @@ func (r bodyRules) check(s *scan, value []byte) error {
 		return errTier(s.path(), got, r.tiers)
 	case top.free:
 		return nil
-	case member && slices.Contains([]string{"s3uri", "s3_uri"}, name),
+	case isText && name == "source" && (top.name == "searchResult" || top.item && (top.name == "content" || top.name == "citations")):
+		return nil // a label, which nothing is read from
+	case member && slices.Contains([]string{"s3location", "s3_location", "s3uri", "s3_uri"}, name),
 		isText && isAddress(name) && hasPrefixFold(strings.TrimLeft(start(value), " \t\r\n"), "s3://"):
 		return errAddress(s)
 	case !r.audio && (member && strings.Contains(name, "audio") ||
@@ -220,9 +220,9 @@ func (f *container) namesFreely() bool {
 	case "inputSchema", "input_schema", "parameter_definitions":
 		return true
 	case "parameters":
-		return f.name == "function" || f.item && f.name == "tools"
+		return f.name == "function" || f.item && (f.name == "tools" || f.name == "functions" || f.name == "tool_calls")
 	case "schema":
-		return f.name == "json_schema" || f.name == "format"
+		return f.name == "json_schema" || f.name == "format" || f.name == "output_format"
 	case "input":
 		return f.name == "toolUse" || inContent
 	case "json":
