@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -73,10 +74,11 @@ func (r bodyRules) check(s *scan, value []byte) error {
 	case isText && name == "source" && (top.name == "searchResult" || top.item && (top.name == "content" || top.name == "citations")):
 		return nil // a label, which nothing is read from
 	case member && slices.Contains([]string{"s3location", "s3_location", "s3uri", "s3_uri"}, name),
-		isText && isAddress(name) && hasPrefixFold(strings.TrimLeft(start(value), " \t\r\n"), "s3://"):
+		isText && isAddress(name) && hasPrefixFold(start(value), "s3://"):
 		return errAddress(s)
 	case !r.audio && (member && strings.Contains(name, "audio") ||
-		isText && (strings.Contains(name, "type") || strings.Contains(name, "modalit")) && strings.Contains(strings.ToLower(start(value)), "audio")):
+		isText && (strings.Contains(name, "type") || strings.Contains(name, "modalit")) && strings.Contains(strings.ToLower(start(value)), "audio") ||
+		isText && (hasPrefixFold(start(value), "data:audio/") || isAudio(start(value)))):
 		return errAudio(s)
 	case r.converse && member && top.item && (strings.EqualFold(top.name, "content") || strings.EqualFold(top.name, "system")) &&
 		!slices.Contains(textKinds, top.key) && !slices.Contains(dataKinds, top.key) && !(r.audio && top.key == "audio"):
@@ -106,7 +108,17 @@ func (r bodyRules) takes(mediaType string) bool {
 
 // isAddress is whether models' own bodies have the address of a source in a member of this name.
 func isAddress(name string) bool {
-	return strings.HasSuffix(name, "uri") || strings.HasSuffix(name, "url") || name == "source"
+	return strings.HasSuffix(name, "uri") || strings.HasSuffix(name, "url") || strings.HasSuffix(name, "ref") || name == "source"
+}
+
+// isAudio is whether a text is the beginning of a WAV, MP3, Ogg or FLAC file in base64.
+func isAudio(text string) bool {
+	if len(text) < 16 {
+		return false
+	}
+	head, _ := base64.StdEncoding.DecodeString(text[:16])
+	return bytes.HasPrefix(head, []byte("RIFF")) && bytes.HasSuffix(head, []byte("WAVE")) ||
+		bytes.HasPrefix(head, []byte("ID3")) || bytes.HasPrefix(head, []byte("OggS")) || bytes.HasPrefix(head, []byte("fLaC"))
 }
 
 func errAddress(s *scan) error {
@@ -206,7 +218,7 @@ func (s *scan) push(object bool) {
 	if len(s.in) > 0 {
 		outer := s.top()
 		if f.name, f.item, f.free = outer.name, !outer.object, outer.free; outer.object {
-			f.name, f.free = outer.key, outer.free || outer.namesFreely()
+			f.name, f.free = outer.key, outer.free || outer.namesFreely(object)
 		}
 	}
 	s.in = append(s.in, f)
@@ -214,7 +226,7 @@ func (s *scan) push(object bool) {
 
 // namesFreely is whether the value of the member that is being read is a schema, a tool's own input or result, or a caller's
 // metadata, as Converse and the models that are called by InvokeModel spell it.
-func (f *container) namesFreely() bool {
+func (f *container) namesFreely(object bool) bool {
 	inContent := f.item && f.name == "content"
 	switch f.key {
 	case "inputSchema", "input_schema", "parameter_definitions":
@@ -224,7 +236,7 @@ func (f *container) namesFreely() bool {
 	case "schema":
 		return f.name == "json_schema" || f.name == "format" || f.name == "output_format"
 	case "input":
-		return f.name == "toolUse" || inContent
+		return object && (f.name == "toolUse" || inContent) // in a list it is a model's own content
 	case "json":
 		return inContent
 	case "requestMetadata", "promptVariables":
@@ -289,12 +301,13 @@ func unquote(raw []byte) (s string) {
 	return s
 }
 
-// start is the first part of a JSON string's text, without a copy of what may be megabytes.
+// start is the first part of a JSON string's text, behind white space, without a copy of what may be megabytes.
 func start(raw []byte) string {
-	if head := raw[:min(len(raw), 128)]; bytes.IndexByte(head, '\\') < 0 {
+	text := bytes.TrimLeft(raw[1:], " \t\r\n")
+	if head := text[:min(len(text), 128)]; bytes.IndexByte(head, '\\') < 0 {
 		return strings.Trim(string(head), `"`)
 	}
-	s := unquote(raw)
+	s := strings.TrimSpace(unquote(raw))
 	return s[:min(len(s), 128)]
 }
 
