@@ -267,27 +267,31 @@ func (r Reader) entry(ctx context.Context, q Query, line []byte) (*Entry, error)
 		return nil, rec.mistyped
 	}
 	var errs []error
+	inline := false // the text is in a body beside which there is a path
 	if q.Bodies || q.Text != "" {
 		for _, body := range []*body{&rec.Input, &rec.Output} {
-			if body.S3Path == "" || body.JSON.tree != nil {
+			if body.S3Path == "" {
 				continue
 			}
-			var err error
-			if body.JSON, err = r.body(ctx, body.S3Path); err != nil {
+			large, err := r.body(ctx, body.S3Path)
+			if err != nil {
 				errs = append(errs, fmt.Errorf("record %s: %w", e.RequestID, err))
+				continue
 			}
+			inline = inline || q.Text != "" && has(body.JSON, q.Text, asked)
+			body.JSON = large
 		}
 	}
-	if q.Text != "" && !has(rec.Input.JSON, q.Text, asked) && !has(rec.Output.JSON, q.Text, answer) {
+	if q.Text != "" && !inline && !has(rec.Input.JSON, q.Text, asked) && !has(rec.Output.JSON, q.Text, answer) {
 		return nil, errors.Join(append(errs, rec.mistyped)...)
 	}
 	if q.Texts {
 		turns := prompt(rec.Input.JSON)
 		e.Prompt, e.Answer = joined(turns), begin(rec.Output.JSON, q.Limit)
-		if rec.Input.JSON.tree == nil && rec.Input.S3Path != "" {
+		if rec.Input.none() && rec.Input.S3Path != "" {
 			e.Prompt, turns = q.reference(rec.Input.S3Path), nil
 		}
-		if rec.Output.JSON.tree == nil && rec.Output.S3Path != "" {
+		if rec.Output.none() && rec.Output.S3Path != "" {
 			e.Answer = q.reference(rec.Output.S3Path)
 		}
 		if q.Limit > 0 {
@@ -301,6 +305,11 @@ func (r Reader) entry(ctx context.Context, q Query, line []byte) (*Entry, error)
 		e.Record = whole(line, rec)
 	}
 	return e, errors.Join(append(errs, rec.mistyped)...)
+}
+
+// none tells whether a record has nothing of a body. A path beside it counts all the same.
+func (b body) none() bool {
+	return b.JSON.null() || string(bytes.Join(bytes.Fields(b.JSON.raw()), nil)) == "{}"
 }
 
 // reference stands for a large body that was not fetched, or is no JSON.
@@ -328,6 +337,7 @@ func (r Reader) body(ctx context.Context, path string) (value, error) {
 	if len(b) > largestBody {
 		return value{}, fmt.Errorf("body %s has more than %d MiB: fetch it yourself", path, largestBody>>20)
 	}
+	b = bytes.TrimPrefix(b, []byte("\ufeff"))
 	v := parseJSON(b)
 	if !v.is('{') && !v.is('[') && utf8.Valid(b) { // else it is an image, say
 		text, err := marshal(string(b))
@@ -345,7 +355,7 @@ func whole(line []byte, r *record) json.RawMessage {
 		b.WriteByte(':')
 		one := field.raw()
 		for side, body := range map[string]body{"input": r.Input, "output": r.Output} {
-			if name.says(side) && body.S3Path != "" && body.JSON.tree != nil {
+			if name.says(side) && body.S3Path != "" && !body.none() {
 				one = fmt.Appendf(one[:len(one)-1:len(one)-1], `,"%sBodyJson":%s}`, side, body.JSON.raw())
 			}
 		}

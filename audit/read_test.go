@@ -315,6 +315,17 @@ func TestLargeBodies(t *testing.T) {
 	if _, ids, _ := read(t, a, Query{Text: "LONG answer"}); len(ids) != 1 {
 		t.Errorf("its text finds %v", ids)
 	}
+	for _, beside := range []string{`null`, `{}`, `{ }`, `{"a":"b"}`} {
+		both := bytes.ReplaceAll(record, []byte(`"outputBodyS3Path"`), []byte(`"outputBodyJson":`+beside+`,"outputBodyS3Path"`))
+		objects[region+"2026/11/23/10/20261123T101531000Z_1.json.gz"] = zip(string(both))
+		if _, ids, _ := read(t, dir(t, objects), Query{Text: "LONG answer"}); len(ids) != 1 {
+			t.Errorf("beside %s, its text finds %v", beside, ids)
+		}
+	}
+	objects[key+"output.json.gz"] = zip("\ufeff"+`{"outputText":"a lo"}`, `{"outputText":"ng answer"}`)
+	if _, ids, _ := read(t, dir(t, objects), Query{Text: "LONG answer"}); len(ids) != 1 {
+		t.Errorf("the text of JSON Lines finds %v", ids)
+	}
 
 	a.bucket = "another-bucket"
 	entries, _, problems = read(t, a, Query{RequestID: id, Texts: true, Bodies: true})

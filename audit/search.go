@@ -27,21 +27,16 @@ func (q Query) rejects(line []byte) bool {
 	if q.RequestID+q.Model+q.Caller+q.Text == "" || !whole || !lacks(`\u`) {
 		return false
 	}
-	// An object of its own has text that is not in the line, and so have a stream in a text and a document in base64.
-	direct := q.Text != "" && !strings.ContainsAny(q.Text, composed) && lacks(`BodyJson":"`, `BodyJson": `, `BodyJson" `, `BodyS3Path"`) && !encoded(line)
-	stream := !lacks(`BodyJson":[`)
+	// An object of its own has text that is not in the line.
+	direct := q.Text != "" && !strings.ContainsAny(q.Text, composed) && lacks(`BodyS3Path"`)
+	original := line
 	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
 	*buffer = append((*buffer)[:0], line...)
 	line = lower(*buffer, q.Text)
 	text := strings.ToLower(q.Text)
 	return lacks(literal(q.RequestID)) || lacks(literal(q.Model)) || lacks(literal(q.Caller)) ||
-		direct && lacks(text) && !(stream && maySplit(line, text))
-}
-
-// encoded tells whether a body may have a document in base64.
-func encoded(body []byte) bool {
-	return bytes.Contains(body, []byte(`"document"`)) && (bytes.Contains(body, []byte(`"bytes"`)) || bytes.Contains(body, []byte(`"data"`)))
+		direct && lacks(text) && !maySplit(line, text) && !encodes(original, text)
 }
 
 // composed are characters that JSON may write in other ways, or that stand between the parts of a readable text.
@@ -63,23 +58,21 @@ func literal(part string) (longest string) {
 	return longest
 }
 
-// has tells whether a body has a text: as it is written, in a string at any depth, in JSON within strings, and split over the
-// chunks of a stream. It knows no shape, so that no caller can choose one that it does not look into. It looks into keys as
-// well, and may report a body in which the text spans what JSON keeps apart.
+// has tells whether a body has a text: as it is written, in a string at any depth, in JSON within strings, in base64, and split
+// over the elements of an array, such as the chunks of a stream. It knows no shape, so that no caller can choose one that it does
+// not look into. It looks into keys as well, and may report a body in which the text spans what JSON keeps apart.
 func has(body value, part string, readable func(value) string) bool {
 	found, split := holds(body.raw(), part)
-	if found {
+	if found || encodes(body.raw(), part) {
 		return true
 	}
 	if split {
-		if chunks := parseBody(body); chunks.is('[') {
-			if found, _ = holds(assemble(chunks, 0), part); found {
-				return true
-			}
+		if found, _ = holds(gather(body), part); found {
+			return true
 		}
 	}
-	// The readable text has two things that the body has not: the marks between its parts, and documents decoded from base64.
-	return (strings.ContainsAny(part, "[]:\n") || encoded(body.raw())) && contains(readable(body), part)
+	// The readable text has marks between its parts that the body has not.
+	return strings.ContainsAny(part, "[]:\n") && contains(readable(body), part)
 }
 
 // mostLayers is how often JSON may be in strings of JSON. Encoders double the backslashes of each layer, so that no body is
@@ -110,7 +103,7 @@ func holds(text []byte, part string) (found, split bool) {
 			return true, false
 		}
 		if numbered && !bytes.Contains(layer, []byte(`\u`)) {
-			return false, text[0] != '{' && maySplit(lowered, part)
+			return false, bytes.Contains(text, []byte(`\\"`)) || maySplit(lowered, part)
 		}
 		before := len(layer)
 		if layer = unescape(layer); len(layer) == before {
@@ -121,10 +114,15 @@ func holds(text []byte, part string) (found, split bool) {
 }
 
 // maySplit tells whether a part, without escapes, may be split over strings of the text: one begins as the part ends, and
-// another ends where that begins. It is quick to say no, which spares most streams being put together.
+// another ends where that begins, or in half an escape, or in the middle of base64. It is quick to say no, which spares most
+// bodies being put together.
 func maySplit(text []byte, part string) bool {
-	if len(part) > 64 || bytes.Contains(text, []byte(`"bytes"`)) {
+	if len(part) > 64 || bytes.Contains(text, []byte(`\\"`)) || bytes.Count(text, []byte(`bytes`)) > 1 ||
+		bytes.Contains(text, []byte(`bytes`)) && bytes.Contains(text, []byte(`chunk`)) {
 		return true
+	}
+	ended := func(piece string) bool { // within JSON in a string, the quote has a backslash
+		return bytes.Contains(text, []byte(piece+`"`)) || bytes.Contains(text, []byte(piece+`\`))
 	}
 	var begins [256]bool
 	for i := 1; i < len(part); i++ {
@@ -144,11 +142,11 @@ func maySplit(text []byte, part string) bool {
 				continue
 			}
 			seen[i] = true
-			if bytes.Contains(text, []byte(part[:i]+`"`)) {
+			if ended(part[:i]) {
 				return true
 			}
 			for j := 1; j < i; j++ {
-				if bytes.Contains(text, []byte(`"`+part[j:i]+`"`)) {
+				if ended(`"` + part[j:i]) {
 					return true
 				}
 			}

@@ -107,6 +107,78 @@ func (b *bodies) stream(text string) any {
 	return chunks
 }
 
+// Lost: text in a document whose base64, encoding, place or name is not as Bedrock's own.
+func TestTextSearchOfBase64(t *testing.T) {
+	t.Parallel()
+	utf16le, utf16be := []byte{}, []byte{}
+	for _, c := range []byte("the kestrel") {
+		utf16le, utf16be = append(utf16le, c, 0), append(utf16be, 0, c)
+	}
+	for name, content := range map[string][]byte{
+		"UTF-8": []byte("a kestrel"), "a bad byte": []byte("a kestrel\xff"), "Latin-1": []byte("d\xe9j\xe0 kestrel"),
+		"UTF-16": append([]byte{0xff, 0xfe}, utf16le...), "UTF-16 without a BOM": utf16le, "UTF-16BE": utf16be,
+		"JSON": []byte(`{"a":"\u006bestrel"}`), "base64 again": []byte(`{"a":"` + base64.StdEncoding.EncodeToString([]byte("a kestrel")) + `"}`),
+		"binary": append(bytes.Repeat([]byte{0, 1, 0xfe}, 50), "kestrel"...), "many lines": bytes.Repeat([]byte("a kestrel, "), 20),
+	} {
+		padded := base64.StdEncoding.EncodeToString(content)
+		var lined strings.Builder
+		for i := 0; i < len(padded); i += 76 {
+			lined.WriteString(padded[i:min(i+76, len(padded))] + `\n`)
+		}
+		for _, written := range []string{
+			padded, strings.TrimRight(padded, "="), base64.URLEncoding.EncodeToString(content), "data:text/plain;base64," + padded,
+			strings.ReplaceAll(padded, "/", `\/`), strings.ReplaceAll(padded, "=", `\u003d`), lined.String(),
+		} {
+			for _, shape := range []string{
+				`{"messages":[{"content":[{"document":{"source":{"bytes":"%s"}}}]}]}`, `{"docum\u0065nt":{"source":{"bytes":"%s"}}}`, `{"new":["%s"]}`,
+				`{"messages":[{"content":[{"type":"file","file":{"file_data":"%s"}}]}]}`, `"{\"a\":\"%s\"}"`,
+			} {
+				body := fmt.Sprintf(shape, written)
+				record := recordOf([]byte(body), []byte("null"))
+				if !json.Valid(record) {
+					t.Fatalf("no JSON: %s", record)
+				}
+				if !finds(t, Reader{}, record, "KESTREL") {
+					t.Errorf("%s: nothing in %s", name, body)
+				}
+				if finds(t, Reader{}, record, "falcon") {
+					t.Errorf("%s: what is not there is found in %s", name, body)
+				}
+			}
+		}
+	}
+	if !finds(t, Reader{}, recordOf([]byte(`{"a":"ZOlq4CB2dQ"}`), []byte("1")), "DÉJÀ") {
+		t.Error("no é of Latin-1")
+	}
+}
+
+// Lost: text that stands in pieces in the log, wherever and however it is cut.
+func TestTextSearchOfPieces(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{
+		`[{"contentBlockDelta":{"delta":{"toolUse":{"input":"{\"x\":\"kes\\"}}}},{"contentBlockDelta":{"delta":{"toolUse":{"input":"u0074rel\"}"}}}}]`,
+		`[{"contentBlockDelta":{"delta":{"toolUse":{"input":"{\"x\":\"kes\\u00"}}}},{"contentBlockDelta":{"delta":{"toolUse":{"input":"74rel\"}"}}}}]`,
+		` [{"outputText":"kes"},{"outputText":"trel"}]`, `[null,{"outputText":"kes"},{"outputText":"trel"}]`, `[7,{"outputText":"kes"},"a",{"outputText":"trel"}]`,
+		`"[{\"outputText\":\"kes\"},{\"outputText\":\"trel\"}]"`, `"\ufeff[{\"outputText\":\"kes\"},{\"outputText\":\"trel\"}]"`,
+		`"{\"outputText\":\"kes\"}\n{\"outputText\":\"trel\"}\n"`, `"{\"outputText\":\"kes\"}{\"outputText\":\"trel\"} and no JSON"`,
+		`{"chunks":[{"outputText":"kes"},{"outputText":"trel"}]}`, `[{"name":"kes"},{"name":"trel"}]`, `{"a":{"b":["kes","trel"]}}`,
+		`{"body":"[{\"choices\":[{\"index\":1,\"a\":\"x\"},{\"index\":0,\"a\":\"kes\"}]},{\"choices\":[{\"index\":1,\"a\":\"y\"},{\"index\":0,\"a\":\"trel\"}]}]"}`,
+	} {
+		for _, side := range []string{`"input":{"inputBodyJson" : %s}`, `"input":{"inputBodyJson":%s}`, `"output":{"outputBodyJson": %s}`} {
+			record := fmt.Appendf(nil, `{"schemaType":"ModelInvocationLog","timestamp":"2026-11-23T00:00:00Z",`+side+`}`, body)
+			if !json.Valid(record) {
+				t.Fatalf("no JSON: %s", record)
+			}
+			if !finds(t, Reader{}, record, "Kestrel") {
+				t.Errorf("nothing in %s", record)
+			}
+			if finds(t, Reader{}, record, "falcon") {
+				t.Errorf("what is not there is found in %s", record)
+			}
+		}
+	}
+}
+
 func recordOf(input, output []byte) []byte {
 	return fmt.Appendf(nil, `{"schemaType":"ModelInvocationLog","timestamp":"2026-11-23T00:00:00Z","identity":{"arn":"arn:aws:sts::1:assumed-role/function/f"},"requestId":"r","modelId":"m","requestMetadata":{"caller":"Jane"},"input":{"inputBodyJson":%s},"output":{"outputBodyJson":%s}}`, input, output)
 }

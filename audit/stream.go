@@ -1,8 +1,9 @@
 package audit
 
 import (
+	"bytes"
 	"cmp"
-	"encoding/base64"
+	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +24,9 @@ type part struct {
 func assemble(chunks value, limit int) []byte {
 	whole := &part{said: new(int)}
 	for c := range chunks.elements() {
+		if c.null() {
+			continue
+		}
 		if !c.is('{') {
 			return nil
 		}
@@ -41,9 +45,7 @@ func (p *part) addChunk(c value) {
 			p.addChunk(one)
 		case `"bytes"`:
 			encoded, _ := one.text()
-			if decoded, err := base64.StdEncoding.DecodeString(encoded); err == nil {
-				p.addChunk(parseJSON(decoded))
-			}
+			p.addChunk(parseJSON(decode([]byte(encoded))))
 		case `"contentBlockStart"`, `"contentBlockDelta"`:
 			block := p.at([]byte(`"content"`)).element(one.get("contentBlockIndex"), 0)
 			block.add(nil, one.get("start"))
@@ -139,4 +141,73 @@ func (p *part) write(b []byte) []byte {
 		b = p.parts[key].write(b)
 	}
 	return append(b, ends[1])
+}
+
+// gather has, for a search, what is split over the elements of arrays: the texts that lie at the same place of them, one behind
+// the other, and the chunks of every array put together. Its time is linear in the body's length.
+func gather(body value) []byte {
+	g := gathered{places: map[place]int{}}
+	g.add(body.open(), g.place(0, ""), false, 0)
+	return append(g.whole, bytes.Join(g.texts, []byte(`"`))...)
+}
+
+// place is a name in an object of another place, or "[" for every element of an array.
+type place struct {
+	in   int
+	name string
+}
+
+type gathered struct {
+	places map[place]int
+	texts  [][]byte // of each place, as JSON without quotes
+	whole  []byte
+}
+
+func (g *gathered) place(in int, name string) int {
+	at, known := g.places[place{in, name}]
+	if !known {
+		at = len(g.texts)
+		g.places[place{in, name}] = at
+		g.texts = append(g.texts, nil)
+	}
+	return at
+}
+
+// add adds a value, whose chunks are only put together outside of another array's, and whose texts may have JSON.
+func (g *gathered) add(v value, at int, within bool, layers int) {
+	for name, one := range v.fields() {
+		g.add(one, g.place(at, string(name.raw())), within, layers)
+	}
+	if v.is('[') && !within {
+		g.whole = append(append(g.whole, assemble(v, 0)...), '"')
+	}
+	for one := range v.elements() {
+		g.add(one, g.place(at, "["), true, layers)
+	}
+	if text, is := v.text(); is {
+		raw := v.raw()
+		g.texts[at] = append(g.texts[at], raw[1:len(raw)-1]...)
+		if layers < mostLayers {
+			g.add(lines(text), g.place(at, "["), false, layers+1)
+		}
+	}
+}
+
+// lines are the values of a text of JSON, one or more, with white space or nothing between them.
+func lines(text string) value {
+	text = strings.TrimSpace(strings.TrimPrefix(text, "\ufeff"))
+	if !strings.HasPrefix(text, "[") && !strings.HasPrefix(text, "{") {
+		return value{}
+	}
+	if one := parseJSON([]byte(text)); one.tree != nil {
+		return one
+	}
+	all := []byte("[")
+	for decoder := json.NewDecoder(strings.NewReader(text)); ; all = append(all, ',') {
+		var one json.RawMessage
+		if decoder.Decode(&one) != nil { // what is behind is no JSON
+			return parseJSON(append(all, "null]"...))
+		}
+		all = append(all, one...)
+	}
 }

@@ -3,7 +3,6 @@ package audit
 import (
 	"bytes"
 	"cmp"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -262,15 +261,15 @@ func file(kind []byte, v value, depth int) string {
 	text := say(v.at("source", "text"), depth+1) + say(v.at("source", "content"), depth+1)
 	for _, name := range []string{"bytes", "data"} {
 		encoded, found := v.at("source", name).text()
-		decoded, err := base64.StdEncoding.DecodeString(encoded)
+		decoded := decode([]byte(encoded))
 		switch {
 		case !found:
-		case err != nil: // a text of the Messages API's
+		case decoded == nil: // a text of the Messages API's
 			text += encoded
 		default:
 			all = append(all, fmt.Sprintf("of %d bytes", len(decoded)))
-			if all[0] == "document" && utf8.Valid(decoded) {
-				text += string(decoded)
+			if all[0] == "document" {
+				text += legible(decoded)
 			}
 		}
 	}

@@ -1,0 +1,145 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
+	"strings"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// encodes tells whether a string of a JSON text is base64 of bytes that have the part: in UTF-8, UTF-16 or Latin-1, in JSON, and in
+// base64 again. It asks neither for a name nor for padding or whole text. The time is linear in the text's length.
+func encodes(text []byte, part string) bool {
+	for range mostLayers {
+		for rest := text; ; {
+			quote := bytes.IndexByte(rest, '"')
+			if quote < 0 {
+				break
+			}
+			if decoded := decode(rest[:quote]); len(decoded) >= utf8.RuneCountInString(part) && len(decoded) > 0 && tells(decoded, part) {
+				return true
+			}
+			rest = rest[quote+1:]
+		}
+		if !bytes.Contains(text, []byte(`\u`)) {
+			return false
+		}
+		before := len(text)
+		if text = unescape(bytes.Clone(text)); len(text) == before {
+			return false
+		}
+	}
+	return false
+}
+
+// tells tells whether bytes have a text in any encoding.
+func tells(b []byte, part string) bool {
+	if found, _ := holds(b, part); found || encodes(b, part) {
+		return true
+	}
+	if utf8.Valid(b) && bytes.IndexByte(b, 0) < 0 {
+		return false
+	}
+	return contains(wide(b, binary.LittleEndian), part) || contains(wide(b, binary.BigEndian), part) || contains(latin1(b), part)
+}
+
+// fewest is how many characters of base64 are taken for some.
+const fewest = 8
+
+// decode reads base64 as lenient readers do: of either alphabet, with or without padding, line breaks and a data URL's head. It
+// takes a string as it is within JSON, without its quotes, and is nil if that is no base64.
+func decode(text []byte) []byte {
+	if bytes.HasPrefix(text, []byte("data:")) {
+		_, text, _ = bytes.Cut(text, []byte(","))
+	}
+	if len(text) < fewest {
+		return nil
+	}
+	for _, c := range text[:fewest] { // most texts are none
+		if alphabet[c] == 0 && c != '\\' && c != '\r' && c != '\n' {
+			return nil
+		}
+	}
+	plain := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '\\':
+			if i+1 < len(text) && (text[i+1] == 'n' || text[i+1] == 'r') {
+				i++
+			}
+		case alphabet[c] != 0:
+			plain = append(plain, alphabet[c])
+		case c != '=' && c != '\r' && c != '\n' && c != ' ':
+			return nil
+		}
+	}
+	if len(plain) < fewest {
+		return nil
+	}
+	if len(plain)%4 == 1 { // half a byte, which nothing can have
+		plain = plain[:len(plain)-1]
+	}
+	n, err := base64.RawStdEncoding.Decode(plain, plain)
+	if err != nil {
+		return nil
+	}
+	return plain[:n]
+}
+
+// alphabet has the standard character for those of both alphabets (RFC 4648).
+var alphabet = func() (all [256]byte) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") {
+		all[c] = c
+	}
+	all['-'], all['_'] = '+', '/'
+	return all
+}()
+
+// wide reads UTF-16.
+func wide(b []byte, order binary.ByteOrder) string {
+	units := make([]uint16, len(b)/2)
+	for i := range units {
+		units[i] = order.Uint16(b[2*i:])
+	}
+	return string(utf16.Decode(units))
+}
+
+func latin1(b []byte) string {
+	var text strings.Builder
+	for _, c := range b {
+		text.WriteRune(rune(c))
+	}
+	return text.String()
+}
+
+// legible is bytes as a text, if they are mostly some.
+func legible(b []byte) string {
+	text := strings.ToValidUTF8(string(b), "\ufffd")
+	zeros := [2]int{}
+	for i, c := range b {
+		if c == 0 {
+			zeros[i%2]++
+		}
+	}
+	switch {
+	case bytes.HasPrefix(b, []byte("\xff\xfe")), zeros[1] > len(b)/4:
+		text = strings.TrimPrefix(wide(b, binary.LittleEndian), "\ufeff")
+	case bytes.HasPrefix(b, []byte("\xfe\xff")), zeros[0] > len(b)/4:
+		text = strings.TrimPrefix(wide(b, binary.BigEndian), "\ufeff")
+	case !utf8.Valid(b) && !strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII && r != utf8.RuneError }):
+		text = latin1(b)
+	}
+	odd := 0
+	for _, r := range text {
+		if r == utf8.RuneError || unicode.IsControl(r) && !unicode.IsSpace(r) {
+			odd++
+		}
+	}
+	if odd*10 > utf8.RuneCountInString(text) {
+		return ""
+	}
+	return text
+}
