@@ -13,14 +13,21 @@ import (
 // encodes tells whether a string of a JSON text is base64 of bytes that have the part: in UTF-8, UTF-16 or Latin-1, in JSON, and in
 // base64 again. It asks neither for a name nor for padding or whole text. The time is linear in the text's length.
 func encodes(text []byte, part string) bool {
+	var room []byte
 	for range mostLayers {
 		for rest := text; ; {
 			quote := bytes.IndexByte(rest, '"')
 			if quote < 0 {
 				break
 			}
-			if decoded := decode(rest[:quote]); len(decoded) >= utf8.RuneCountInString(part) && len(decoded) > 0 && tells(decoded, part) {
-				return true
+			if quote*3/4 >= utf8.RuneCountInString(part) {
+				decoded := decode(room[:0], rest[:quote])
+				if len(decoded) > 0 && tells(decoded, part) {
+					return true
+				}
+				if decoded != nil {
+					room = decoded
+				}
 			}
 			rest = rest[quote+1:]
 		}
@@ -37,21 +44,32 @@ func encodes(text []byte, part string) bool {
 
 // tells tells whether bytes have a text in any encoding.
 func tells(b []byte, part string) bool {
-	if found, _ := holds(b, part); found || encodes(b, part) {
+	plain := !strings.ContainsFunc(part, func(r rune) bool { return r > unicode.MaxASCII })
+	if !plain && contains(latin1(b), part) {
 		return true
 	}
-	if utf8.Valid(b) && bytes.IndexByte(b, 0) < 0 {
-		return false
+	if !plain || bytes.IndexByte(b, 0) >= 0 { // UTF-16 of ASCII has zeros
+		if contains(wide(b, binary.LittleEndian), part) || contains(wide(b, binary.BigEndian), part) {
+			return true
+		}
 	}
-	return contains(wide(b, binary.LittleEndian), part) || contains(wide(b, binary.BigEndian), part) || contains(latin1(b), part)
+	if bytes.IndexByte(b, '"') >= 0 && encodes(b, part) {
+		return true
+	}
+	if bytes.IndexByte(b, '\\') >= 0 {
+		found, _ := holds(b, part)
+		return found
+	}
+	part = strings.ToLower(part)
+	return bytes.Contains(lower(b, part), []byte(part))
 }
 
 // fewest is how many characters of base64 are taken for some.
 const fewest = 8
 
 // decode reads base64 as lenient readers do: of either alphabet, with or without padding, line breaks and a data URL's head. It
-// takes a string as it is within JSON, without its quotes, and is nil if that is no base64.
-func decode(text []byte) []byte {
+// takes a string as it is within JSON, without its quotes, and is nil if that is no base64. It appends to room.
+func decode(room, text []byte) []byte {
 	if bytes.HasPrefix(text, []byte("data:")) {
 		_, text, _ = bytes.Cut(text, []byte(","))
 	}
@@ -63,7 +81,10 @@ func decode(text []byte) []byte {
 			return nil
 		}
 	}
-	plain := make([]byte, 0, len(text))
+	plain := room
+	if cap(plain) < len(text) {
+		plain = make([]byte, 0, len(text))
+	}
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
 		case c == '\\':

@@ -45,7 +45,7 @@ func (p *part) addChunk(c value) {
 			p.addChunk(one)
 		case `"bytes"`:
 			encoded, _ := one.text()
-			p.addChunk(parseJSON(decode([]byte(encoded))))
+			p.addChunk(parseJSON(decode(nil, []byte(encoded))))
 		case `"contentBlockStart"`, `"contentBlockDelta"`:
 			block := p.at([]byte(`"content"`)).element(one.get("contentBlockIndex"), 0)
 			block.add(nil, one.get("start"))

@@ -261,7 +261,7 @@ func file(kind []byte, v value, depth int) string {
 	text := say(v.at("source", "text"), depth+1) + say(v.at("source", "content"), depth+1)
 	for _, name := range []string{"bytes", "data"} {
 		encoded, found := v.at("source", name).text()
-		decoded := decode([]byte(encoded))
+		decoded := decode(nil, []byte(encoded))
 		switch {
 		case !found:
 		case decoded == nil: // a text of the Messages API's
