@@ -295,6 +295,10 @@ func (r Reader) entry(ctx context.Context, q Query, line []byte) (*Entry, error)
 			e.Answer = q.reference(rec.Output.S3Path)
 		}
 		if q.Limit > 0 {
+			if len(turns) > 0 && turns[0].role == settings {
+				turns = turns[1:]
+				e.Prompt = joined(turns)
+			}
 			if n := len(turns); n > 1 { // the new is at the end
 				e.Prompt = fmt.Sprintf("[turn %d] %s", n, turns[n-1].text)
 			}

@@ -39,6 +39,17 @@ var places = func() map[string]int {
 	return all
 }()
 
+// firsts are their first names.
+var firsts = func() (names []string) {
+	for _, in := range inputs {
+		names = append(names, in.path[0])
+	}
+	return names
+}()
+
+// settings is the role of what a request has beside its turns, such as descriptions of tools. It comes first.
+const settings = "settings"
+
 // prompt has every turn: of a conversation that a caller sends, any may be invented, and the last need not be what matters.
 func prompt(raw value) (turns []turn) {
 	type input struct {
@@ -47,11 +58,17 @@ func prompt(raw value) (turns []turn) {
 	}
 	var room [4]input
 	found := room[:0]
-	for name, one := range parseBody(raw).fields() {
+	body := parseBody(raw)
+	var others []string
+	for name, one := range body.fields() {
 		if place, known := places[string(name.raw())]; known {
 			found = append(found, input{place, one})
+			if path := inputs[place].path; len(path) > 1 {
+				others = append(others, rest(one, path[1]))
+			}
 		}
 	}
+	others = append(others, rest(body, firsts...))
 	slices.SortStableFunc(found, func(a, b input) int { return a.place - b.place })
 	for _, one := range found {
 		in, v := inputs[one.place], one.at(inputs[one.place].path[1:]...)
@@ -63,6 +80,9 @@ func prompt(raw value) (turns []turn) {
 		} else if text := say(v, 0); text != "" {
 			turns = append(turns, turn{in.role, text})
 		}
+	}
+	if text := together(others); text != "" && len(turns) > 0 {
+		turns = slices.Insert(turns, 0, turn{settings, text})
 	}
 	if text, is := raw.text(); len(turns) == 0 && !raw.null() {
 		if !is {
@@ -162,14 +182,16 @@ func spoken(v value, depth int) string {
 	case bytes.HasSuffix(kind, []byte(`tool_use"`)):
 		return tool(v)
 	case bytes.HasSuffix(kind, []byte(`tool_result"`)):
-		return "[tool result] " + say(v.get("content"), depth+1)
+		return result(v, depth)
 	case slices.Contains(files, string(kind)):
 		return file(kind, v, depth)
 	}
+	var read []string
 	for name, one := range v.fields() {
 		if one.null() {
 			continue
 		}
+		n := len(all) + len(thought)
 		switch key := name.raw(); string(key) {
 		case `"thinking"`, `"reasoning"`, `"reasoning_content"`, `"reasoningContent"`:
 			if text := say(one, depth+1); text != "" {
@@ -185,7 +207,7 @@ func spoken(v value, depth int) string {
 				all = append(all, tool(call))
 			}
 		case `"toolResult"`:
-			all = append(all, "[tool result] "+say(one.get("content"), depth+1))
+			all = append(all, result(one, depth))
 		case `"image"`, `"video"`, `"audio"`, `"document"`:
 			all = append(all, file(key, one, depth))
 		case `"json"`:
@@ -197,8 +219,68 @@ func spoken(v value, depth int) string {
 		case `"images"`, `"artifacts"`:
 			all = append(all, fmt.Sprintf("[%d images]", one.count()))
 		}
+		if len(all)+len(thought) > n {
+			if text, _ := name.text(); !slices.Contains(read, text) {
+				read = append(read, text)
+			}
+		}
 	}
-	return strings.Join(slices.DeleteFunc(append(thought, all...), func(text string) bool { return text == "" }), "\n")
+	return together(append(append(thought, all...), rest(v, read...)))
+}
+
+// together has a line for each text.
+func together(texts []string) string {
+	return strings.Join(slices.DeleteFunc(texts, func(text string) bool { return text == "" }), "\n")
+}
+
+// quiet are fields that say nothing to a reader: ids, counts and what a guardrail did, which an answer begins with.
+var quiet = []string{
+	"type", "role", "id", "object", "model", "index", "usage", "metrics", "signature", "status", "toolUseId", "tool_use_id", "tool_call_id",
+	"stopReason", "stop_reason", "finishReason", "finish_reason", "completionReason", "stop", "anthropic_version", "schemaVersion", "taskType", "input_type", "service_tier",
+	"trace", "amazon-bedrock-trace", "amazon-bedrock-guardrailAction", "amazon-bedrock-invocationMetrics", "response_type", "generation_id",
+}
+
+// rest is what an object has beside the fields that were read, as JSON, if there is a text in it.
+func rest(v value, read ...string) string {
+	var b strings.Builder
+	for name, one := range v.fields() {
+		key, _ := name.text()
+		if slices.Contains(read, key) || slices.Contains(quiet, key) || !texts(one) || (key == "cachePoint" || key == "cache_control") && len(one.raw()) <= 64 {
+			continue
+		}
+		b.WriteByte("{,"[min(b.Len(), 1)])
+		b.WriteString(compact(name.raw()) + ":" + compact(one.raw()))
+	}
+	if b.Len() > 0 {
+		b.WriteByte('}')
+	}
+	return b.String()
+}
+
+// texts tells whether a value has a text, and no numbers only.
+func texts(v value) bool {
+	if v.closed() || v.is('"') && len(v.raw()) > len(`""`) {
+		return true
+	}
+	for _, one := range v.fields() {
+		if texts(one) {
+			return true
+		}
+	}
+	for one := range v.elements() {
+		if texts(one) {
+			return true
+		}
+	}
+	return false
+}
+
+// result is a tool's, which a stream's chunks have without a name.
+func result(v value, depth int) string {
+	if !v.is('{') {
+		return "[tool result] " + say(v, depth+1)
+	}
+	return strings.TrimSuffix("[tool result] "+together([]string{say(v.get("content"), depth+1), rest(v, "content")}), "\n")
 }
 
 // tool is a model's call of one, whose input is JSON, or a text of it.
@@ -221,7 +303,7 @@ func tool(v value) string {
 	if name == "" && text == "" {
 		return compact(v.raw())
 	}
-	return "[tool " + name + "] " + text
+	return together([]string{"[tool " + name + "] " + text, rest(v, "name", "input", "arguments", "parameters", "function"), rest(v.get("function"), "name", "input", "arguments", "parameters")})
 }
 
 // embedding counts: its numbers say nothing to a reader.
@@ -259,8 +341,11 @@ func file(kind []byte, v value, depth int) string {
 		}
 	}
 	text := say(v.at("source", "text"), depth+1) + say(v.at("source", "content"), depth+1)
-	for _, name := range []string{"bytes", "data"} {
-		encoded, found := v.at("source", name).text()
+	if source := v.get("source"); !source.is('{') {
+		text += say(source, depth+1)
+	}
+	for _, path := range [][]string{{"source", "bytes"}, {"source", "data"}, {"bytes"}, {"data"}} {
+		encoded, found := v.at(path...).text()
 		decoded := decode(nil, []byte(encoded))
 		switch {
 		case !found:
@@ -273,10 +358,10 @@ func file(kind []byte, v value, depth int) string {
 			}
 		}
 	}
-	if text != "" {
-		text = "\n" + text
-	}
-	return "[" + strings.Join(all, " ") + "]" + text
+	return together([]string{
+		"[" + strings.Join(all, " ") + "]", text, rest(v, "format", "name", "title", "source", "bytes", "data"),
+		rest(v.get("source"), "media_type", "s3Location", "s3Uri", "url", "text", "content", "bytes", "data"),
+	})
 }
 
 // compact is JSON without spaces and needless escapes.

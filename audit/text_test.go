@@ -31,7 +31,7 @@ func TestTexts(t *testing.T) {
 	t.Parallel()
 	jane, role := "arn:aws:sts::123456789012:assumed-role/Clerk/jane", "arn:aws:sts::123456789012:assumed-role/bedrock-app-dev-function-role/bedrock-app-dev-function"
 	for name, want := range map[string]struct{ caller, prompt, answer, errorCode string }{
-		"text-completion-stream": {role, "\n\nHuman: Hello\n\nAssistant:", " Hello!", ""},
+		"text-completion-stream": {role, "settings: {\"stop_sequences\":[\"\\n\\nHuman:\"]}\n\nuser: \n\nHuman: Hello\n\nAssistant:", " Hello!", ""},
 		"messages": {
 			jane, "system: Be brief.\n\nuser: What is in this picture?\n\nassistant: Which one?\n\nuser: This one:\n[image image/png of 8 bytes]",
 			"[reasoning] A cat, surely.\nA cat.\n[tool feed] {\"grams\":30}", "",
@@ -48,7 +48,7 @@ func TestTexts(t *testing.T) {
 		"titan-text-stream": {role, "User: Hello\n\nBot:", " Hello! How can I help?", ""},
 		"llama":             {role, "What is the capital of Sudan?", "Khartoum.", ""},
 		"embedding":         {role, "a sentence", "[embedding of 3 numbers]", ""},
-		"embedding-batch":   {role, "one\ntwo", "[embedding of 2 numbers] [embedding of 2 numbers]", ""},
+		"embedding-batch":   {role, "one\ntwo", "[embedding of 2 numbers] [embedding of 2 numbers]\n{\"texts\":[\"one\",\"two\"]}", ""},
 		"image":             {role, "a blue whale", "[" + data + "output.png]", ""},
 		"large-bodies":      {jane, "[" + data + "input.json.gz]", "[" + data + "output.json.gz]", ""},
 		"error":             {jane, "", "", "ThrottlingException"},
@@ -96,7 +96,7 @@ func TestAnswerShapes(t *testing.T) {
 		`[{"choices":[{"text":"deep","stop_reason":null}]},{"choices":[{"text":"seek","stop_reason":"stop"}]}]`: "deepseek",
 		`{"message":"pegasus","finishReason":"stop"}`:                                                           "pegasus",
 		`[{"message":"pega"},{"message":"sus"},{"finishReason":"stop"}]`:                                        "pegasus",
-		`[{"verse":"one"},{"verse":"two"}]`:                                                                     `[{"verse":"one"},{"verse":"two"}]`,
+		`[{"verse":"one"},{"verse":"two"}]`:                                                                     `{"verse":"onetwo"}`,
 		`{"choices":[{"message":{"content":"ok","reasoning_content":"hm"}}]}`:                                   "[reasoning] hm\nok",
 		`[{"choices":[{"delta":{"role":"assistant","reasoning_content":"h"}}]},{"choices":[{"delta":{"reasoning_content":"m"}}]},{"choices":[{"delta":{"role":"assistant","content":"ok"}}]}]`:                                                                                                                                                                                                                      "[reasoning] hm\nok",
 		`{"choices":[{"message":{"content":null,"tool_calls":[{"type":"function","function":{"name":"wire","arguments":"{\"to\":1}"}}]}}]}`:                                                                                                                                                                                                                                                                         `[tool wire] {"to":1}`,
@@ -125,15 +125,44 @@ func TestPromptShapes(t *testing.T) {
 		`{"messages":[{"content":[{"type":"document","source":{"type":"text","media_type":"text/plain","data":"plain text"}}]}]}`:                                                                       "[document text/plain]\nplain text",
 		`{"messages":[{"content":[{"document":{"format":"txt","name":"d","source":{"bytes":"a2VzdHJlbA=="}}}]}]}`:                                                                                       "[document txt d of 7 bytes]\nkestrel",
 		`{"messages":[{"content":[{"document":{"format":"pdf","name":"g","source":{"s3Uri":"s3://log/x.pdf"}}}]}]}`:                                                                                     "[document pdf g s3://log/x.pdf]",
-		`{"message":"and now?","chat_history":[{"role":"USER","message":"a"},{"role":"CHATBOT","message":"b"}],"preamble":"p","documents":[{"title":"t","snippet":"s"}]}`:                               "system: p\n\ndocument: s\n\nUSER: a\n\nCHATBOT: b\n\nuser: and now?",
+		`{"message":"and now?","chat_history":[{"role":"USER","message":"a"},{"role":"CHATBOT","message":"b"}],"preamble":"p","documents":[{"title":"t","snippet":"s"}]}`:                               "system: p\n\ndocument: s\n{\"title\":\"t\"}\n\nUSER: a\n\nCHATBOT: b\n\nuser: and now?",
 		`{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":null,"tool_calls":[{"function":{"name":"wire","arguments":"{}"}}]},{"role":"tool","content":"done"}]}`:                "user: q\n\nassistant: [tool wire] {}\n\ntool: done",
-		`{"messages":[{"content":[{"searchResult":{"source":"s","content":[{"text":"found"}]}},{"new":{"block":1}},{"cachePoint":{"type":"default"}}]}]}`:                                               "found\n{\"new\":{\"block\":1}}",
+		`{"messages":[{"content":[{"searchResult":{"source":"s","content":[{"text":"found"}]}},{"new":{"block":1}},{"cachePoint":{"type":"default"}}]}]}`:                                               "found\n{\"source\":\"s\"}\n{\"new\":{\"block\":1}}",
 		`{"inputs":[{"content":[{"type":"text","text":"embedded"}]}]}`:                                                                                                                                  "embedded", `{"inputPrompt":"pegasus"}`: "pegasus", `{"inPaintingParams":{"text":"a whale"}}`: "a whale",
 		`{"query":"q","documents":["a","b"]}`: "document: a\n\ndocument: b\n\nuser: q",
 		`{"verse":"` + long + `"}`:            `{"verse":"` + long + `"}`, `{"verse": "\u5929\ud83d\ude00\"\u0007\\u5929"}`: `{"verse":"天😀\"\u0007\\u5929"}`,
 	} {
 		if got := asked(parseJSON([]byte(body))); got != want {
 			t.Errorf("%s: got %q, want %q", body, got, want)
+		}
+	}
+}
+
+// Lost: text that a search finds, from what an export shows.
+func TestTextsHaveWhatIsUnknown(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{
+		`[{"contentBlockDelta":{"contentBlockIndex":0,"delta":{"toolResult":[{"text":"CANARY"}]}}}]`, `[{"outputText":"a"},{"contentBlockDelta":{"contentBlockIndex":0,"delta":{"citation":{"title":"CANARY"}}}}]`,
+		`[{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}},{"type":"content_block_delta","index":0,"delta":{"type":"citations_delta","citation":{"cited_text":"CANARY"}}}]`,
+		`{"content":[{"cachePoint":{"type":"default"},"new":"CANARY"}]}`, `{"content":[{"type":"tool_result","new":"CANARY"}]}`, `{"content":[{"toolResult":{"new":"CANARY"}}]}`,
+		`{"choices":[{"message":{"content":"a","audio":{"data":"UklGRgAAAAA=","transcript":"CANARY"}}}]}`, `{"content":[{"type":"document","context":"CANARY","source":{"type":"text","data":"a"}}]}`,
+		`{"content":[{"searchResult":{"title":"CANARY","content":[{"text":"a"}]}}]}`, `{"content":[{"text":"a","new":{"b":["CANARY"]}}]}`, `{"content":[{"toolUse":{"name":"n","input":{},"new":"CANARY"}}]}`,
+		`{"content":[{"document":{"source":{"bytes":"Q0FOQVJZ/w"}}}]}`, `{"content":[{"document":{"source":{"bytes":"//5DAEEATgBBAFIAWQA="}}}]}`, `{"content":[{"document":{"source":"CANARY"}}]}`,
+	} {
+		if got := answer(parseJSON([]byte(body))); !strings.Contains(got, "CANARY") || strings.Contains(got, "UklG") {
+			t.Errorf("answer %s: got %q", body, got)
+		}
+		body = `{"messages":[{"role":"user","content":` + body + `}]}`
+		if got := asked(parseJSON([]byte(body))); !strings.Contains(got, "CANARY") && !strings.Contains(body, "/") {
+			t.Errorf("prompt %s: got %q", body, got)
+		}
+	}
+	for _, body := range []string{
+		`{"prompt":"a","suffix":"CANARY"}`, `{"textToImageParams":{"text":"a","negativeText":"CANARY"}}`, `{"message":"a","tool_results":[{"outputs":[{"b":"CANARY"}]}]}`,
+		`{"messages":[{"role":"user","content":"a"}],"toolConfig":{"tools":[{"toolSpec":{"name":"n","description":"CANARY"}}]}}`, `{"messages":[{"cachePoint":{"type":"default"},"new":"CANARY"}]}`,
+	} {
+		if got := asked(parseJSON([]byte(body))); !strings.Contains(got, "CANARY") {
+			t.Errorf("prompt %s: got %q", body, got)
 		}
 	}
 }
