@@ -186,7 +186,8 @@ func spoken(v value, depth int) string {
 	case slices.Contains(files, string(kind)):
 		return file(kind, v, depth)
 	}
-	var read []string
+	var names [4]string
+	read := names[:0]
 	for name, one := range v.fields() {
 		if one.null() {
 			continue
@@ -220,8 +221,8 @@ func spoken(v value, depth int) string {
 			all = append(all, fmt.Sprintf("[%d images]", one.count()))
 		}
 		if len(all)+len(thought) > n {
-			if text, _ := name.text(); !slices.Contains(read, text) {
-				read = append(read, text)
+			if raw := name.raw(); !slices.Contains(read, string(raw[1:len(raw)-1])) {
+				read = append(read, string(raw[1:len(raw)-1]))
 			}
 		}
 	}
@@ -244,8 +245,12 @@ var quiet = []string{
 func rest(v value, read ...string) string {
 	var b strings.Builder
 	for name, one := range v.fields() {
-		key, _ := name.text()
-		if slices.Contains(read, key) || slices.Contains(quiet, key) || !texts(one) || (key == "cachePoint" || key == "cache_control") && len(one.raw()) <= 64 {
+		key := name.raw() // one with escapes is none that was read
+		key = key[1 : len(key)-1]
+		if slices.Contains(read, string(key)) || slices.Contains(quiet, string(key)) || !texts(one) {
+			continue
+		}
+		if (string(key) == "cachePoint" || string(key) == "cache_control") && len(one.raw()) <= 64 {
 			continue
 		}
 		b.WriteByte("{,"[min(b.Len(), 1)])

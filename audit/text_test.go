@@ -146,7 +146,7 @@ func TestTextsHaveWhatIsUnknown(t *testing.T) {
 		`[{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}},{"type":"content_block_delta","index":0,"delta":{"type":"citations_delta","citation":{"cited_text":"CANARY"}}}]`,
 		`{"content":[{"cachePoint":{"type":"default"},"new":"CANARY"}]}`, `{"content":[{"type":"tool_result","new":"CANARY"}]}`, `{"content":[{"toolResult":{"new":"CANARY"}}]}`,
 		`{"choices":[{"message":{"content":"a","audio":{"data":"UklGRgAAAAA=","transcript":"CANARY"}}}]}`, `{"content":[{"type":"document","context":"CANARY","source":{"type":"text","data":"a"}}]}`,
-		`{"content":[{"searchResult":{"title":"CANARY","content":[{"text":"a"}]}}]}`, `{"content":[{"text":"a","new":{"b":["CANARY"]}}]}`, `{"content":[{"toolUse":{"name":"n","input":{},"new":"CANARY"}}]}`,
+		`{"content":[{"searchResult":{"title":"CANARY","content":[{"text":"a"}]}}]}`, `{"content":[{"text":"a","new":{"b":["CANARY"]}}]}`, `{"content":[{"text":"a","t\u0065xt":"CANARY"}]}`, `{"content":[{"toolUse":{"name":"n","input":{},"new":"CANARY"}}]}`,
 		`{"content":[{"document":{"source":{"bytes":"Q0FOQVJZ/w"}}}]}`, `{"content":[{"document":{"source":{"bytes":"//5DAEEATgBBAFIAWQA="}}}]}`, `{"content":[{"document":{"source":"CANARY"}}]}`,
 	} {
 		if got := answer(parseJSON([]byte(body))); !strings.Contains(got, "CANARY") || strings.Contains(got, "UklG") {
