@@ -313,7 +313,7 @@ func (r Reader) entry(ctx context.Context, q Query, line []byte) (*Entry, error)
 
 // none tells whether a record has nothing of a body. A path beside it counts all the same.
 func (b body) none() bool {
-	return b.JSON.null() || string(bytes.Join(bytes.Fields(b.JSON.raw()), nil)) == "{}"
+	return b.JSON.null() || b.JSON.is('{') && len(bytes.TrimSpace(b.JSON.raw()[1:])) == len("}")
 }
 
 // reference stands for a large body that was not fetched, or is no JSON.
