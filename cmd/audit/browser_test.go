@@ -48,7 +48,7 @@ func monthOfUse(extra ...string) map[string][]byte {
 				failed, in, out, read, write = `"errorCode":"ThrottlingException",`, 0, 0, 0, 0
 			}
 			fmt.Fprintf(&lines, `{"schemaType":"ModelInvocationLog","timestamp":%q,"requestId":"%d-%d","operation":"Converse","modelId":%q,%s`+
-				`"requestMetadata":{"caller":"arn:aws:sts::123456789012:assumed-role/%s"},"input":{"inputTokenCount":%d,"cacheReadInputTokenCount":%d,"cacheWriteInputTokenCount":%d},"output":{"outputTokenCount":%d}}`+"\n",
+				`"identity":{"arn":"arn:aws:sts::123456789012:assumed-role/bedrock-app-dev-function-role/f"},"requestMetadata":{"caller":"arn:aws:sts::123456789012:assumed-role/%s"},"input":{"inputTokenCount":%d,"cacheReadInputTokenCount":%d,"cacheWriteInputTokenCount":%d},"output":{"outputTokenCount":%d}}`+"\n",
 				at.Add(time.Duration(i)*time.Minute).Format(time.RFC3339), day, i, models[m], failed, callers[(i*i+3*day)%11%len(callers)], in, read, write, out)
 		}
 		if day == 20 {
@@ -65,7 +65,7 @@ func hostileRecord(name string) string {
 	if err != nil {
 		panic(err)
 	}
-	return fmt.Sprintf(`{"schemaType":"ModelInvocationLog","timestamp":"2026-10-21T12:00:00Z","requestId":"x","operation":"Converse","modelId":%s,"requestMetadata":{"caller":%s},"input":{"inputTokenCount":9},"output":{}}`, quoted, quoted)
+	return fmt.Sprintf(`{"schemaType":"ModelInvocationLog","timestamp":"2026-10-21T12:00:00Z","requestId":"x","operation":"Converse","modelId":%s,"identity":{"arn":"arn:aws:sts::123456789012:assumed-role/bedrock-app-dev-function-role/f"},"requestMetadata":{"caller":%s},"input":{"inputTokenCount":9},"output":{}}`, quoted, quoted)
 }
 
 // chromium is the browser's path. Without one the test is skipped, but for CI.
@@ -132,7 +132,7 @@ func TestReportInBrowser(t *testing.T) {
 	for _, name := range names {
 		extra = append(extra, hostileRecord(name))
 	}
-	page, _ := command(t, 0, "report", "--dir", dir(t, monthOfUse(extra...)))
+	page, _ := command(t, 0, "report", "--dir", dir(t, monthOfUse(extra...)), "--function-role", role)
 
 	var mu sync.Mutex
 	var asked []string
@@ -197,7 +197,7 @@ func TestScreenshot(t *testing.T) {
 	t.Parallel()
 	const file = "../../docs/report.png"
 	if *update {
-		out, _ := command(t, 0, "report", "--dir", dir(t, monthOfUse()))
+		out, _ := command(t, 0, "report", "--dir", dir(t, monthOfUse()), "--function-role", role)
 		page := filepath.Join(t.TempDir(), "report.html")
 		if err := os.WriteFile(page, []byte(out), 0o600); err != nil {
 			t.Fatal(err)
