@@ -69,7 +69,7 @@ func (v value) open() value {
 	return value{t, n}
 }
 
-// add takes apart the value that begins at i, and tells where it ends: -1 if it is none.
+// add parses the value that begins at i and returns where it ends, or -1 if there is no value.
 func (t *tree) add(i, depth int) int {
 	if i >= len(t.text) {
 		return -1

@@ -115,7 +115,7 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// Lost: the difference between a record of the API's and one that somebody made to look like it, or a record that is gone.
+// Lost: the difference between a record of the API and a forged record, or a record that is gone.
 func TestVerifyCannotBeFooled(t *testing.T) {
 	t.Parallel()
 	const jane, function, mallory = "arn:aws:iam::1:user/jane", "arn:aws:sts::1:assumed-role/function/f", "arn:aws:sts::1:assumed-role/mallory/m"
