@@ -4,32 +4,42 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/binary"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-// encodes tells whether a string of a JSON text is base64 of bytes that have the part: in UTF-8, UTF-16 or Latin-1, in JSON, and in
-// base64 again. It asks neither for a name nor for padding or whole text. The time is linear in the text's length.
+// encodes tells whether a string of a JSON text, except for fields' names, is base64 of bytes that have the part: in UTF-8, UTF-16
+// or Latin-1, in JSON, and in base64 again. It asks neither for a name nor for padding or whole text. The time is linear in the
+// text's length.
 func encodes(text []byte, part string) bool {
 	var room []byte
+	least := max(fewest, utf8.RuneCountInString(part)*4/3)
 	for range mostLayers {
+		var recent [4][]byte // the chunks of a stream repeat what names their type
+		n := 0
 		for rest := text; ; {
 			quote := bytes.IndexByte(rest, '"')
 			if quote < 0 {
 				break
 			}
-			if quote*3/4 >= utf8.RuneCountInString(part) {
-				decoded := decode(room[:0], rest[:quote])
-				if len(decoded) > 0 && tells(decoded, part) {
-					return true
-				}
-				if decoded != nil {
-					room = decoded
-				}
-			}
+			one := rest[:quote]
 			rest = rest[quote+1:]
+			if quote < least || len(rest) > 0 && rest[0] == ':' ||
+				slices.ContainsFunc(recent[:], func(old []byte) bool { return bytes.Equal(old, one) }) {
+				continue
+			}
+			recent[n%len(recent)] = one
+			n++
+			decoded := decode(room[:0], one)
+			if len(decoded) > 0 && tells(decoded, part) {
+				return true
+			}
+			if decoded != nil {
+				room = decoded
+			}
 		}
 		if !bytes.Contains(text, []byte(`\u`)) {
 			return false
@@ -61,7 +71,7 @@ func tells(b []byte, part string) bool {
 		return found
 	}
 	part = strings.ToLower(part)
-	return bytes.Contains(lower(b, part), []byte(part))
+	return bytes.Contains(lower(b[:0], b, part), []byte(part))
 }
 
 // fewest is how many characters of base64 are taken for some.

@@ -19,6 +19,8 @@ type tree struct {
 	levels int
 	// escapes says that a name has some, so that comparing is not enough.
 	escapes bool
+	// most is how many bytes of each text are wanted, as JSON has them; 0 is all.
+	most int
 }
 
 // node is a value, or a field's name.
@@ -111,9 +113,10 @@ func (t *tree) addAll(i, depth int) int {
 				return -1
 			}
 			name := i
-			if i = t.add(i, depth+1); i < 0 {
+			if i = endOfText(t.text, i); i < 0 {
 				return -1
 			}
+			t.nodes = append(t.nodes, node{int32(name), int32(i), int32(len(t.nodes) + 1)})
 			t.escapes = t.escapes || bytes.IndexByte(t.text[name:i], '\\') >= 0
 			if i = t.space(i); i >= len(t.text) || t.text[i] != ':' {
 				return -1
@@ -277,19 +280,34 @@ func (v value) says(name string) bool {
 }
 
 // text is what a text says.
-func (v value) text() (text string, is bool) {
+func (v value) text() (text string, is bool) { return v.begin(0) }
+
+// begin is so many bytes of what a text says, as JSON has it, or all if it has no more, or the number is 0. An escape that
+// the number cuts stays as it is.
+func (v value) begin(most int) (text string, is bool) {
 	if !v.is('"') {
 		return "", false
 	}
 	raw := v.raw()
 	inner := raw[1 : len(raw)-1]
+	if most > 0 && len(inner) > most {
+		for !utf8.RuneStart(inner[most]) {
+			most--
+		}
+		inner = inner[:most]
+	}
 	switch {
 	case !utf8.Valid(inner):
 		json.Unmarshal(raw, &text)
 	case bytes.IndexByte(inner, '\\') < 0:
 		text = string(inner)
 	default:
-		text = string(unescape(bytes.Clone(inner)))
+		buffer := buffers.Get().(*[]byte)
+		*buffer = append((*buffer)[:0], inner...)
+		text = string(unescape(*buffer))
+		if len(inner) < largestPooled {
+			buffers.Put(buffer)
+		}
 	}
 	return text, true
 }

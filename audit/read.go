@@ -73,23 +73,25 @@ const (
 	// lateness is how much older than objects delivered before it a record may be and still come out in order: a stream
 	// takes up to 15 minutes. More memory would be needed for more.
 	lateness = 20 * time.Minute
+	// longestCharacter is that of one in JSON, two escapes such as \ud83d\ude00.
+	longestCharacter = 12
 )
 
 // Entries gives the records in the order of their time. An error ends it. Where those of 20 minutes have more than 256 MiB of
 // texts, the older half of them does not wait for late records: a late one then comes after newer ones.
 func (r Reader) Entries(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		var waiting []Entry
+		var waiting []*Entry
 		var flushed time.Time
 		held := 0
-		size := func(e Entry) int { return len(e.Prompt) + len(e.Answer) + len(e.Record) }
+		size := func(e *Entry) int { return len(e.Prompt) + len(e.Answer) + len(e.Record) }
 		sort := func() {
-			slices.SortStableFunc(waiting, func(a, b Entry) int { return a.Timestamp.Compare(b.Timestamp) })
+			slices.SortStableFunc(waiting, func(a, b *Entry) int { return a.Timestamp.Compare(b.Timestamp) })
 		}
 		flush := func(n int) bool {
 			for _, e := range waiting[:n] {
 				held -= size(e)
-				if !yield(e, nil) {
+				if !yield(*e, nil) {
 					return false
 				}
 			}
@@ -102,14 +104,14 @@ func (r Reader) Entries(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 				if due := delivered.Add(-lateness); due.Sub(flushed) > time.Minute { // not for every object: it sorts
 					flushed = due
 					sort()
-					n, _ := slices.BinarySearchFunc(waiting, due, func(e Entry, t time.Time) int { return e.Timestamp.Compare(t) })
+					n, _ := slices.BinarySearchFunc(waiting, due, func(e *Entry, t time.Time) int { return e.Timestamp.Compare(t) })
 					return flush(n)
 				}
 				return true
 			},
 			func(e *Entry) bool {
-				waiting = append(waiting, *e)
-				if held += size(*e); held > cmp.Or(r.mostWaiting, 256<<20) {
+				waiting = append(waiting, e)
+				if held += size(e); held > cmp.Or(r.mostWaiting, 256<<20) {
 					sort()
 					return flush((len(waiting) + 1) / 2)
 				}
@@ -215,7 +217,9 @@ func (p reading[T]) read(ctx context.Context, decode func(context.Context, []byt
 	}
 	defer content.Close()
 	lines := bufio.NewScanner(content)
-	lines.Buffer(make([]byte, 64<<10), longestLine)
+	buffer := scanned.Get().(*[64 << 10]byte)
+	defer scanned.Put(buffer)
+	lines.Buffer(buffer[:], longestLine)
 	for number := 1; lines.Scan(); number++ {
 		line := bytes.TrimSpace(lines.Bytes())
 		if len(line) == 0 || bytes.Equal(line, permissionLine) {
@@ -238,6 +242,9 @@ func (p reading[T]) read(ctx context.Context, decode func(context.Context, []byt
 	}
 }
 
+// scanned are what lines begin in; where longer lines lie is not used again.
+var scanned = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+
 // permissionLine is what Bedrock writes into a log group when it is given it.
 var permissionLine = []byte("Permissions are correctly set for Amazon Bedrock logs.")
 
@@ -259,7 +266,7 @@ func (r Reader) entry(ctx context.Context, q Query, line []byte) (*Entry, error)
 	if err != nil {
 		return nil, err
 	}
-	e := &rec.Entry
+	e := rec.Entry
 	if slices.ContainsFunc(r.Roles, func(role Role) bool { return role.has(e.IdentityARN) }) {
 		e.believe()
 	}
@@ -286,22 +293,23 @@ func (r Reader) entry(ctx context.Context, q Query, line []byte) (*Entry, error)
 		return nil, errors.Join(append(errs, rec.mistyped)...)
 	}
 	if q.Texts {
-		turns := prompt(rec.Input.JSON)
-		e.Prompt, e.Answer = joined(turns), begin(rec.Output.JSON, q.Limit)
+		if q.Limit > 0 {
+			t.most = longestCharacter * (q.Limit + 1)
+			e.Answer = begin(rec.Output.JSON, q.Limit)
+			var n int
+			if e.Prompt, n = latest(rec.Input.JSON); n > 1 {
+				e.Prompt = fmt.Sprintf("[turn %d] %s", n, e.Prompt)
+			}
+		} else {
+			e.Prompt, e.Answer = asked(rec.Input.JSON), answer(rec.Output.JSON)
+		}
 		if rec.Input.none() && rec.Input.S3Path != "" {
-			e.Prompt, turns = q.reference(rec.Input.S3Path), nil
+			e.Prompt = q.reference(rec.Input.S3Path)
 		}
 		if rec.Output.none() && rec.Output.S3Path != "" {
 			e.Answer = q.reference(rec.Output.S3Path)
 		}
 		if q.Limit > 0 {
-			if len(turns) > 0 && turns[0].role == settings {
-				turns = turns[1:]
-				e.Prompt = joined(turns)
-			}
-			if n := len(turns); n > 1 { // the new is at the end
-				e.Prompt = fmt.Sprintf("[turn %d] %s", n, turns[n-1].text)
-			}
 			e.Prompt, e.Answer = strings.Clone(shorten(e.Prompt, q.Limit)), strings.Clone(shorten(e.Answer, q.Limit))
 		}
 	}
@@ -351,7 +359,7 @@ func (r Reader) body(ctx context.Context, path string) (value, error) {
 }
 
 // whole is the line with the bodies that were fetched, behind all that the line says of them.
-func whole(line []byte, r *record) json.RawMessage {
+func whole(line []byte, r record) json.RawMessage {
 	var b bytes.Buffer
 	for name, field := range new(tree).parse(line, 1).fields() {
 		b.WriteByte(',')

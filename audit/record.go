@@ -17,7 +17,7 @@ import (
 // an Entry has of it, and the bodies, which stay as they are until somebody asks for their text. AWS's page lists neither
 // inferenceRegion nor the cache's counts, the S3 paths and errorCode: real records have them.
 type record struct {
-	Entry
+	*Entry
 	Input, Output body
 
 	mistyped error
@@ -30,23 +30,22 @@ type body struct {
 }
 
 // parse reads a line. A field of another type than AWS's is mistyped: the rest of the record is evidence all the same.
-func parse(line value) (*record, error) {
+func parse(line value) (r record, err error) {
 	if !line.is('{') {
-		return nil, errors.New("not a record: not an object of JSON")
+		return r, errors.New("not a record: not an object of JSON")
 	}
 	if schema, _ := line.get("schemaType").text(); schema != "ModelInvocationLog" {
-		return nil, fmt.Errorf("not a record of Bedrock's: schemaType is %q, want ModelInvocationLog", schema)
+		return r, fmt.Errorf("not a record of Bedrock's: schemaType is %q, want ModelInvocationLog", schema)
 	}
 	at, _ := line.get("timestamp").text()
 	when, err := time.Parse(time.RFC3339, at)
 	when = when.UTC()
 	if year := when.Year(); err != nil || when.IsZero() || year < 0 || year > 9999 { // of another year, time's MarshalJSON makes an error
-		return nil, errors.New("a record without a usable timestamp")
+		return r, errors.New("a record without a usable timestamp")
 	}
-	r := &record{}
 	identity, metadata := r.object(line, "identity"), r.object(line, "requestMetadata")
 	input, output := r.object(line, "input"), r.object(line, "output")
-	r.Entry = Entry{
+	r.Entry = &Entry{
 		Timestamp: when, RequestID: r.text(line, "requestId"), APIExtendedRequestID: r.text(metadata, "apiExtendedRequestId"),
 		IdentityARN: r.text(identity, "arn"), SourceVpce: r.text(metadata, "sourceVpce"), SourceIP: r.text(metadata, "sourceIp"),
 		ModelID: r.text(line, "modelId"), Operation: r.text(line, "operation"), Region: r.text(line, "region"), InferenceRegion: r.text(line, "inferenceRegion"),

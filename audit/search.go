@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"encoding/binary"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,9 +33,9 @@ func (q Query) rejects(line []byte) bool {
 	original := line
 	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
-	*buffer = append((*buffer)[:0], line...)
-	line = lower(*buffer, q.Text)
 	text := strings.ToLower(q.Text)
+	*buffer = lower((*buffer)[:0], line, text)
+	line = *buffer
 	return lacks(literal(q.RequestID)) || lacks(literal(q.Model)) || lacks(literal(q.Caller)) ||
 		direct && lacks(text) && !maySplit(line, text) && !encodes(original, text)
 }
@@ -79,6 +80,9 @@ func has(body value, part string, readable func(value) string) bool {
 // large enough for more.
 const mostLayers = 32
 
+// largestPooled is how large a buffer may be that is used again: larger ones would stay.
+const largestPooled = 1 << 20
+
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // holds tells whether a JSON text has a part, as it is written or after any number of its layers of escapes, and if not,
@@ -90,25 +94,25 @@ func holds(text []byte, part string) (found, split bool) {
 	}
 	part = strings.ToLower(part)
 	buffer := buffers.Get().(*[]byte)
-	if len(text) < 1<<20 { // a large one would stay
+	if len(text) < largestPooled {
 		defer buffers.Put(buffer)
 	}
-	*buffer = append((*buffer)[:0], text...)
+	*buffer = lower((*buffer)[:0], text, part)
 	layer := *buffer
 	// Without these an escape can only add letters if it has their number.
 	numbered := !strings.ContainsAny(part, "\"\\/\b\f\n\r\t")
 	for range mostLayers {
-		lowered := lower(layer, part)
-		if bytes.Contains(lowered, []byte(part)) {
+		if bytes.Contains(layer, []byte(part)) {
 			return true, false
 		}
 		if numbered && !bytes.Contains(layer, []byte(`\u`)) {
-			return false, bytes.Contains(text, []byte(`\\"`)) || maySplit(lowered, part)
+			return false, bytes.Contains(text, []byte(`\\"`)) || maySplit(layer, part)
 		}
 		before := len(layer)
 		if layer = unescape(layer); len(layer) == before {
 			return false, true
 		}
+		layer = lower(layer[:0], layer, part)
 	}
 	return true, false
 }
@@ -117,64 +121,91 @@ func holds(text []byte, part string) (found, split bool) {
 // another ends where that begins, or in half an escape, or in the middle of base64. It is quick to say no, which spares most
 // bodies being put together.
 func maySplit(text []byte, part string) bool {
-	if len(part) > 64 || bytes.Contains(text, []byte(`\\"`)) || bytes.Count(text, []byte(`bytes`)) > 1 ||
-		bytes.Contains(text, []byte(`bytes`)) && bytes.Contains(text, []byte(`chunk`)) {
+	if len(part) > 64 {
 		return true
 	}
-	ended := func(piece string) bool { // within JSON in a string, the quote has a backslash
-		return bytes.Contains(text, []byte(piece+`"`)) || bytes.Contains(text, []byte(piece+`\`))
-	}
-	var begins [256]bool
+	// Bit i stands for a split before part[i]: of the letters that may be behind and before it, and of the strings that are.
+	var behind, before [256]uint64
 	for i := 1; i < len(part); i++ {
-		begins[part[i]] = true
+		behind[part[i]] |= 1 << i
+		before[part[i-1]] |= 1 << i
 	}
-	var seen [64]bool
-	for rest := text; ; {
-		quote := bytes.IndexByte(rest, '"')
-		if quote < 0 || quote+1 == len(rest) {
+	var begun, ended uint64
+	encoded, chunked := 0, false
+	for quote := -1; ; {
+		n := bytes.IndexByte(text[quote+1:], '"')
+		if n < 0 {
 			return false
 		}
-		if rest = rest[quote+1:]; !begins[rest[0]] {
-			continue
-		}
-		for i := 1; i < len(part); i++ {
-			if seen[i] || !bytes.HasPrefix(rest, []byte(part[i:])) {
-				continue
-			}
-			seen[i] = true
-			if ended(part[:i]) {
+		quote += 1 + n
+		end := quote
+		if end > 0 && text[end-1] == '\\' { // within JSON in a string
+			if end--; end > 0 && text[end-1] == '\\' {
 				return true
 			}
-			for j := 1; j < i; j++ {
-				if ended(`"` + part[j:i]) {
-					return true
+		}
+		if end > 0 {
+			for splits := before[text[end-1]] &^ ended; splits != 0; splits &= splits - 1 {
+				split := bits.TrailingZeros64(splits)
+				i, at := split, end
+				for i > 0 && at > 0 && part[i-1] == text[at-1] {
+					i, at = i-1, at-1
+				}
+				if i == 0 || at > 0 && text[at-1] == '"' {
+					ended |= 1 << split
 				}
 			}
+		}
+		rest := text[quote+1:]
+		if len(rest) == 0 {
+			return false
+		}
+		for splits := behind[rest[0]] &^ begun; splits != 0; splits &= splits - 1 {
+			if split := bits.TrailingZeros64(splits); bytes.HasPrefix(rest, []byte(part[split:])) {
+				begun |= 1 << split
+			}
+		}
+		switch {
+		case rest[0] == 'b' && bytes.HasPrefix(rest, []byte("bytes")):
+			encoded++
+		case rest[0] == 'c' && bytes.HasPrefix(rest, []byte("chunk")):
+			chunked = true
+		}
+		if begun&ended != 0 || encoded > 1 || encoded > 0 && chunked {
+			return true
 		}
 	}
 }
 
-// lower is the text in lower case, as strings.ToLower has it, where it matters for the part: ASCII in place, eight bytes at once.
-func lower(text []byte, part string) []byte {
-	cased := strings.ContainsFunc(part, func(r rune) bool { return r == utf8.RuneError || r > unicode.MaxASCII && unicode.SimpleFold(r) != r })
-	// These two become k and i.
-	if cased || bytes.Contains(text, []byte("\u212a")) || bytes.Contains(text, []byte("\u0130")) {
-		return bytes.ToLower(text)
-	}
+// lower appends the text to room in lower case, as strings.ToLower has it, where it matters for the part. ASCII is eight bytes at
+// once, and room may be the text's own.
+func lower(room, text []byte, part string) []byte {
 	const each = 0x0101010101010101
-	i := 0
+	room = slices.Grow(room, len(text))
+	out := room[len(room) : len(room)+len(text)]
+	i, all := 0, uint64(0)
 	for ; i+8 <= len(text); i += 8 {
 		word := binary.LittleEndian.Uint64(text[i:])
 		low := word & (0x7f * each)
 		capital := (low + (0x80-'A')*each) &^ (low + (0x7f-'Z')*each) &^ word & (0x80 * each)
-		binary.LittleEndian.PutUint64(text[i:], word|capital>>2)
+		binary.LittleEndian.PutUint64(out[i:], word|capital>>2)
+		all |= word
 	}
 	for ; i < len(text); i++ {
-		if 'A' <= text[i] && text[i] <= 'Z' {
-			text[i] += 'a' - 'A'
+		c := text[i]
+		all |= uint64(c)
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
 		}
+		out[i] = c
 	}
-	return text
+	// Of what is beyond ASCII, two become k and i; the rest matters if the part has some.
+	cased := strings.ContainsFunc(part, func(r rune) bool { return r == utf8.RuneError || r > unicode.MaxASCII && unicode.SimpleFold(r) != r })
+	if all&(0x80*each) != 0 && (cased || bytes.Contains(out, []byte("\u212a")) || bytes.Contains(out, []byte("\u0130"))) {
+		out = bytes.ToLower(out)
+		return append(room, out...)
+	}
+	return room[:len(room)+len(text)]
 }
 
 // unescape takes one layer of JSON's escapes off a text, in place. What is no escape stays.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // part is what the chunks of a stream have in one place: texts one after the other, lists by their index, of all else the last.
@@ -15,12 +16,12 @@ type part struct {
 	list  bool
 	order []string
 	parts map[string]*part // by their names as JSON, or by their index
-	said  *int             // bytes of text that went on, of all parts
+	said  *int             // characters of text that went on, of all parts, at least
 }
 
 // assemble makes of a stream's chunks the JSON that the same answer has when it comes whole, or nil if they are none. Whether a
-// model's chunks are known does not matter: what they have under the same names belongs together. With a limit it is about as
-// many characters of text at least, if the answer has them.
+// model's chunks are known does not matter: what they have under the same names belongs together. With a limit it has more
+// characters of text than that, if the answer does.
 func assemble(chunks value, limit int) []byte {
 	whole := &part{said: new(int)}
 	for c := range chunks.elements() {
@@ -30,7 +31,7 @@ func assemble(chunks value, limit int) []byte {
 		if !c.is('{') {
 			return nil
 		}
-		if whole.addChunk(c); limit > 0 && *whole.said > 4*limit {
+		if whole.addChunk(c); limit > 0 && *whole.said > limit {
 			break
 		}
 	}
@@ -114,7 +115,7 @@ func (p *part) add(name []byte, v value) {
 		p.raw = slices.Clone(raw)
 	case v.is('"') && string(name) != `"type"` && string(name) != `"role"` && string(name) != `"name"`: // which do not go on
 		p.raw = append(p.raw[:len(p.raw)-1], raw[1:]...)
-		*p.said += len(raw) - len(`""`)
+		*p.said += utf8.RuneCount(raw) - len(`""`) - longestCharacter*bytes.Count(raw, []byte(`\`))
 	case len(p.raw) == 0 || p.raw[0] != '"':
 		p.raw = raw
 	}

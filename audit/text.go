@@ -50,47 +50,82 @@ var firsts = func() (names []string) {
 // settings is the role of what a request has beside its turns, such as descriptions of tools. It comes first.
 const settings = "settings"
 
-// prompt has every turn: of a conversation that a caller sends, any may be invented, and the last need not be what matters.
-func prompt(raw value) (turns []turn) {
-	type input struct {
-		place int
-		value
-	}
-	var room [4]input
-	found := room[:0]
-	body := parseBody(raw)
-	var others []string
+// input is what a body has in one of the inputs.
+type input struct {
+	place int
+	value
+}
+
+// inputsOf finds those of a body, in their order.
+func inputsOf(body value, found []input) []input {
 	for name, one := range body.fields() {
 		if place, known := places[string(name.raw())]; known {
-			found = append(found, input{place, one})
-			if path := inputs[place].path; len(path) > 1 {
-				others = append(others, rest(one, path[1]))
-			}
+			found = append(found, input{place, one.at(inputs[place].path[1:]...)})
 		}
 	}
-	others = append(others, rest(body, firsts...))
 	slices.SortStableFunc(found, func(a, b input) int { return a.place - b.place })
-	for _, one := range found {
-		in, v := inputs[one.place], one.at(inputs[one.place].path[1:]...)
-		if in.each && v.is('[') {
-			for one := range v.elements() {
+	return found
+}
+
+// prompt has every turn: of a conversation that a caller sends, any may be invented, and the last need not be what matters.
+func prompt(raw value) (turns []turn) {
+	var room [4]input
+	body := parseBody(raw)
+	for _, one := range inputsOf(body, room[:0]) {
+		in := inputs[one.place]
+		if in.each && one.is('[') {
+			for one := range one.elements() {
 				role, _ := one.get("role").text()
 				turns = append(turns, turn{cmp.Or(role, in.role), say(one, 0)})
 			}
-		} else if text := say(v, 0); text != "" {
+		} else if text := say(one.value, 0); text != "" {
 			turns = append(turns, turn{in.role, text})
 		}
 	}
-	if text := together(others); text != "" && len(turns) > 0 {
+	if len(turns) == 0 {
+		return unread(raw)
+	}
+	var others []string
+	for name, one := range body.fields() {
+		if place, known := places[string(name.raw())]; known && len(inputs[place].path) > 1 {
+			others = append(others, rest(one, inputs[place].path[1]))
+		}
+	}
+	if text := together(append(others, rest(body, firsts...))); text != "" {
 		turns = slices.Insert(turns, 0, turn{settings, text})
 	}
-	if text, is := raw.text(); len(turns) == 0 && !raw.null() {
-		if !is {
-			text = compact(raw.raw())
-		}
-		return []turn{{"user", text}}
-	}
 	return turns
+}
+
+// unread is a body of which nothing is known.
+func unread(raw value) []turn {
+	text, is := raw.text()
+	switch {
+	case raw.null():
+		return nil
+	case !is:
+		text = compact(raw.raw())
+	}
+	return []turn{{"user", text}}
+}
+
+// latest is a prompt's last turn, and how many there are. What is new is at the end.
+func latest(raw value) (text string, n int) {
+	var room [4]input
+	last := value{}
+	for _, one := range inputsOf(parseBody(raw), room[:0]) {
+		if inputs[one.place].each && one.is('[') {
+			for one := range one.elements() {
+				n, last = n+1, one
+			}
+		} else if say(one.value, 0) != "" {
+			n, last = n+1, one.value
+		}
+	}
+	if n == 0 {
+		return joined(unread(raw)), 1
+	}
+	return say(last, 0), n
 }
 
 // asked is a prompt as one text, which names who speaks unless only one does.
@@ -167,7 +202,8 @@ func say(v value, depth int) string {
 // spoken is what is known of a value to be said: of bodies, turns, choices and blocks alike (the same pages; Anthropic's
 // Messages API; OpenAI's Chat Completions API). Reasoning comes first, as it was. Nothing is "".
 func spoken(v value, depth int) string {
-	if text, is := v.text(); is {
+	if v.is('"') {
+		text, _ := v.begin(v.tree.most)
 		return text
 	}
 	if depth > deepestBlock {

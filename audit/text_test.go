@@ -3,6 +3,8 @@ package audit
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -201,4 +203,41 @@ func FuzzTexts(f *testing.F) {
 		joined(prompt(parseJSON(body)))
 		answer(parseJSON(body))
 	})
+}
+
+// Lost: the beginning of a text in list, where only as much of a body is read as a line shows.
+func TestShortTextsBeginTheWholeOnes(t *testing.T) {
+	t.Parallel()
+	b := &bodies{Rand: rand.New(rand.NewPCG(13, 4))}
+	text := func() string {
+		return string([]rune(strings.Repeat([]string{"word ", "天気", "😀", "\n", `"`, "é", "\x01"}[b.IntN(7)], 200))[:b.IntN(200)])
+	}
+	for range 500 {
+		answer := any(map[string]any{"content": []any{map[string]any{"text": text()}, map[string]any{"text": text()}}})
+		if b.IntN(2) == 0 {
+			answer = b.stream("x" + text())
+		}
+		var messages []any
+		for range 1 + b.IntN(3) {
+			messages = append(messages, map[string]any{"role": "user", "content": text() + "."})
+		}
+		record := recordOf(b.encode(map[string]any{"system": "be brief", "tools": text(), "messages": messages}), b.encode(answer))
+		whole, err := Reader{}.entry(t.Context(), Query{Texts: true}, record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, limit := range []int{1, 30, 100} {
+			short, err := Reader{}.entry(t.Context(), Query{Texts: true, Limit: limit}, record)
+			if err != nil {
+				t.Fatal(err)
+			}
+			last := whole.Prompt[strings.LastIndex(whole.Prompt, "\n\nuser: ")+len("\n\nuser: "):]
+			if want := shorten(fmt.Sprintf("[turn %d] %s", 1+len(messages), last), limit); short.Prompt != want {
+				t.Errorf("%d characters of the prompt: got %q, want %q, of\n%s", limit, short.Prompt, want, record)
+			}
+			if want := shorten(whole.Answer, limit); short.Answer != want {
+				t.Errorf("%d characters of the answer: got %q, want %q, of\n%s", limit, short.Answer, want, record)
+			}
+		}
+	}
 }

@@ -58,6 +58,9 @@ func modelOf(name string) string {
 // oneLine keeps a prompt from writing lines of its own, or to the terminal what the auditor did not type: whatever is not
 // printed becomes a space, and many become one.
 func oneLine(text string) string {
+	if plain(text) {
+		return text
+	}
 	var b strings.Builder
 	b.Grow(len(text))
 	space := false
@@ -73,6 +76,18 @@ func oneLine(text string) string {
 		b.WriteRune(r)
 	}
 	return b.String()
+}
+
+// plain tells of most texts that they are one line as they are: ASCII, with single spaces between words.
+func plain(text string) bool {
+	before := byte(' ')
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c > '~' || c == ' ' && before == ' ' {
+			return false
+		}
+		before = text[i]
+	}
+	return before != ' '
 }
 
 func jsonLines(ctx context.Context, reader audit.Reader, q audit.Query, out io.Writer) error {

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"regexp"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -47,7 +48,7 @@ or cannot compare all of it: records from before the access log's first line (--
 `
 
 func main() {
-	debug.SetGCPercent(400) // reading leaves nothing but garbage: a sixth of the time less, for 20 MiB more
+	debug.SetGCPercent(250) // reading leaves nothing but garbage: a twelfth of the time less, for 7 MiB more
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	complete, err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
@@ -263,6 +264,7 @@ func (o options) open(ctx context.Context, verify bool) (reader audit.Reader, ac
 		if bucket, err = audit.Dir(o.dir, o.prefix); err != nil {
 			return reader, nil, fmt.Errorf("--dir: %w", err)
 		}
+		reader.Workers = 2 * runtime.GOMAXPROCS(0) // a folder is near: more would only need more memory
 	case o.bucket != "":
 		client := s3.NewFromConfig(cfg, func(s *s3.Options) {
 			// The name of a bucket as a host's is AWS's own.
