@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/private-bedrock/private-bedrock/components"
+	"github.com/private-bedrock/private-bedrock/internal/models"
+	"github.com/private-bedrock/private-bedrock/internal/subnets"
 )
 
 // settings are the stack's configuration; Pulumi.yaml says what each means and has its default.
@@ -149,7 +151,7 @@ func (s settings) check(region string) (errs []error) {
 		}
 	}
 	if s.VpcCidr != "" {
-		_, err := components.ZoneSubnets(s.VpcCidr, zones)
+		_, err := subnets.ByZone(s.VpcCidr, zones)
 		wrong("vpcCidr", err)
 	}
 	for i, zone := range s.AvailabilityZones {
@@ -166,7 +168,7 @@ func (s settings) check(region string) (errs []error) {
 		wrong("modelIds", errors.New("got none, want at least one model's id"))
 	}
 	for i, id := range s.ModelIds {
-		wrong("modelIds", components.CheckModelId(id, region, s.AllowGlobalInference))
+		wrong("modelIds", models.Check(id, region, s.AllowGlobalInference))
 		if slices.Contains(s.ModelIds[:i], id) {
 			wrong("modelIds", fmt.Errorf("got %q twice, want each model once", id))
 		}

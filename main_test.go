@@ -232,7 +232,7 @@ var rules = []func(componentstest.Resource) error{
 }
 
 // checkPolicy allows "*" only where the statement's Sid is on the list, each with the AWS rule that requires it in
-// components/policy.go, and "s3:*" only in a Deny.
+// components/*_policy.go, and "s3:*" only in a Deny.
 func checkPolicy(document string) error {
 	var policy struct {
 		Statement []struct {

@@ -144,7 +144,7 @@ func NewAuditQuery(ctx *pulumi.Context, name string, args *AuditQueryArgs, opts 
 			// The one that reads restored records (Athena User Guide, "Query restored Amazon S3 Glacier objects").
 			EngineVersion: athena.WorkgroupConfigurationEngineVersionArgs{SelectedEngineVersion: pulumi.String("Athena engine version 3")},
 			ResultConfiguration: athena.WorkgroupConfigurationResultConfigurationArgs{
-				OutputLocation: pulumi.Sprintf("s3://%s/", results.Bucket), ExpectedBucketOwner: pulumi.String(to.account), EncryptionConfiguration: encryption,
+				OutputLocation: pulumi.Sprintf("s3://%s/", results.Bucket), ExpectedBucketOwner: pulumi.String(to.Account), EncryptionConfiguration: encryption,
 			},
 		},
 	}, child, pulumi.DependsOn(ready))

@@ -15,6 +15,7 @@ import (
 
 	"github.com/private-bedrock/private-bedrock/audit"
 	"github.com/private-bedrock/private-bedrock/internal/athenatest"
+	"github.com/private-bedrock/private-bedrock/internal/iamdoc"
 )
 
 // samples are the records under audit/testdata, one a line and each with a request id of its own, by file.
@@ -365,7 +366,7 @@ func TestSavedQueriesAreBounded(t *testing.T) {
 // A layout other than Bedrock's finds nothing, and nothing says so.
 func TestRecordsProperties(t *testing.T) {
 	t.Parallel()
-	to := target{"123456789012", "ap-northeast-1", "aws"}
+	to := iamdoc.Target{Account: "123456789012", Region: "ap-northeast-1", Partition: "aws"}
 	properties := recordsProperties(to, "log")
 	const key = "s3://log/bedrock/AWSLogs/123456789012/BedrockModelInvocationLogs/ap-northeast-1/2026/11/23/10/20261123T101530123Z_9b86bf4994c4ab1c.json.gz"
 	day := strings.NewReplacer("yyyy", "2026", "MM", "11", "dd", "23").Replace(properties["projection.day.format"])

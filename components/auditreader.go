@@ -88,10 +88,6 @@ func NewAuditReader(ctx *pulumi.Context, name string, args *AuditReaderArgs, opt
 	if err != nil {
 		return nil, err
 	}
-	trust, err := auditReaderTrust(a.AuditorArns)
-	if err != nil {
-		return nil, err
-	}
 	names := []any{a.LogBucketName, a.LogGroupName, a.AccessLogGroupName, pulumi.String("")}
 	if a.KeyArn != nil {
 		names[3] = a.KeyArn.ToStringPtrOutput().Elem()
@@ -107,7 +103,7 @@ func NewAuditReader(ctx *pulumi.Context, name string, args *AuditReaderArgs, opt
 		}
 		return auditReaderPolicy(to, log)
 	}).(pulumi.StringOutput)
-	role, _, err := newRole(ctx, name, trust, permissions, a.Tags, pulumi.Parent(c))
+	role, _, err := newRole(ctx, name, auditReaderTrust(a.AuditorArns), permissions, a.Tags, pulumi.Parent(c))
 	if err != nil {
 		return nil, err
 	}

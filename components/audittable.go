@@ -1,12 +1,16 @@
 package components
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/private-bedrock/private-bedrock/internal/iamdoc"
+)
 
 const recordsTable = "records"
 
 // recordsLocation is where Bedrock writes this account's and region's records; the permission check lies above it.
-func recordsLocation(to target, bucket string) string {
-	return "s3://" + bucket + "/" + logPrefix + "/AWSLogs/" + to.account + "/BedrockModelInvocationLogs/" + to.region + "/"
+func recordsLocation(to iamdoc.Target, bucket string) string {
+	return "s3://" + bucket + "/" + logPrefix + "/AWSLogs/" + to.Account + "/BedrockModelInvocationLogs/" + to.Region + "/"
 }
 
 // recordsFormat has the whole line as the table's one column, and calls.sql take it apart: the delimiter of fields is
@@ -27,7 +31,7 @@ var recordsFormat = struct {
 // recordsProperties have Athena find each day's folder by itself. Days and not hours: each partition is listed whether it
 // has anything or not, and AWS advises against projection where more than half have not (Athena User Guide, "Use partition
 // projection with Amazon Athena").
-func recordsProperties(to target, bucket string) map[string]string {
+func recordsProperties(to iamdoc.Target, bucket string) map[string]string {
 	return map[string]string{
 		"projection.enabled":        "true",
 		"projection.day.type":       "date",

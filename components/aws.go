@@ -6,33 +6,35 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/private-bedrock/private-bedrock/internal/iamdoc"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// target is where a component's resources go.
-type target struct{ account, region, partition string }
-
-func lookupTarget(ctx *pulumi.Context, parent pulumi.Resource) (target, error) {
+func lookupTarget(ctx *pulumi.Context, parent pulumi.Resource) (iamdoc.Target, error) {
 	identity, err := aws.GetCallerIdentity(ctx, &aws.GetCallerIdentityArgs{}, pulumi.Parent(parent))
 	if err != nil {
-		return target{}, fmt.Errorf("AWS account: %w", err)
+		return iamdoc.Target{}, fmt.Errorf("AWS account: %w", err)
 	}
 	region, err := aws.GetRegion(ctx, &aws.GetRegionArgs{}, pulumi.Parent(parent))
 	if err != nil {
-		return target{}, fmt.Errorf("AWS region: %w", err)
+		return iamdoc.Target{}, fmt.Errorf("AWS region: %w", err)
 	}
 	partition, err := aws.GetPartition(ctx, &aws.GetPartitionArgs{}, pulumi.Parent(parent))
 	if err != nil {
-		return target{}, fmt.Errorf("AWS partition: %w", err)
+		return iamdoc.Target{}, fmt.Errorf("AWS partition: %w", err)
 	}
-	return target{identity.AccountId, region.Name, partition.Partition}, nil
+	return iamdoc.Target{Account: identity.AccountId, Region: region.Name, Partition: partition.Partition}, nil
 }
 
 // newRole makes a role and its only policy.
-func newRole(ctx *pulumi.Context, name string, trust string, permissions pulumi.StringInput, tags pulumi.StringMapInput, opts ...pulumi.ResourceOption) (*iam.Role, *iam.RolePolicy, error) {
-	role, err := iam.NewRole(ctx, name, &iam.RoleArgs{AssumeRolePolicy: pulumi.String(trust), Tags: tags}, opts...)
+func newRole(ctx *pulumi.Context, name string, trust iamdoc.Statement, permissions pulumi.StringInput, tags pulumi.StringMapInput, opts ...pulumi.ResourceOption) (*iam.Role, *iam.RolePolicy, error) {
+	assumeRole, err := iamdoc.JSON(trust)
+	if err != nil {
+		return nil, nil, err
+	}
+	role, err := iam.NewRole(ctx, name, &iam.RoleArgs{AssumeRolePolicy: pulumi.String(assumeRole), Tags: tags}, opts...)
 	if err != nil {
 		return nil, nil, err
 	}

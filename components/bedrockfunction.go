@@ -3,9 +3,12 @@ package components
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/private-bedrock/private-bedrock/internal/iamdoc"
+	"github.com/private-bedrock/private-bedrock/internal/models"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/bedrock"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
@@ -113,6 +116,33 @@ func (a BedrockFunctionArgs) withDefaults() BedrockFunctionArgs {
 	return a
 }
 
+// The first four are the SDK's (Bedrock API Reference, PutAccountDataRetention). AWS returns the last for some accounts.
+var dataRetentionModes = []string{"default", "none", "inherit", "provider_data_share", "aws_review"}
+
+// CheckDataRetentionModes rejects modes that Bedrock doesn't have, and an empty list, which would refuse every call.
+func CheckDataRetentionModes(modes []string) error { return checkEachOnceOf(modes, dataRetentionModes) }
+
+// defaultTier is the tier of a call that names none (Bedrock User Guide, "Service tiers for optimizing performance and cost").
+const defaultTier = "default"
+
+// Bedrock API Reference, ServiceTier, type.
+var serviceTiers = []string{defaultTier, "flex", "priority", "reserved"}
+
+// CheckServiceTiers rejects tiers that Bedrock doesn't have, and an empty list, which would deny every call.
+func CheckServiceTiers(tiers []string) error { return checkEachOnceOf(tiers, serviceTiers) }
+
+func checkEachOnceOf(got, allowed []string) error {
+	if len(got) == 0 {
+		return fmt.Errorf("got none, want at least one of %s", strings.Join(allowed, ", "))
+	}
+	for i, one := range got {
+		if !slices.Contains(allowed, one) || slices.Contains(got[:i], one) {
+			return fmt.Errorf("got %q, want each once, of %s", one, strings.Join(allowed, ", "))
+		}
+	}
+	return nil
+}
+
 func (a BedrockFunctionArgs) validate() error {
 	var errs []error
 	if a.Code == nil {
@@ -128,7 +158,7 @@ func (a BedrockFunctionArgs) validate() error {
 		errs = append(errs, errors.New("ModelIds: got none, want at least one"))
 	}
 	for _, id := range a.ModelIds {
-		if err := CheckModelId(id, "", a.AllowGlobalInference); err != nil {
+		if err := models.Check(id, "", a.AllowGlobalInference); err != nil {
 			errs = append(errs, fmt.Errorf("ModelIds: %w", err))
 		}
 	}
@@ -170,16 +200,16 @@ func NewBedrockFunction(ctx *pulumi.Context, name string, args *BedrockFunctionA
 	if err != nil {
 		return nil, err
 	}
-	var models []model
+	var called []models.Model
 	for _, id := range a.ModelIds {
 		m, err := lookupModel(ctx, to, id, a.AllowGlobalInference, c)
 		if err != nil {
 			return nil, fmt.Errorf("BedrockFunction %s: ModelIds: %w", name, err)
 		}
-		models = append(models, m)
+		called = append(called, m)
 	}
 	for _, arn := range a.EnforcedGuardrailArns {
-		if err := CheckEnforcedGuardrail(arn, to.region); err != nil {
+		if err := CheckEnforcedGuardrail(arn, to.Region); err != nil {
 			return nil, fmt.Errorf("BedrockFunction %s: EnforcedGuardrailArns: %w", name, err)
 		}
 	}
@@ -187,10 +217,6 @@ func NewBedrockFunction(ctx *pulumi.Context, name string, args *BedrockFunctionA
 	logGroup, err := cloudwatch.NewLogGroup(ctx, name, &cloudwatch.LogGroupArgs{
 		Name: pulumi.String("/aws/lambda/" + name), RetentionInDays: pulumi.Int(a.LogRetentionDays), Tags: a.Tags,
 	}, parent)
-	if err != nil {
-		return nil, err
-	}
-	trust, err := plainTrustPolicy("lambda.amazonaws.com")
 	if err != nil {
 		return nil, err
 	}
@@ -217,18 +243,18 @@ func NewBedrockFunction(ctx *pulumi.Context, name string, args *BedrockFunctionA
 	}
 	var guardrailArn, version pulumi.StringInput = pulumi.String(""), pulumi.String("")
 	if a.GuardrailId != nil {
-		guardrailArn, version = pulumi.Sprintf("arn:%s:bedrock:%s:%s:guardrail/%s", to.partition, to.region, to.account, a.GuardrailId), a.GuardrailVersion
+		guardrailArn, version = pulumi.Sprintf("%s%s", to.ARN("bedrock", "guardrail/"), a.GuardrailId), a.GuardrailVersion
 		environment["GUARDRAIL_ID"], environment["GUARDRAIL_VERSION"] = a.GuardrailId, a.GuardrailVersion
 	}
 	permissions := pulumi.All(logGroup.Arn, a.BedrockRuntimeEndpointId, a.BedrockEndpointId, guardrailArn, version).ApplyT(func(v []any) (string, error) {
-		return functionPolicy(v[0].(string), v[1].(string), v[2].(string), models, guardrailVersion{v[3].(string), v[4].(string)}, a.EnforcedGuardrailArns, a.ServiceTiers)
+		return functionPolicy(v[0].(string), v[1].(string), v[2].(string), called, guardrailVersion{v[3].(string), v[4].(string)}, a.EnforcedGuardrailArns, a.ServiceTiers)
 	}).(pulumi.StringOutput)
-	role, rolePolicy, err := newRole(ctx, name, trust, permissions, a.Tags, parent)
+	role, rolePolicy, err := newRole(ctx, name, iamdoc.Trust("lambda.amazonaws.com"), permissions, a.Tags, parent)
 	if err != nil {
 		return nil, err
 	}
 	c.BedrockRuntimeEndpointPolicy = pulumi.All(role.Arn, guardrailArn).ApplyT(func(v []any) (string, error) {
-		return bedrockRuntimeEndpointPolicy(v[0].(string), models, applicableGuardrails(v[1].(string), a.EnforcedGuardrailArns))
+		return bedrockRuntimeEndpointPolicy(v[0].(string), called, applicableGuardrails(v[1].(string), a.EnforcedGuardrailArns))
 	}).(pulumi.StringOutput)
 	c.BedrockEndpointPolicy = role.Arn.ApplyT(bedrockEndpointPolicy).(pulumi.StringOutput)
 	ready := []pulumi.Resource{rolePolicy}
@@ -282,16 +308,16 @@ func NewBedrockFunction(ctx *pulumi.Context, name string, args *BedrockFunctionA
 }
 
 // lookupModel asks AWS which models an inference profile routes to, and in which regions: policies must name each.
-func lookupModel(ctx *pulumi.Context, to target, modelId string, allowGlobalInference bool, parent pulumi.Resource) (model, error) {
+func lookupModel(ctx *pulumi.Context, to iamdoc.Target, modelId string, allowGlobalInference bool, parent pulumi.Resource) (models.Model, error) {
 	var routes []string
-	if isInferenceProfile(modelId) {
+	if models.IsInferenceProfile(modelId) {
 		profile, err := bedrock.LookupInferenceProfile(ctx, &bedrock.LookupInferenceProfileArgs{InferenceProfileId: modelId}, pulumi.Parent(parent))
 		if err != nil {
-			return model{}, fmt.Errorf("%s, is it offered in %s? %w", modelId, to.region, err)
+			return models.Model{}, fmt.Errorf("%s, is it offered in %s? %w", modelId, to.Region, err)
 		}
 		for _, m := range profile.Models {
 			routes = append(routes, m.ModelArn)
 		}
 	}
-	return newModel(to, modelId, routes, allowGlobalInference)
+	return models.New(to, modelId, routes, allowGlobalInference)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/private-bedrock/private-bedrock/internal/iamdoc"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/bedrockmodel"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/kms"
@@ -153,10 +154,7 @@ func NewBedrockLogging(ctx *pulumi.Context, name string, args *BedrockLoggingArg
 	if err != nil {
 		return nil, err
 	}
-	trust, err := trustPolicy("bedrock.amazonaws.com", to.account, bedrockArns(to.partition, to.region, to.account))
-	if err != nil {
-		return nil, err
-	}
+	trust := iamdoc.TrustForAccount("bedrock.amazonaws.com", to.Account, to.ARN("bedrock", "*"))
 	delivery := pulumi.All(logGroup.Arn, keyArn).ApplyT(func(arns []any) (string, error) {
 		return logDeliveryPolicy(to, arns[0].(string), arns[1].(string))
 	}).(pulumi.StringOutput)
@@ -226,7 +224,7 @@ func loggingConfiguration(bucketName, logGroupName, roleArn string) (string, err
 }
 
 // newLogKey makes the one key of bucket and log group, before the group, whose ARN its policy names.
-func newLogKey(ctx *pulumi.Context, name string, to target, bucket *s3.BucketV2, logGroupName pulumi.StringOutput, tags pulumi.StringMapInput, child []pulumi.ResourceOption) (*kms.Key, error) {
+func newLogKey(ctx *pulumi.Context, name string, to iamdoc.Target, bucket *s3.BucketV2, logGroupName pulumi.StringOutput, tags pulumi.StringMapInput, child []pulumi.ResourceOption) (*kms.Key, error) {
 	key, err := kms.NewKey(ctx, name, &kms.KeyArgs{
 		Description: pulumi.String("Bedrock's invocation log"), EnableKeyRotation: pulumi.Bool(true),
 		DeletionWindowInDays: pulumi.Int(30), // KMS's longest: until then a deletion can be taken back

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/private-bedrock/private-bedrock/internal/iamdoc"
+	"github.com/private-bedrock/private-bedrock/internal/subnets"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
@@ -69,7 +71,7 @@ func (a CoreVpcArgs) withDefaults() CoreVpcArgs {
 
 func (a CoreVpcArgs) validate() error {
 	var errs []error
-	if _, err := ZoneSubnets(a.CidrBlock, a.AvailabilityZones); err != nil {
+	if _, err := subnets.ByZone(a.CidrBlock, a.AvailabilityZones); err != nil {
 		errs = append(errs, fmt.Errorf("CidrBlock: %w", err))
 	}
 	if err := CheckRetention(a.FlowLogRetentionDays); err != nil {
@@ -103,7 +105,7 @@ func NewCoreVpc(ctx *pulumi.Context, name string, args *CoreVpcArgs, opts ...pul
 	subnetIds := pulumi.ToStringArray(a.SubnetIds)
 	existing := map[string]existingEndpoint{}
 	if a.VpcId != "" {
-		if existing, err = lookupExistingVpc(ctx, name, a, to.region, c); err != nil {
+		if existing, err = lookupExistingVpc(ctx, name, a, to.Region, c); err != nil {
 			return nil, fmt.Errorf("CoreVpc %s: %w", name, err)
 		}
 	} else if vpcId, subnetIds, err = newNetwork(ctx, name, a, to, c); err != nil {
@@ -165,7 +167,7 @@ func NewCoreVpc(ctx *pulumi.Context, name string, args *CoreVpcArgs, opts ...pul
 			continue
 		}
 		endpoint, err := ec2.NewVpcEndpoint(ctx, name+"-"+service, &ec2.VpcEndpointArgs{
-			VpcId: vpcId, ServiceName: pulumi.String(endpointService(to.region, service)), VpcEndpointType: pulumi.String("Interface"),
+			VpcId: vpcId, ServiceName: pulumi.String(endpointService(to.Region, service)), VpcEndpointType: pulumi.String("Interface"),
 			PrivateDnsEnabled: pulumi.Bool(true), SubnetIds: subnetIds, SecurityGroupIds: pulumi.StringArray{guard.ID()},
 			Tags: withName(a.Tags, name+"-"+service),
 		}, parent)
@@ -191,13 +193,13 @@ func NewCoreVpc(ctx *pulumi.Context, name string, args *CoreVpcArgs, opts ...pul
 func isFunctions(service string) bool { return service == "bedrock-runtime" || service == "bedrock" }
 
 // newNetwork makes the VPC with its subnets, and neither gateway nor route to the outside.
-func newNetwork(ctx *pulumi.Context, name string, a CoreVpcArgs, to target, c *CoreVpc) (pulumi.StringInput, pulumi.StringArray, error) {
+func newNetwork(ctx *pulumi.Context, name string, a CoreVpcArgs, to iamdoc.Target, c *CoreVpc) (pulumi.StringInput, pulumi.StringArray, error) {
 	parent := pulumi.Parent(c)
-	zones, err := lookupZones(ctx, a, to.region, c)
+	zones, err := lookupZones(ctx, a, to.Region, c)
 	if err != nil {
 		return nil, nil, fmt.Errorf("CoreVpc %s: AvailabilityZones: %w", name, err)
 	}
-	cidrs, err := ZoneSubnets(a.CidrBlock, zones)
+	cidrs, err := subnets.ByZone(a.CidrBlock, zones)
 	if err != nil {
 		return nil, nil, fmt.Errorf("CoreVpc %s: CidrBlock: %w", name, err)
 	}
@@ -243,17 +245,14 @@ func newNetwork(ctx *pulumi.Context, name string, a CoreVpcArgs, to target, c *C
 }
 
 // newFlowLog records who talked to whom, by address and port; it holds no payload.
-func newFlowLog(ctx *pulumi.Context, name string, a CoreVpcArgs, to target, network *ec2.Vpc, parent pulumi.ResourceOption) error {
+func newFlowLog(ctx *pulumi.Context, name string, a CoreVpcArgs, to iamdoc.Target, network *ec2.Vpc, parent pulumi.ResourceOption) error {
 	logGroup, err := cloudwatch.NewLogGroup(ctx, name, &cloudwatch.LogGroupArgs{
 		Name: pulumi.String("/aws/vpc/" + name), RetentionInDays: pulumi.Int(a.FlowLogRetentionDays), Tags: a.Tags,
 	}, parent)
 	if err != nil {
 		return err
 	}
-	trust, err := trustPolicy("vpc-flow-logs.amazonaws.com", to.account, "arn:"+to.partition+":ec2:"+to.region+":"+to.account+":vpc-flow-log/*")
-	if err != nil {
-		return err
-	}
+	trust := iamdoc.TrustForAccount("vpc-flow-logs.amazonaws.com", to.Account, to.ARN("ec2", "vpc-flow-log/*"))
 	role, rolePolicy, err := newRole(ctx, name, trust, logGroup.Arn.ApplyT(flowLogPolicy).(pulumi.StringOutput), a.Tags, parent)
 	if err != nil {
 		return err
@@ -279,7 +278,7 @@ func lookupZones(ctx *pulumi.Context, a CoreVpcArgs, region string, parent pulum
 			return nil, err
 		}
 	}
-	return pickZones(a.AvailabilityZones, offered)
+	return subnets.PickZones(a.AvailabilityZones, offered)
 }
 
 func lookupServiceZones(ctx *pulumi.Context, region, service string, parent pulumi.Resource) ([]string, error) {

@@ -63,6 +63,40 @@ func CheckPiiEntities(entities []string) error {
 	return nil
 }
 
+// guardrailVersion is one published version of a guardrail; the zero value means no guardrail.
+type guardrailVersion struct{ arn, version string }
+
+var (
+	guardrailID            = regexp.MustCompile(`^[a-z0-9]{1,64}$`) // Bedrock API Reference, GuardrailConfiguration
+	guardrailVersionNumber = regexp.MustCompile(`^[1-9][0-9]{0,7}$`)
+	// An enforced guardrail is named with its version in an organization's policy, without it in IAM (Organizations User
+	// Guide, "Amazon Bedrock policy syntax and examples"; Service Authorization Reference, "Amazon Bedrock", resource types).
+	guardrailARN = regexp.MustCompile(`^(arn:aws[a-z-]*:bedrock:([a-z0-9-]+):[0-9]{12}:guardrail/[a-z0-9]{1,64})(:[1-9][0-9]{0,7})?$`)
+)
+
+// CheckGuardrail rejects what Bedrock rejects, and the version DRAFT, which changes with every edit of the guardrail.
+func CheckGuardrail(id, version string) error {
+	if !guardrailID.MatchString(id) || !guardrailVersionNumber.MatchString(version) {
+		return fmt.Errorf("got guardrail %q, version %q, want a guardrail id such as 3o06191495ze and the number of a published "+
+			"version such as 1", id, version)
+	}
+	return nil
+}
+
+// CheckEnforcedGuardrail rejects what isn't a guardrail's ARN, and a guardrail of another Region, which Bedrock doesn't enforce
+// on calls in this one. If region is empty, every Region is accepted.
+func CheckEnforcedGuardrail(arn, region string) error {
+	found := guardrailARN.FindStringSubmatch(arn)
+	switch {
+	case found == nil:
+		return fmt.Errorf("got %q, want the ARN of a guardrail such as "+
+			"arn:aws:bedrock:ap-northeast-1:123456789012:guardrail/3o06191495ze, with or without a version such as :1", arn)
+	case region != "" && found[2] != region:
+		return fmt.Errorf("got %q, want one of region %s", arn, region)
+	}
+	return nil
+}
+
 func (a GuardrailArgs) validate(name string) error {
 	var errs []error
 	if len(name) > 50 { // Bedrock API Reference, CreateGuardrail, name

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/private-bedrock/private-bedrock/internal/iamdoc"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/s3"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
@@ -106,9 +107,9 @@ func expireResults(days int) s3.BucketLifecycleConfigurationV2RuleArgs {
 var everyObject = s3.BucketLifecycleConfigurationV2RuleFilterArgs{Prefix: pulumi.String("")}
 
 // newLogBucket makes all that must be in place before Bedrock writes to the bucket. key is nil without one of the customer's.
-func newLogBucket(ctx *pulumi.Context, name string, a BedrockLoggingArgs, to target, bucket *s3.BucketV2, key pulumi.StringPtrInput, child []pulumi.ResourceOption) ([]pulumi.Resource, error) {
+func newLogBucket(ctx *pulumi.Context, name string, a BedrockLoggingArgs, to iamdoc.Target, bucket *s3.BucketV2, key pulumi.StringPtrInput, child []pulumi.ResourceOption) ([]pulumi.Resource, error) {
 	policy := bucket.Arn.ApplyT(func(arn string) (string, error) {
-		return logBucketPolicy(arn, to.account, to.region, to.partition, []string{logPrefix, largeDataPrefix})
+		return logBucketPolicy(to, arn)
 	}).(pulumi.StringOutput)
 	ready, err := protectBucket(ctx, name, bucket, bucketEncryption(key), policy, logLifecycle(a), child)
 	if err != nil || a.ObjectLockMode == noObjectLock {
@@ -126,13 +127,13 @@ func newLogBucket(ctx *pulumi.Context, name string, a BedrockLoggingArgs, to tar
 // newAccessLog has S3 say who reads, writes and deletes in the log's bucket, in a bucket of its own: S3 delivers to none
 // with an object lock, and to one with a customer's key only where that key's policy admits S3's log delivery (S3 User
 // Guide, "Enabling Amazon S3 server access logging"). It delivers within hours, and not everything for certain.
-func newAccessLog(ctx *pulumi.Context, name string, a BedrockLoggingArgs, to target, logged *s3.BucketV2, child []pulumi.ResourceOption) (*s3.BucketV2, *s3.BucketLoggingV2, error) {
+func newAccessLog(ctx *pulumi.Context, name string, a BedrockLoggingArgs, to iamdoc.Target, logged *s3.BucketV2, child []pulumi.ResourceOption) (*s3.BucketV2, *s3.BucketLoggingV2, error) {
 	bucket, err := s3.NewBucketV2(ctx, name+"-access", &s3.BucketV2Args{ForceDestroy: pulumi.Bool(a.DeleteOnDestroy), Tags: a.Tags}, child...)
 	if err != nil {
 		return nil, nil, err
 	}
 	policy := pulumi.All(bucket.Arn, logged.Arn).ApplyT(func(arns []any) (string, error) {
-		return accessLogBucketPolicy(arns[0].(string), arns[1].(string), to.account)
+		return accessLogBucketPolicy(arns[0].(string), arns[1].(string), to.Account)
 	}).(pulumi.StringOutput)
 	rules := s3.BucketLifecycleConfigurationV2RuleArray{cleanUp(), expire(a.LogRetentionDays)}
 	ready, err := protectBucket(ctx, name+"-access", bucket, ownKeyOfS3, policy, rules, child)

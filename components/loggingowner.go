@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/bedrock"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/private-bedrock/private-bedrock/internal/iamdoc"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
@@ -16,7 +17,7 @@ import (
 // preview of setting it, where logging goes now: both would take it from whomever it belongs to, without a word.
 //
 // With a hook on deletion, `pulumi destroy` needs --run-program: it is there only where a deletion would be done.
-func keepForeignLogging(ctx *pulumi.Context, name string, a BedrockLoggingArgs, to target) (pulumi.ResourceOption, error) {
+func keepForeignLogging(ctx *pulumi.Context, name string, a BedrockLoggingArgs, to iamdoc.Target) (pulumi.ResourceOption, error) {
 	hooks := &pulumi.ResourceHookBinding{}
 	if ctx.RunningWithMocks() { // which know no hooks, and panic
 		return pulumi.ResourceHooks(hooks), nil
@@ -24,13 +25,13 @@ func keepForeignLogging(ctx *pulumi.Context, name string, a BedrockLoggingArgs, 
 	hook, err := ctx.RegisterResourceHook(name+"-owner", func(args *pulumi.ResourceHookArgs) error {
 		// Where another language's program made the component, its context ends with that, long before a deletion.
 		asking := context.WithoutCancel(ctx.Context())
-		cfg, err := config.LoadDefaultConfig(asking, config.WithRegion(to.region))
+		cfg, err := config.LoadDefaultConfig(asking, config.WithRegion(to.Region))
 		if err != nil {
 			return err
 		}
 		current, err := currentLogging(asking, cfg, to)
 		if err != nil {
-			return fmt.Errorf("where Bedrock's invocation logging of account %s in %s goes now: %w%s", to.account, to.region, err, waysOut)
+			return fmt.Errorf("where Bedrock's invocation logging of account %s in %s goes now: %w%s", to.Account, to.Region, err, waysOut)
 		}
 		properties := args.NewInputs
 		if properties == nil { // of a deletion
@@ -56,12 +57,12 @@ To take it over, adoptInvocationLogging: true. To leave it as it is, no BedrockL
 type loggingDestination struct{ bucket, logGroup string }
 
 // checkLoggingOwner refuses what would be taken from somebody else. bucket is the component's own, empty before it is made.
-func checkLoggingOwner(current loggingDestination, bucket string, to target) error {
+func checkLoggingOwner(current loggingDestination, bucket string, to iamdoc.Target) error {
 	if current == (loggingDestination{}) || bucket != "" && current.bucket == bucket {
 		return nil
 	}
 	return fmt.Errorf("Bedrock's invocation logging of account %s in %s is somebody else's, or was left by a stack that is gone: got bucket %q and log group %q, want none, or this stack's bucket%s",
-		to.account, to.region, current.bucket, current.logGroup, waysOut)
+		to.Account, to.Region, current.bucket, current.logGroup, waysOut)
 }
 
 // bucketOf is the bucket's name in a logging configuration's properties; empty while it is not known.
@@ -76,13 +77,13 @@ func bucketOf(properties resource.PropertyMap) string {
 
 // currentLogging asks AWS, for the provider has no lookup for it, with the credentials that AWS's SDK finds by itself: they
 // could be another account's than the provider's.
-func currentLogging(ctx context.Context, cfg sdk.Config, to target) (current loggingDestination, err error) {
+func currentLogging(ctx context.Context, cfg sdk.Config, to iamdoc.Target) (current loggingDestination, err error) {
 	identity, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, nil)
 	if err != nil {
 		return current, err
 	}
-	if account := sdk.ToString(identity.Account); account != to.account {
-		return current, fmt.Errorf("AWS_PROFILE, or the environment's other credentials, are of account %s, want the provider's, %s", account, to.account)
+	if account := sdk.ToString(identity.Account); account != to.Account {
+		return current, fmt.Errorf("AWS_PROFILE, or the environment's other credentials, are of account %s, want the provider's, %s", account, to.Account)
 	}
 	out, err := bedrock.NewFromConfig(cfg).GetModelInvocationLoggingConfiguration(ctx, nil)
 	if err != nil || out.LoggingConfig == nil {

@@ -9,13 +9,14 @@ import (
 	"testing"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/private-bedrock/private-bedrock/internal/iamdoc"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 )
 
 // A second program of the same account would send the first one's records elsewhere, or switch them off, silently.
 func TestCheckLoggingOwner(t *testing.T) {
 	t.Parallel()
-	to := target{"123456789012", "ap-northeast-1", "aws"}
+	to := iamdoc.Target{Account: "123456789012", Region: "ap-northeast-1", Partition: "aws"}
 	for name, c := range map[string]struct {
 		current loggingDestination
 		bucket  string
@@ -37,7 +38,7 @@ func TestCheckLoggingOwner(t *testing.T) {
 		if err == nil {
 			continue
 		}
-		for _, said := range []string{c.current.bucket, c.current.logGroup, to.account, to.region, "adoptInvocationLogging"} {
+		for _, said := range []string{c.current.bucket, c.current.logGroup, to.Account, to.Region, "adoptInvocationLogging"} {
 			if !strings.Contains(err.Error(), said) {
 				t.Errorf("%s: the error does not say %q: %v", name, said, err)
 			}
@@ -80,11 +81,11 @@ func TestCurrentLogging(t *testing.T) {
 	cfg := sdk.Config{Region: "ap-northeast-1", BaseEndpoint: &server.URL, Credentials: sdk.CredentialsProviderFunc(func(context.Context) (sdk.Credentials, error) {
 		return sdk.Credentials{AccessKeyID: "id", SecretAccessKey: "secret"}, nil
 	})}
-	current, err := currentLogging(t.Context(), cfg, target{"123456789012", "ap-northeast-1", "aws"})
+	current, err := currentLogging(t.Context(), cfg, iamdoc.Target{Account: "123456789012", Region: "ap-northeast-1", Partition: "aws"})
 	if want := (loggingDestination{"theirs", "/theirs"}); err != nil || current != want {
 		t.Errorf("got %v, %v, want %v", current, err, want)
 	}
-	if _, err := currentLogging(t.Context(), cfg, target{"999999999999", "ap-northeast-1", "aws"}); err == nil || !strings.Contains(err.Error(), "123456789012") {
+	if _, err := currentLogging(t.Context(), cfg, iamdoc.Target{Account: "999999999999", Region: "ap-northeast-1", Partition: "aws"}); err == nil || !strings.Contains(err.Error(), "123456789012") {
 		t.Errorf("another account's credentials: %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/private-bedrock/private-bedrock/internal/iamdoc"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/kms"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/sns"
@@ -185,7 +186,7 @@ func newTamperRules(ctx *pulumi.Context, name string, a MonitoringArgs, topicArn
 }
 
 // newAlarms makes the alarms and the dashboard that shows them.
-func newAlarms(ctx *pulumi.Context, name string, a MonitoringArgs, to target, topicArn pulumi.StringOutput, parent, told pulumi.ResourceOption) error {
+func newAlarms(ctx *pulumi.Context, name string, a MonitoringArgs, to iamdoc.Target, topicArn pulumi.StringOutput, parent, told pulumi.ResourceOption) error {
 	names := pulumi.All(a.FunctionArn, a.ApiName)
 	of := func(v []any) (functionName, apiName string) {
 		arn := v[0].(string)
@@ -221,13 +222,13 @@ func newAlarms(ctx *pulumi.Context, name string, a MonitoringArgs, to target, to
 		if _, err := cloudwatch.NewMetricAlarm(ctx, name+"-"+plan.name, alarmArgs, parent, told); err != nil {
 			return err
 		}
-		arns = append(arns, strings.TrimSuffix(alarmArns(to, name+"-"+plan.name), "*"))
+		arns = append(arns, alarmArn(to, name+"-"+plan.name))
 	}
 	_, err := cloudwatch.NewDashboard(ctx, name, &cloudwatch.DashboardArgs{
 		DashboardName: pulumi.String(name),
 		DashboardBody: names.ApplyT(func(v []any) (string, error) {
 			functionName, apiName := of(v)
-			return dashboardBody(to.region, functionName, apiName, a.StageName, arns)
+			return dashboardBody(to.Region, functionName, apiName, a.StageName, arns)
 		}).(pulumi.StringOutput),
 	}, parent)
 	return err

@@ -1,13 +1,17 @@
 package components
 
 import (
+	"bytes"
+	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/private-bedrock/private-bedrock/internal/iamdoc"
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/models"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -17,8 +21,8 @@ func TestPolicies(t *testing.T) {
 	t.Parallel()
 	const account, region = "123456789012", "ap-northeast-1"
 	logGroup := "arn:aws:logs:ap-northeast-1:123456789012:log-group:/aws/example"
-	to := target{account, region, "aws"}
-	models := func(ids ...string) (all []model) {
+	to := iamdoc.Target{Account: account, Region: region, Partition: "aws"}
+	of := func(ids ...string) (all []models.Model) {
 		for _, id := range ids {
 			var routes []string
 			switch {
@@ -27,7 +31,7 @@ func TestPolicies(t *testing.T) {
 			case strings.Contains(id, "application"):
 				routes = []string{"arn:aws:bedrock:ap-northeast-1::foundation-model/amazon.nova-lite-v1:0"}
 			}
-			m, err := newModel(to, id, routes, true)
+			m, err := models.New(to, id, routes, true)
 			if err != nil {
 				t.Error(err)
 			}
@@ -35,8 +39,8 @@ func TestPolicies(t *testing.T) {
 		}
 		return all
 	}
-	haiku := models("anthropic.claude-haiku-4-5-20251001-v1:0")
-	every := models("anthropic.claude-haiku-4-5-20251001-v1:0", "jp.anthropic.claude-haiku-4-5-20251001-v1:0", "global.anthropic.claude-sonnet-5",
+	haiku := of("anthropic.claude-haiku-4-5-20251001-v1:0")
+	every := of("anthropic.claude-haiku-4-5-20251001-v1:0", "jp.anthropic.claude-haiku-4-5-20251001-v1:0", "global.anthropic.claude-sonnet-5",
 		"arn:aws:bedrock:ap-northeast-1:123456789012:application-inference-profile/a1b2c3d4e5f6", "arn:aws:bedrock:ap-northeast-1:123456789012:provisioned-model/a1b2c3d4e5f6")
 	guardrail := guardrailVersion{"arn:aws:bedrock:ap-northeast-1:123456789012:guardrail/3o06191495ze", "1"}
 	enforced := []string{"arn:aws:bedrock:ap-northeast-1:999999999999:guardrail/abcdefghijkl:7"}
@@ -80,15 +84,15 @@ func TestPolicies(t *testing.T) {
 			return accessLogBucketPolicy("arn:aws:s3:::example-access", "arn:aws:s3:::example", account)
 		},
 		"log-delivery-trust": func() (string, error) {
-			return trustPolicy("bedrock.amazonaws.com", account, bedrockArns("aws", region, account))
+			return iamdoc.JSON(iamdoc.TrustForAccount("bedrock.amazonaws.com", account, to.ARN("bedrock", "*")))
 		},
 		"log-bucket": func() (string, error) {
-			return logBucketPolicy("arn:aws:s3:::example", account, region, "aws", []string{logPrefix, largeDataPrefix})
+			return logBucketPolicy(to, "arn:aws:s3:::example")
 		},
 		"log-mask":       logMaskPolicy,
 		"results-bucket": func() (string, error) { return resultsBucketPolicy("arn:aws:s3:::example-results") },
 		"audit-reader-trust": func() (string, error) {
-			return auditReaderTrust([]string{role, "arn:aws:iam::999999999999:user/auditor"})
+			return iamdoc.JSON(auditReaderTrust([]string{role, "arn:aws:iam::999999999999:user/auditor"}))
 		},
 		"audit-reader": func() (string, error) {
 			return auditReaderPolicy(to, auditedLog{bucket: "example", logGroup: "/aws/bedrock/example", accessLogGroup: "/aws/apigateway/example"})
@@ -101,7 +105,7 @@ func TestPolicies(t *testing.T) {
 		},
 		"flow-log":       func() (string, error) { return flowLogPolicy(logGroup) },
 		"ssm-client":     ssmClientPolicy,
-		"function-trust": func() (string, error) { return plainTrustPolicy("lambda.amazonaws.com") },
+		"function-trust": func() (string, error) { return iamdoc.JSON(iamdoc.Trust("lambda.amazonaws.com")) },
 		"openapi": func() (string, error) {
 			return apiDefinition("example", "aws", region, "arn:aws:lambda:ap-northeast-1:123456789012:function:example", "NONE", false)
 		},
@@ -164,7 +168,7 @@ func TestFunctionRoleDeniesAllElse(t *testing.T) {
 		} else {
 			c.tiers = []string{"default"}
 		}
-		document, err := functionPolicy("arn:aws:logs:ap-northeast-1:123456789012:log-group:x", "vpce-1", "vpce-2", []model{{arn: haiku}}, guardrail, []string{enforced + ":7"}, c.tiers)
+		document, err := functionPolicy("arn:aws:logs:ap-northeast-1:123456789012:log-group:x", "vpce-1", "vpce-2", []models.Model{{ARN: haiku}}, guardrail, []string{enforced + ":7"}, c.tiers)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -186,7 +190,7 @@ func TestFunctionRoleDeniesAllElse(t *testing.T) {
 func TestApiPolicyWantsEndpoints(t *testing.T) {
 	t.Parallel()
 	for _, ids := range [][]string{nil, {}, {""}, {"vpce-1", ""}} {
-		if policy, err := apiPolicy(target{"123456789012", "ap-northeast-1", "aws"}, ids, "NONE", nil); err == nil {
+		if policy, err := apiPolicy(iamdoc.Target{Account: "123456789012", Region: "ap-northeast-1", Partition: "aws"}, ids, "NONE", nil); err == nil {
 			t.Errorf("%q made %s", ids, policy)
 		}
 	}
@@ -219,6 +223,57 @@ func TestCheckAuthorization(t *testing.T) {
 		}
 		if err := CheckAuthorization(c.authorization, callers); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s %q: %v, want %q", c.authorization, c.caller, err, c.want)
+		}
+	}
+}
+
+// IAM refuses a policy that is too long in the middle of a deployment; one that it takes must not be refused here.
+func TestTooManyModels(t *testing.T) {
+	t.Parallel()
+	policy := func(padding int) (string, error) {
+		m := models.Model{ARN: "arn:aws:bedrock:ap-northeast-1::foundation-model/" + strings.Repeat("a", padding)}
+		return functionPolicy("arn:aws:logs:ap-northeast-1:123456789012:log-group:x", "vpce-1", "vpce-2", []models.Model{m}, guardrailVersion{}, nil, []string{"default"})
+	}
+	short, err := policy(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, []byte(short)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := policy(10_240 - compact.Len()); err != nil {
+		t.Error(err)
+	}
+	if _, err := policy(10_241 - compact.Len()); err == nil || !strings.Contains(err.Error(), "10241 characters") || !strings.Contains(err.Error(), "fewer models") {
+		t.Errorf("error = %v", err)
+	}
+
+	endpoint := func(padding int) (string, error) {
+		return bedrockRuntimeEndpointPolicy("arn:aws:iam::123456789012:role/x", []models.Model{{ARN: strings.Repeat("a", padding)}}, nil)
+	}
+	if short, err = endpoint(0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := endpoint(20_480 - len(short)); err != nil {
+		t.Error(err)
+	}
+	if _, err := endpoint(20_481 - len(short)); err == nil || !strings.Contains(err.Error(), "20481 characters") {
+		t.Errorf("error = %v", err)
+	}
+}
+
+// A draft can be emptied by whoever may edit it, without anybody's deploying.
+func TestCheckGuardrail(t *testing.T) {
+	t.Parallel()
+	for _, c := range [][2]string{{"3o06191495ze", "12"}, {strings.Repeat("a", 64), "99999999"}} {
+		if err := CheckGuardrail(c[0], c[1]); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, c := range [][2]string{{strings.Repeat("a", 65), "1"}, {"3o06191495ze", "100000000"}, {"3o06191495ze:1", "1"}, {"", "1"}, {"3o06191495ze", "DRAFT"}, {"3o06191495ze", "0"}, {"3o06191495ze", ""}, {"*", "1"}, {"arn:aws:bedrock:x", "1"}} {
+		if CheckGuardrail(c[0], c[1]) == nil {
+			t.Errorf("%q is taken", c)
 		}
 	}
 }

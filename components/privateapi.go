@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 
+	"github.com/private-bedrock/private-bedrock/internal/iamdoc"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/apigateway"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
@@ -167,7 +168,7 @@ func NewPrivateApi(ctx *pulumi.Context, name string, args *PrivateApiArgs, opts 
 	}
 
 	body := a.FunctionArn.ToStringOutput().ApplyT(func(functionArn string) (string, error) {
-		return apiDefinition(name, to.partition, to.region, functionArn, a.Authorization, a.Buffered)
+		return apiDefinition(name, to.Partition, to.Region, functionArn, a.Authorization, a.Buffered)
 	}).(pulumi.StringOutput)
 	resourcePolicy := pulumi.StringArray(a.VpcEndpointIds).ToStringArrayOutput().ApplyT(func(ids []string) (string, error) {
 		return apiPolicy(to, slices.Concat(ids, a.ConsumerVpcEndpointIds), a.Authorization, a.CallerArns)
@@ -260,7 +261,7 @@ func NewPrivateApi(ctx *pulumi.Context, name string, args *PrivateApiArgs, opts 
 	}
 
 	c.ApiId, c.ApiName = api.ID(), api.Name
-	c.InvokeUrl = pulumi.Sprintf("https://%s.execute-api.%s.amazonaws.com/%s", api.ID(), to.region, stage.StageName)
+	c.InvokeUrl = pulumi.Sprintf("https://%s.execute-api.%s.amazonaws.com/%s", api.ID(), to.Region, stage.StageName)
 	c.AccessLogGroupName = logGroup.Name
 	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{
 		"apiId": c.ApiId, "apiName": c.ApiName, "invokeUrl": c.InvokeUrl, "accessLogGroupName": c.AccessLogGroupName, "vpcEndpointPolicy": c.VpcEndpointPolicy,
@@ -274,7 +275,7 @@ func NewPrivateApi(ctx *pulumi.Context, name string, args *PrivateApiArgs, opts 
 // deleted last, would take back the new one's setting.
 func newApiGatewayAccount(ctx *pulumi.Context, tags pulumi.StringMapInput, parent pulumi.ResourceOption) (*apigateway.Account, error) {
 	const name = "api-gateway-account"
-	trust, err := plainTrustPolicy("apigateway.amazonaws.com")
+	trust, err := iamdoc.JSON(iamdoc.Trust("apigateway.amazonaws.com"))
 	if err != nil {
 		return nil, err
 	}

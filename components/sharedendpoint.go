@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/private-bedrock/private-bedrock/internal/iamdoc"
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -27,7 +28,7 @@ func warnOfPolicy(ctx *pulumi.Context, c pulumi.Resource, endpointId pulumi.Stri
 // missingFrom asks an owner's policy for all that a needed one allows. A policy that is not understood counts as one that
 // allows nothing.
 func missingFrom(owners, needed string) (missing []string, err error) {
-	var document policyDocument
+	var document iamdoc.Document
 	if err := json.Unmarshal([]byte(needed), &document); err != nil {
 		return nil, err
 	}

@@ -3,18 +3,20 @@ package components
 import (
 	"strings"
 	"testing"
+
+	"github.com/private-bedrock/private-bedrock/internal/models"
 )
 
 // Whoever brings an endpoint learns what its policy lacks, and not from a bare 403.
 func TestMissingFrom(t *testing.T) {
 	t.Parallel()
 	const role = "arn:aws:iam::123456789012:role/example"
-	models := []model{{arn: "arn:aws:bedrock:ap-northeast-1:123456789012:inference-profile/jp.a.b", routes: []string{"arn:aws:bedrock:ap-northeast-3::foundation-model/a.b"}}}
+	called := []models.Model{{ARN: "arn:aws:bedrock:ap-northeast-1:123456789012:inference-profile/jp.a.b", Routes: []string{"arn:aws:bedrock:ap-northeast-3::foundation-model/a.b"}}}
 	api, err := apiEndpointPolicy("arn:aws:execute-api:ap-northeast-1:123456789012:abc123")
 	if err != nil {
 		t.Fatal(err)
 	}
-	runtime, err := bedrockRuntimeEndpointPolicy(role, models, nil)
+	runtime, err := bedrockRuntimeEndpointPolicy(role, called, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +39,7 @@ func TestMissingFrom(t *testing.T) {
 		"itself, models":                     {runtime, runtime, 0},
 		"itself, logging":                    {control, control, 0},
 		"another API":                        {strings.ReplaceAll(api, "abc123", "zzz999"), api, 1},
-		"the profile without its models":     {allow(`"*"`, "bedrock:InvokeModel", models[0].arn), runtime, 3},
+		"the profile without its models":     {allow(`"*"`, "bedrock:InvokeModel", called[0].ARN), runtime, 3},
 		"another role":                       {strings.ReplaceAll(runtime, role, role+"2"), runtime, 4},
 		"the role as principal":              {allow(`{"AWS":"`+role+`"}`, "bedrock:*", "*"), runtime, 0},
 		"what is not understood here":        {`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","NotAction":"s3:*","Resource":"*"}]}`, api, 1},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/private-bedrock/private-bedrock/internal/iamdoc"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ssm"
@@ -63,15 +64,11 @@ func NewSsmClient(ctx *pulumi.Context, name string, args *SsmClientArgs, opts ..
 	if err != nil {
 		return nil, fmt.Errorf("SsmClient %s: Amazon Linux image: %w", name, err)
 	}
-	trust, err := plainTrustPolicy("ec2.amazonaws.com")
-	if err != nil {
-		return nil, err
-	}
 	permissions, err := ssmClientPolicy()
 	if err != nil {
 		return nil, err
 	}
-	role, rolePolicy, err := newRole(ctx, name, trust, pulumi.String(permissions), args.Tags, parent)
+	role, rolePolicy, err := newRole(ctx, name, iamdoc.Trust("ec2.amazonaws.com"), pulumi.String(permissions), args.Tags, parent)
 	if err != nil {
 		return nil, err
 	}

@@ -1,14 +1,14 @@
-package components
+package models
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/private-bedrock/private-bedrock/internal/iamdoc"
 )
 
-var tokyo = target{"123456789012", "ap-northeast-1", "aws"}
+var tokyo = iamdoc.Target{Account: "123456789012", Region: "ap-northeast-1", Partition: "aws"}
 
 // Every form of a model's id becomes exactly the ARNs that AWS checks: one too few denies calls, one too many admits
 // a model, a region or a way to it that nobody decided to admit.
@@ -41,8 +41,8 @@ func TestNewModel(t *testing.T) {
 			told: []string{fm("ap-northeast-1", haiku)}, routes: []string{fm("ap-northeast-1", haiku)}, arn: own + "application-inference-profile/a1b2c3d4e5f6",
 		},
 	} {
-		got, err := newModel(tokyo, id, c.told, true)
-		if err != nil || got.arn != c.arn || fmt.Sprint(got.routes) != fmt.Sprint(c.routes) {
+		got, err := New(tokyo, id, c.told, true)
+		if err != nil || got.ARN != c.arn || fmt.Sprint(got.Routes) != fmt.Sprint(c.routes) {
 			t.Errorf("%s: %+v, %v, want %s and %q", id, got, err, c.arn, c.routes)
 		}
 	}
@@ -51,7 +51,7 @@ func TestNewModel(t *testing.T) {
 // In AWS's other partitions every ARN begins otherwise: a policy that says arn:aws: admits nothing there.
 func TestModelsOfAnotherPartition(t *testing.T) {
 	t.Parallel()
-	gov := target{"123456789012", "us-gov-west-1", "aws-us-gov"}
+	gov := iamdoc.Target{Account: "123456789012", Region: "us-gov-west-1", Partition: "aws-us-gov"}
 	const provisioned = "bedrock:us-gov-west-1:123456789012:provisioned-model/a1b2c3d4e5f6"
 	for id, want := range map[string]string{
 		"a.b":                           "arn:aws-us-gov:bedrock:us-gov-west-1::foundation-model/a.b []",
@@ -60,8 +60,8 @@ func TestModelsOfAnotherPartition(t *testing.T) {
 		"arn:aws-us-gov:" + provisioned: "arn:aws-us-gov:" + provisioned + " []",
 		"arn:aws:" + provisioned:        "",
 	} {
-		m, err := newModel(gov, id, []string{"told"}, true)
-		if got := fmt.Sprint(m.arn, " ", m.routes); (err == nil) != (want != "") || err == nil && got != want {
+		m, err := New(gov, id, []string{"told"}, true)
+		if got := fmt.Sprint(m.ARN, " ", m.Routes); (err == nil) != (want != "") || err == nil && got != want {
 			t.Errorf("%s: %s, %v, want %s", id, got, err, want)
 		}
 	}
@@ -89,11 +89,11 @@ func TestModelsRefused(t *testing.T) {
 		own + "application-inference-profile/a1b2c3d4e5f6":                                        {global, "allowGlobalInference"},
 		"jp.amazon.nova-lite-v1:0":                                                                {nil, "routes to no model"},
 	} {
-		if got, err := newModel(tokyo, id, c.told, false); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), id) {
+		if got, err := New(tokyo, id, c.told, false); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), id) {
 			t.Errorf("%q became %+v, %v, want %q", id, got, err, c.want)
 		}
 	}
-	if err := CheckModelId("arn:aws:bedrock:us-east-1:123456789012:provisioned-model/a1b2c3d4e5f6", "", false); err != nil {
+	if err := Check("arn:aws:bedrock:us-east-1:123456789012:provisioned-model/a1b2c3d4e5f6", "", false); err != nil {
 		t.Errorf("where the region is not known, any may be right: %v", err)
 	}
 }
@@ -104,65 +104,14 @@ func FuzzNewModel(f *testing.F) {
 		f.Add(id)
 	}
 	f.Fuzz(func(t *testing.T, id string) {
-		m, err := newModel(tokyo, id, []string{"arn:aws:bedrock:ap-northeast-1::foundation-model/a.b"}, true)
+		m, err := New(tokyo, id, []string{"arn:aws:bedrock:ap-northeast-1::foundation-model/a.b"}, true)
 		if err != nil {
 			return
 		}
-		for _, arn := range append([]string{m.arn}, m.routes...) {
+		for _, arn := range append([]string{m.ARN}, m.Routes...) {
 			if strings.ContainsAny(arn, "*?$\"\\ ,") || !strings.HasPrefix(arn, "arn:aws:bedrock:") {
 				t.Errorf("%q puts %q into policies", id, arn)
 			}
 		}
 	})
-}
-
-// A draft can be emptied by whoever may edit it, without anybody's deploying.
-func TestCheckGuardrail(t *testing.T) {
-	t.Parallel()
-	for _, c := range [][2]string{{"3o06191495ze", "12"}, {strings.Repeat("a", 64), "99999999"}} {
-		if err := CheckGuardrail(c[0], c[1]); err != nil {
-			t.Error(err)
-		}
-	}
-	for _, c := range [][2]string{{strings.Repeat("a", 65), "1"}, {"3o06191495ze", "100000000"}, {"3o06191495ze:1", "1"}, {"", "1"}, {"3o06191495ze", "DRAFT"}, {"3o06191495ze", "0"}, {"3o06191495ze", ""}, {"*", "1"}, {"arn:aws:bedrock:x", "1"}} {
-		if CheckGuardrail(c[0], c[1]) == nil {
-			t.Errorf("%q is taken", c)
-		}
-	}
-}
-
-// IAM refuses a policy that is too long in the middle of a deployment; one that it takes must not be refused here.
-func TestTooManyModels(t *testing.T) {
-	t.Parallel()
-	policy := func(padding int) (string, error) {
-		m := model{arn: "arn:aws:bedrock:ap-northeast-1::foundation-model/" + strings.Repeat("a", padding)}
-		return functionPolicy("arn:aws:logs:ap-northeast-1:123456789012:log-group:x", "vpce-1", "vpce-2", []model{m}, guardrailVersion{}, nil, []string{"default"})
-	}
-	short, err := policy(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var compact bytes.Buffer
-	if err := json.Compact(&compact, []byte(short)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := policy(10_240 - compact.Len()); err != nil {
-		t.Error(err)
-	}
-	if _, err := policy(10_241 - compact.Len()); err == nil || !strings.Contains(err.Error(), "10241 characters") || !strings.Contains(err.Error(), "fewer models") {
-		t.Errorf("error = %v", err)
-	}
-
-	endpoint := func(padding int) (string, error) {
-		return bedrockRuntimeEndpointPolicy("arn:aws:iam::123456789012:role/x", []model{{arn: strings.Repeat("a", padding)}}, nil)
-	}
-	if short, err = endpoint(0); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := endpoint(20_480 - len(short)); err != nil {
-		t.Error(err)
-	}
-	if _, err := endpoint(20_481 - len(short)); err == nil || !strings.Contains(err.Error(), "20481 characters") {
-		t.Errorf("error = %v", err)
-	}
 }

@@ -1,4 +1,4 @@
-package components
+package subnets
 
 import (
 	"fmt"
@@ -20,9 +20,9 @@ func TestSubnets(t *testing.T) {
 		{"192.168.5.0/24", 8, []string{"192.168.5.0/27", "192.168.5.32/27", "192.168.5.64/27", "192.168.5.96/27",
 			"192.168.5.128/27", "192.168.5.160/27", "192.168.5.192/27", "192.168.5.224/27"}},
 	} {
-		got, err := Subnets(c.cidr, c.n)
+		got, err := cut(c.cidr, c.n)
 		if err != nil || !slices.Equal(got, c.want) {
-			t.Errorf("Subnets(%q, %d) = %v, %v, want %v", c.cidr, c.n, got, err, c.want)
+			t.Errorf("cut(%q, %d) = %v, %v, want %v", c.cidr, c.n, got, err, c.want)
 		}
 	}
 	// A bad range that gets through fails the deployment half-way, or takes addresses of somebody else's.
@@ -43,8 +43,8 @@ func TestSubnets(t *testing.T) {
 		{"10.0.0.0/16", 0, "not 0"},
 		{"10.0.0.0/16", -1, "not -1"},
 	} {
-		if got, err := Subnets(c.cidr, c.n); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), fmt.Sprintf("%q", c.cidr)) {
-			t.Errorf("Subnets(%q, %d) = %v, %v, want an error with %q and the value", c.cidr, c.n, got, err, c.want)
+		if got, err := cut(c.cidr, c.n); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), fmt.Sprintf("%q", c.cidr)) {
+			t.Errorf("cut(%q, %d) = %v, %v, want an error with %q and the value", c.cidr, c.n, got, err, c.want)
 		}
 	}
 }
@@ -57,7 +57,7 @@ func FuzzSubnets(f *testing.F) {
 		if n > 1<<10 {
 			n %= 1 << 10
 		}
-		got, err := Subnets(cidr, n)
+		got, err := cut(cidr, n)
 		if err != nil {
 			return
 		}
@@ -75,7 +75,7 @@ func FuzzSubnets(f *testing.F) {
 			}
 		}
 		if n > 1 {
-			fewer, err := Subnets(cidr, n-1)
+			fewer, err := cut(cidr, n-1)
 			if err != nil || !slices.Equal(fewer, got[:n-1]) {
 				t.Fatalf("one subnet fewer gives %v, %v", fewer, err)
 			}
@@ -87,7 +87,7 @@ func FuzzSubnets(f *testing.F) {
 func TestZoneSubnets(t *testing.T) {
 	t.Parallel()
 	for _, zones := range [][]string{{"ap-northeast-1a", "ap-northeast-1c"}, {"ap-northeast-1c", "ap-northeast-1d"}, {"ap-northeast-1c"}} {
-		got, err := ZoneSubnets("10.0.0.0/16", zones)
+		got, err := ByZone("10.0.0.0/16", zones)
 		if err != nil || len(got) != len(zones) || got["ap-northeast-1c"] != "10.0.2.0/24" {
 			t.Errorf("%v: %v, %v, want 10.0.2.0/24 for ap-northeast-1c", zones, got, err)
 		}
@@ -95,7 +95,7 @@ func TestZoneSubnets(t *testing.T) {
 	for _, c := range []struct{ cidr, zone string }{
 		{"192.168.5.0/24", "ap-northeast-1i"}, {"10.0.0.0/16", "ap-northeast-1"}, {"10.0.0.0/16", ""}, {"10.0.0.0/8", "ap-northeast-1a"},
 	} {
-		if got, err := ZoneSubnets(c.cidr, []string{c.zone}); err == nil {
+		if got, err := ByZone(c.cidr, []string{c.zone}); err == nil {
 			t.Errorf("%s, %q: %v, want an error", c.cidr, c.zone, got)
 		}
 	}
@@ -104,10 +104,10 @@ func TestZoneSubnets(t *testing.T) {
 func TestPickZones(t *testing.T) {
 	t.Parallel()
 	offered := map[string][]string{"EC2": {"a", "b", "c", "d"}, "bedrock-runtime": {"d", "c", "a"}, "execute-api": {"d", "c", "b"}}
-	if got, err := pickZones(nil, offered); err != nil || !slices.Equal(got, []string{"c", "d"}) {
+	if got, err := PickZones(nil, offered); err != nil || !slices.Equal(got, []string{"c", "d"}) {
 		t.Errorf("default zones = %v, %v, want the first two that offer everything: c, d", got, err)
 	}
-	if got, err := pickZones([]string{"d"}, offered); err != nil || !slices.Equal(got, []string{"d"}) {
+	if got, err := PickZones([]string{"d"}, offered); err != nil || !slices.Equal(got, []string{"d"}) {
 		t.Errorf("wanted zones = %v, %v, want d", got, err)
 	}
 	for _, c := range []struct {
@@ -119,8 +119,8 @@ func TestPickZones(t *testing.T) {
 		{[]string{"b"}, offered, "bedrock-runtime"},
 		{nil, map[string][]string{"EC2": {"a", "b"}, "bedrock-runtime": {"a"}}, "name the zones"},
 	} {
-		if got, err := pickZones(c.wanted, c.offered); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("pickZones(%v) = %v, %v, want an error with %s", c.wanted, got, err, c.want)
+		if got, err := PickZones(c.wanted, c.offered); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("PickZones(%v) = %v, %v, want an error with %s", c.wanted, got, err, c.want)
 		}
 	}
 }

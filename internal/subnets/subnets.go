@@ -1,4 +1,5 @@
-package components
+// Package subnets divides a VPC's IPv4 range among its Availability Zones, and picks the zones.
+package subnets
 
 import (
 	"encoding/binary"
@@ -7,14 +8,13 @@ import (
 	"slices"
 )
 
-// A subnet smaller than this leaves too few addresses for endpoints and the function's network interfaces: AWS
-// keeps 5 of each subnet for itself (VPC User Guide, "Subnet CIDR blocks").
+// A smaller subnet leaves too few addresses for endpoints and the function's network interfaces: AWS reserves 5 addresses in
+// each subnet (VPC User Guide, "Subnet CIDR blocks").
 const smallestSubnetBits = 27
 
-// ZoneSubnets gives each zone, such as ap-northeast-1a, its subnet of a VPC: by the zone's last letter, so that a
-// zone keeps its range whichever others come and go. AWS would refuse two subnets that overlap while one replaces
-// the other.
-func ZoneSubnets(vpcCidr string, zones []string) (map[string]string, error) {
+// ByZone is the subnet of each zone, such as ap-northeast-1a. The zone's last letter decides, so that a zone keeps its range
+// when other zones are added or removed: AWS would reject two subnets that overlap while one replaces the other.
+func ByZone(vpcCidr string, zones []string) (map[string]string, error) {
 	slot, slots := map[string]int{}, 1
 	for _, zone := range zones {
 		if zone == "" || zone[len(zone)-1] < 'a' || zone[len(zone)-1] > 'z' {
@@ -23,7 +23,7 @@ func ZoneSubnets(vpcCidr string, zones []string) (map[string]string, error) {
 		slot[zone] = int(zone[len(zone)-1] - 'a')
 		slots = max(slots, slot[zone]+1)
 	}
-	subnets, err := Subnets(vpcCidr, slots)
+	subnets, err := cut(vpcCidr, slots)
 	if err != nil {
 		return nil, err
 	}
@@ -34,9 +34,9 @@ func ZoneSubnets(vpcCidr string, zones []string) (map[string]string, error) {
 	return byZone, nil
 }
 
-// Subnets cuts n equal subnets from the start of a VPC's address range: the range's prefix and 8 bits more, as
-// the seed's, but none smaller than /27. Adding one never moves those before it.
-func Subnets(vpcCidr string, n int) ([]string, error) {
+// cut returns n equal subnets from the start of a VPC's range. Their prefix is 8 bits longer than the range's, and at most
+// /27. Adding a subnet never moves the ones before it.
+func cut(vpcCidr string, n int) ([]string, error) {
 	vpc, err := netip.ParsePrefix(vpcCidr)
 	switch {
 	case err != nil || !vpc.Addr().Is4():
@@ -50,7 +50,8 @@ func Subnets(vpcCidr string, n int) ([]string, error) {
 	}
 	bits := min(vpc.Bits()+8, smallestSubnetBits)
 	if room := 1 << (bits - vpc.Bits()); n < 1 || n > room {
-		return nil, fmt.Errorf("got %q, which holds 1 to %d subnets of /%d, not %d: want a larger range, or availability zones of earlier letters", vpcCidr, room, bits, n)
+		return nil, fmt.Errorf("got %q, which holds 1 to %d subnets of /%d, not %d: want a larger range, or availability zones "+
+			"of earlier letters", vpcCidr, room, bits, n)
 	}
 	subnets := make([]string, n)
 	first := vpc.Addr().As4()
@@ -62,9 +63,9 @@ func Subnets(vpcCidr string, n int) ([]string, error) {
 	return subnets, nil
 }
 
-// pickZones picks the availability zones of a VPC: those wanted, or else the first two that offer every endpoint
-// service the VPC needs. offered lists, by service, the zones that offer it.
-func pickZones(wanted []string, offered map[string][]string) ([]string, error) {
+// PickZones returns the wanted zones or, if there are none, the first two that offer every service. offered lists, by
+// service, the zones that offer it.
+func PickZones(wanted []string, offered map[string][]string) ([]string, error) {
 	var common []string
 	for service, zones := range offered {
 		if common == nil {
