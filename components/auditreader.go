@@ -9,36 +9,42 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// AuditReader is a role with exactly the rights that reading the invocation log takes, prompts and answers included, for
-// whom the account's owner names.
+// AuditReader is a role with exactly the permissions to read the invocation log, prompts and responses included. You name the
+// auditors that can assume it.
 type AuditReader struct {
 	pulumi.ResourceState
 
-	// RoleArn is what auditors assume.
+	// RoleArn is the ARN of the role that auditors assume.
 	RoleArn pulumi.StringOutput `pulumi:"roleArn"`
 }
 
 // AuditReaderArgs are AuditReader's arguments; the first four are required.
 type AuditReaderArgs struct {
-	// AuditorArns of the roles and users who may assume the role, and nobody else: the account's own need no policy besides,
-	// those of another account need one that allows sts:AssumeRole.
+	// AuditorArns are the only roles and users that can assume the role. Those of the account need no other policy. Those of
+	// another account need a policy that allows sts:AssumeRole. Required.
 	AuditorArns []string `pulumi:"auditorArns"`
-	// LogBucketName and LogGroupName are those of BedrockLogging, AccessLogGroupName that of PrivateApi.
-	LogBucketName      pulumi.StringInput `pulumi:"logBucketName"`
-	LogGroupName       pulumi.StringInput `pulumi:"logGroupName"`
+	// LogBucketName is the name of BedrockLogging's bucket. Required.
+	LogBucketName pulumi.StringInput `pulumi:"logBucketName"`
+	// LogGroupName is the name of BedrockLogging's log group. Required.
+	LogGroupName pulumi.StringInput `pulumi:"logGroupName"`
+	// AccessLogGroupName is the name of PrivateApi's log group. Required.
 	AccessLogGroupName pulumi.StringInput `pulumi:"accessLogGroupName"`
-	// KeyArn of BedrockLogging. Default: none, for a log without one.
+	// KeyArn is the ARN of BedrockLogging's key. Default: none, for a log without a customer managed key.
 	KeyArn pulumi.StringPtrInput `pulumi:"keyArn,optional"`
-	// DatabaseName, WorkgroupName and ResultsBucketName of an AuditQuery that the role may use, its results encrypted by
-	// KeyArn. Default: none of the three, no right on Athena.
-	DatabaseName      pulumi.StringInput `pulumi:"databaseName,optional"`
-	WorkgroupName     pulumi.StringInput `pulumi:"workgroupName,optional"`
+	// DatabaseName is the database of an AuditQuery that the role can use, with results that KeyArn encrypts. It requires
+	// WorkgroupName and ResultsBucketName. Default: none, no permission on Athena.
+	DatabaseName pulumi.StringInput `pulumi:"databaseName,optional"`
+	// WorkgroupName is that AuditQuery's workgroup. Required with DatabaseName.
+	WorkgroupName pulumi.StringInput `pulumi:"workgroupName,optional"`
+	// ResultsBucketName is that AuditQuery's bucket of results. Required with DatabaseName.
 	ResultsBucketName pulumi.StringInput `pulumi:"resultsBucketName,optional"`
-	// Tags of everything that can have some. Default: none.
+	// Tags are added to every resource that can have tags. Default: none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 }
 
-func (a AuditReaderArgs) validate() error {
+func (a AuditReaderArgs) withDefaults() AuditReaderArgs { return a }
+
+func (a AuditReaderArgs) validate(string) error {
 	var errs []error
 	if len(a.AuditorArns) == 0 {
 		errs = append(errs, errors.New("AuditorArns: got none, want at least one; without auditors there is no need of a role"))
@@ -47,22 +53,25 @@ func (a AuditReaderArgs) validate() error {
 		errs = append(errs, fmt.Errorf("AuditorArns: %w", err))
 	}
 	if a.LogBucketName == nil || a.LogGroupName == nil || a.AccessLogGroupName == nil {
-		errs = append(errs, errors.New("LogBucketName, LogGroupName, AccessLogGroupName: got none of one or more, want the names of all that is to be read"))
+		errs = append(errs, errors.New("LogBucketName, LogGroupName, AccessLogGroupName: got none of one or more, want all three, "+
+			"such as BedrockLogging's and PrivateApi's"))
 	}
 	if (a.DatabaseName == nil) != (a.WorkgroupName == nil) || (a.DatabaseName == nil) != (a.ResultsBucketName == nil) {
-		errs = append(errs, errors.New("DatabaseName, WorkgroupName, ResultsBucketName: got some of them, want all three, such as AuditQuery's, or none"))
+		errs = append(errs, errors.New("DatabaseName, WorkgroupName, ResultsBucketName: got some of them, want all three, "+
+			"such as AuditQuery's, or none"))
 	}
 	return errors.Join(errs...)
 }
 
 var auditorARN = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/[A-Za-z0-9+=,.@_/-]+$`)
 
-// CheckAuditors refuses all but single roles and users: an account would be everybody in it.
+// CheckAuditors accepts only single roles and users: an account would stand for every principal in it.
 func CheckAuditors(arns []string) error {
 	var errs []error
 	for i, arn := range arns {
 		if !auditorARN.MatchString(arn) {
-			errs = append(errs, fmt.Errorf("got %q, want the ARN of a role or a user, such as arn:aws:iam::123456789012:role/auditor", arn))
+			errs = append(errs, fmt.Errorf("got %q, want the ARN of a role or a user, such as "+
+				"arn:aws:iam::123456789012:role/auditor", arn))
 		}
 		if slices.Contains(arns[:i], arn) {
 			errs = append(errs, fmt.Errorf("got %q twice, want each auditor once", arn))
@@ -72,22 +81,13 @@ func CheckAuditors(arns []string) error {
 }
 
 // NewAuditReader makes an AuditReader.
-func NewAuditReader(ctx *pulumi.Context, name string, args *AuditReaderArgs, opts ...pulumi.ResourceOption) (*AuditReader, error) {
-	if args == nil {
-		args = &AuditReaderArgs{}
-	}
-	a := *args
-	if err := a.validate(); err != nil {
-		return nil, fmt.Errorf("AuditReader %s: %w", name, err)
-	}
-	c := &AuditReader{}
-	if err := ctx.RegisterComponentResource("private-bedrock:index:AuditReader", name, c, opts...); err != nil {
-		return nil, err
-	}
-	to, err := lookupTarget(ctx, c)
-	if err != nil {
-		return nil, err
-	}
+func NewAuditReader(
+	ctx *pulumi.Context, name string, args *AuditReaderArgs, opts ...pulumi.ResourceOption,
+) (*AuditReader, error) {
+	return construct(ctx, name, &AuditReader{}, args, opts)
+}
+
+func (c *AuditReader) provision(s scope, a AuditReaderArgs) error {
 	names := []any{a.LogBucketName, a.LogGroupName, a.AccessLogGroupName, pulumi.String("")}
 	if a.KeyArn != nil {
 		names[3] = a.KeyArn.ToStringPtrOutput().Elem()
@@ -101,12 +101,12 @@ func NewAuditReader(ctx *pulumi.Context, name string, args *AuditReaderArgs, opt
 		if a.DatabaseName != nil {
 			log.queries = &auditedQueries{database: name(4), workgroup: name(5), results: name(6)}
 		}
-		return auditReaderPolicy(to, log)
+		return auditReaderPolicy(s.target, log)
 	}).(pulumi.StringOutput)
-	role, _, err := newRole(ctx, name, auditReaderTrust(a.AuditorArns), permissions, a.Tags, pulumi.Parent(c))
+	role, _, err := s.newRole(auditReaderTrust(a.AuditorArns), permissions)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	c.RoleArn = role.Arn
-	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"roleArn": c.RoleArn})
+	return nil
 }

@@ -1,6 +1,7 @@
 package components
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,103 +11,101 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/iamdoc"
 	"github.com/private-bedrock/private-bedrock/internal/models"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/bedrock"
-	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
-	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/lambda"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// A function that lives longer than API Gateway waits answers nobody.
+// The function's timeouts: when API Gateway stops waiting, no caller gets the function's response.
 const (
 	bufferedSeconds = 29  // API Gateway quotas, "Integration timeout"
 	streamedSeconds = 900 // API Gateway Developer Guide, "Stream the integration response", and Lambda quotas
 )
 
-// BedrockFunction is a Go function in a VPC that may call the configured models through one VPC endpoint, and
-// nothing else. It attaches the policies of its endpoints, which let in nobody but its role.
+// BedrockFunction is a Go function in a VPC that can call the configured models through one VPC endpoint, and nothing else. It
+// attaches the policies of its endpoints, which allow only its role.
 type BedrockFunction struct {
 	pulumi.ResourceState
 
-	// FunctionArn is what PrivateApi calls.
+	// FunctionArn is the function's ARN. Pass it to PrivateApi.
 	FunctionArn pulumi.StringOutput `pulumi:"functionArn"`
 	// FunctionName is the dimension of the function's metrics.
 	FunctionName pulumi.StringOutput `pulumi:"functionName"`
-	// RoleArn of the one role that models may be called with.
+	// RoleArn is the ARN of the only role that can call models.
 	RoleArn pulumi.StringOutput `pulumi:"roleArn"`
-	// LogGroupName of the function's own log, which holds no prompt and no answer.
+	// LogGroupName is the name of the function's own log group, which has no prompts and no responses.
 	LogGroupName pulumi.StringOutput `pulumi:"logGroupName"`
-	// BedrockRuntimeEndpointPolicy and BedrockEndpointPolicy are those of its endpoints. The owner of a shared one has to
-	// allow as much.
+	// BedrockRuntimeEndpointPolicy is the policy of the bedrock-runtime endpoint. The owner of a shared endpoint must allow at
+	// least this.
 	BedrockRuntimeEndpointPolicy pulumi.StringOutput `pulumi:"bedrockRuntimeEndpointPolicy"`
-	BedrockEndpointPolicy        pulumi.StringOutput `pulumi:"bedrockEndpointPolicy"`
+	// BedrockEndpointPolicy is the policy of the bedrock endpoint. The owner of a shared endpoint must allow at least this.
+	BedrockEndpointPolicy pulumi.StringOutput `pulumi:"bedrockEndpointPolicy"`
 }
 
 // BedrockFunctionArgs are BedrockFunction's arguments.
 type BedrockFunctionArgs struct {
-	// Code is a zip with the executable "bootstrap" at its root, as BuildFunctionZip makes it. Required in Go; in other
-	// languages, the package builds it where it is left out.
+	// Code is a zip with the executable "bootstrap" at its root, as BuildFunctionZip makes it. Required in Go. In other
+	// languages, the package builds it by default.
 	Code pulumi.ArchiveInput `pulumi:"code,optional"`
-	// Architecture the code was built for: arm64 or x86_64. Default: arm64.
+	// Architecture is the code's instruction set: arm64 or x86_64. Default: arm64.
 	Architecture string `pulumi:"architecture,optional"`
-	// MemoryMb, 128 to 10240, which also sets the share of a CPU. Default: 256.
+	// MemoryMb is the function's memory, 128 to 10240. The share of a CPU grows with it. Default: 256.
 	MemoryMb int `pulumi:"memoryMb,optional"`
-	// ModelIds that may be called: ids of foundation models and of inference profiles, ARNs of application inference
-	// profiles and provisioned models; the first is the default. Required.
+	// ModelIds are the models that callers can use: IDs of foundation models and of inference profiles, ARNs of application
+	// inference profiles and provisioned models. The first is the default. Required.
 	ModelIds []string `pulumi:"modelIds"`
 	// Buffered answers are sent when they are whole, as PrivateApi's Buffered. Default: false.
 	Buffered bool `pulumi:"buffered,optional"`
-	// AllowGlobalInference admits profiles whose requests may be processed in any region. Default: false.
+	// AllowGlobalInference allows profiles whose requests can be processed in any Region. Default: false.
 	AllowGlobalInference bool `pulumi:"allowGlobalInference,optional"`
 	// AllowUnloggedInvocations asks models also while Bedrock's invocation logging is off, leaves out a kind of data or goes
 	// elsewhere. Default: false; the function looks once a minute and refuses every call until it is on again.
 	AllowUnloggedInvocations bool `pulumi:"allowUnloggedInvocations,optional"`
 	// InvocationLoggingConfiguration is the logging configuration that the function requires, as BedrockLogging outputs it.
-	// Default: any destination will do.
+	// Default: any destination.
 	InvocationLoggingConfiguration pulumi.StringInput `pulumi:"invocationLoggingConfiguration,optional"`
-	// GuardrailId and GuardrailVersion are put on every call, and IAM denies a call without them. Default: none.
-	GuardrailId      pulumi.StringInput `pulumi:"guardrailId,optional"`
+	// GuardrailId is the guardrail that the function adds to every call. IAM denies a call without it. Default: none.
+	GuardrailId pulumi.StringInput `pulumi:"guardrailId,optional"`
+	// GuardrailVersion is the guardrail's published version. Required with GuardrailId.
 	GuardrailVersion pulumi.StringInput `pulumi:"guardrailVersion,optional"`
 	// EnforcedGuardrailArns are the guardrails that the organization or the account enforces, each with or without its
-	// version. Bedrock denies every call of a role that may not apply them. Default: none.
+	// version. Bedrock denies every call of a role that can't apply them. Default: none.
 	EnforcedGuardrailArns []string `pulumi:"enforcedGuardrailArns,optional"`
 	// AllowUnevaluatedTools accepts tools that the guardrail does not evaluate. Default: false.
 	AllowUnevaluatedTools bool `pulumi:"allowUnevaluatedTools,optional"`
-	// DataRetentionModes of the account under which models may be called: default, none, inherit, aws_review or
-	// provider_data_share, under which AWS shares prompts with a model's provider. Default: default, none, inherit.
+	// DataRetentionModes are the account's data retention modes under which models can be called: default, none, inherit,
+	// aws_review or provider_data_share. Under provider_data_share, AWS shares prompts with the model's provider.
+	// Default: default, none, inherit.
 	DataRetentionModes []string `pulumi:"dataRetentionModes,optional"`
-	// ServiceTiers that callers may choose: default, flex, priority, reserved. A call that names none has tier default.
-	// Default: default.
+	// ServiceTiers are the tiers that callers can choose: default, flex, priority, reserved. A call that names no tier has
+	// tier default. Default: default.
 	ServiceTiers []string `pulumi:"serviceTiers,optional"`
-	// ReservedConcurrency is the most calls that the function handles at once. Lambda takes it out of the account's
-	// concurrency, of which 100 must stay unreserved. Default: 0, no reservation.
+	// ReservedConcurrency is the maximum number of calls that the function handles at once. Lambda reserves it from the
+	// account's concurrency, of which 100 must stay unreserved. Default: 0 (no reservation).
 	ReservedConcurrency int `pulumi:"reservedConcurrency,optional"`
-	// SubnetIds and SecurityGroupIds of the VPC. Required.
-	SubnetIds        pulumi.StringArrayInput `pulumi:"subnetIds"`
+	// SubnetIds are the VPC's subnets for the function. Required.
+	SubnetIds pulumi.StringArrayInput `pulumi:"subnetIds"`
+	// SecurityGroupIds are the function's security groups. Required.
 	SecurityGroupIds pulumi.StringArrayInput `pulumi:"securityGroupIds"`
-	// BedrockRuntimeEndpointId of the bedrock-runtime endpoint through which alone models may be called. Required.
+	// BedrockRuntimeEndpointId is the bedrock-runtime endpoint, the only one through which models can be called. Required.
 	BedrockRuntimeEndpointId pulumi.StringInput `pulumi:"bedrockRuntimeEndpointId"`
-	// BedrockEndpointId of the bedrock endpoint through which the logging configuration may be read. Required.
+	// BedrockEndpointId is the bedrock endpoint, through which the function reads the logging configuration. Required.
 	BedrockEndpointId pulumi.StringInput `pulumi:"bedrockEndpointId"`
-	// SharedBedrockRuntimeEndpoint and SharedBedrockEndpoint leave an endpoint's policy to its owner, who has to let the
-	// function's role in. Default: false; the policy lets in nobody else.
+	// SharedBedrockRuntimeEndpoint leaves the bedrock-runtime endpoint's policy to its owner, who must allow the function's
+	// role. Default: false; the policy allows only that role.
 	SharedBedrockRuntimeEndpoint bool `pulumi:"sharedBedrockRuntimeEndpoint,optional"`
-	SharedBedrockEndpoint        bool `pulumi:"sharedBedrockEndpoint,optional"`
-	// LogRetentionDays of the function's own log, which holds no prompt and no answer. Default: 90.
+	// SharedBedrockEndpoint leaves the bedrock endpoint's policy to its owner, who must allow the function's role.
+	// Default: false; the policy allows only that role.
+	SharedBedrockEndpoint bool `pulumi:"sharedBedrockEndpoint,optional"`
+	// LogRetentionDays is how long the function's own log is kept. It has no prompts and no responses. Default: 90.
 	LogRetentionDays int `pulumi:"logRetentionDays,optional"`
-	// Tags of everything that can have some. Default: none.
+	// Tags are added to every resource that can have tags. Default: none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 }
 
 func (a BedrockFunctionArgs) withDefaults() BedrockFunctionArgs {
-	if a.Architecture == "" {
-		a.Architecture = "arm64"
-	}
-	if a.MemoryMb == 0 {
-		a.MemoryMb = 256
-	}
-	if a.LogRetentionDays == 0 {
-		a.LogRetentionDays = 90
-	}
+	a.Architecture = cmp.Or(a.Architecture, "arm64")
+	a.MemoryMb = cmp.Or(a.MemoryMb, 256)
+	a.LogRetentionDays = cmp.Or(a.LogRetentionDays, 90)
 	if a.DataRetentionModes == nil {
 		a.DataRetentionModes = []string{"default", "none", "inherit"}
 	}
@@ -143,7 +142,7 @@ func checkEachOnceOf(got, allowed []string) error {
 	return nil
 }
 
-func (a BedrockFunctionArgs) validate() error {
+func (a BedrockFunctionArgs) validate(string) error {
 	var errs []error
 	if a.Code == nil {
 		errs = append(errs, errors.New("Code: got nil, want a zip as BuildFunctionZip makes it"))
@@ -183,75 +182,38 @@ func (a BedrockFunctionArgs) validate() error {
 }
 
 // NewBedrockFunction makes a BedrockFunction.
-func NewBedrockFunction(ctx *pulumi.Context, name string, args *BedrockFunctionArgs, opts ...pulumi.ResourceOption) (*BedrockFunction, error) {
-	if args == nil {
-		args = &BedrockFunctionArgs{}
-	}
-	a := args.withDefaults()
-	if err := a.validate(); err != nil {
-		return nil, fmt.Errorf("BedrockFunction %s: %w", name, err)
-	}
-	c := &BedrockFunction{}
-	if err := ctx.RegisterComponentResource("private-bedrock:index:BedrockFunction", name, c, opts...); err != nil {
-		return nil, err
-	}
-	parent := pulumi.Parent(c)
-	to, err := lookupTarget(ctx, c)
+func NewBedrockFunction(
+	ctx *pulumi.Context, name string, args *BedrockFunctionArgs, opts ...pulumi.ResourceOption,
+) (*BedrockFunction, error) {
+	return construct(ctx, name, &BedrockFunction{}, args, opts)
+}
+
+func (c *BedrockFunction) provision(s scope, a BedrockFunctionArgs) error {
+	called, err := lookupModels(s, a)
 	if err != nil {
-		return nil, err
-	}
-	var called []models.Model
-	for _, id := range a.ModelIds {
-		m, err := lookupModel(ctx, to, id, a.AllowGlobalInference, c)
-		if err != nil {
-			return nil, fmt.Errorf("BedrockFunction %s: ModelIds: %w", name, err)
-		}
-		called = append(called, m)
+		return fmt.Errorf("ModelIds: %w", err)
 	}
 	for _, arn := range a.EnforcedGuardrailArns {
-		if err := CheckEnforcedGuardrail(arn, to.Region); err != nil {
-			return nil, fmt.Errorf("BedrockFunction %s: EnforcedGuardrailArns: %w", name, err)
+		if err := CheckEnforcedGuardrail(arn, s.target.Region); err != nil {
+			return fmt.Errorf("EnforcedGuardrailArns: %w", err)
 		}
 	}
-
-	logGroup, err := cloudwatch.NewLogGroup(ctx, name, &cloudwatch.LogGroupArgs{
-		Name: pulumi.String("/aws/lambda/" + name), RetentionInDays: pulumi.Int(a.LogRetentionDays), Tags: a.Tags,
-	}, parent)
+	logGroup, err := s.newLogGroup("/aws/lambda/"+s.name, a.LogRetentionDays)
 	if err != nil {
-		return nil, err
-	}
-	environment := pulumi.StringMap{
-		"MODEL_IDS": pulumi.String(strings.Join(a.ModelIds, ",")), "RESPONSE_STREAMING": pulumi.String(strconv.FormatBool(!a.Buffered)),
-		"DATA_RETENTION_MODES": pulumi.String(strings.Join(a.DataRetentionModes, ",")), "SERVICE_TIERS": pulumi.String(strings.Join(a.ServiceTiers, ",")),
-	}
-	if a.AllowUnloggedInvocations {
-		environment["REQUIRE_INVOCATION_LOGGING"] = pulumi.String("false")
-	}
-	if a.InvocationLoggingConfiguration != nil {
-		environment["LOGGING_CONFIGURATION"] = a.InvocationLoggingConfiguration
-	}
-	if a.AllowUnevaluatedTools {
-		environment["ALLOW_UNEVALUATED_TOOLS"] = pulumi.String("true")
-	}
-	var reserved pulumi.IntPtrInput
-	if a.ReservedConcurrency > 0 { // for Lambda 0 means that the function is never started
-		reserved = pulumi.Int(a.ReservedConcurrency)
-	}
-	timeout := streamedSeconds
-	if a.Buffered {
-		timeout = bufferedSeconds
+		return err
 	}
 	var guardrailArn, version pulumi.StringInput = pulumi.String(""), pulumi.String("")
 	if a.GuardrailId != nil {
-		guardrailArn, version = pulumi.Sprintf("%s%s", to.ARN("bedrock", "guardrail/"), a.GuardrailId), a.GuardrailVersion
-		environment["GUARDRAIL_ID"], environment["GUARDRAIL_VERSION"] = a.GuardrailId, a.GuardrailVersion
+		guardrailArn, version = pulumi.Sprintf("%s%s", s.target.ARN("bedrock", "guardrail/"), a.GuardrailId), a.GuardrailVersion
 	}
-	permissions := pulumi.All(logGroup.Arn, a.BedrockRuntimeEndpointId, a.BedrockEndpointId, guardrailArn, version).ApplyT(func(v []any) (string, error) {
-		return functionPolicy(v[0].(string), v[1].(string), v[2].(string), called, guardrailVersion{v[3].(string), v[4].(string)}, a.EnforcedGuardrailArns, a.ServiceTiers)
-	}).(pulumi.StringOutput)
-	role, rolePolicy, err := newRole(ctx, name, iamdoc.Trust("lambda.amazonaws.com"), permissions, a.Tags, parent)
+	permissions := pulumi.All(logGroup.Arn, a.BedrockRuntimeEndpointId, a.BedrockEndpointId, guardrailArn, version).ApplyT(
+		func(v []any) (string, error) {
+			guardrail := guardrailVersion{v[3].(string), v[4].(string)}
+			return functionPolicy(v[0].(string), v[1].(string), v[2].(string), called, guardrail, a.EnforcedGuardrailArns, a.ServiceTiers)
+		}).(pulumi.StringOutput)
+	role, rolePolicy, err := s.newRole(iamdoc.Trust("lambda.amazonaws.com"), permissions)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	c.BedrockRuntimeEndpointPolicy = pulumi.All(role.Arn, guardrailArn).ApplyT(func(v []any) (string, error) {
 		return bedrockRuntimeEndpointPolicy(v[0].(string), called, applicableGuardrails(v[1].(string), a.EnforcedGuardrailArns))
@@ -268,56 +230,89 @@ func NewBedrockFunction(ctx *pulumi.Context, name string, args *BedrockFunctionA
 		{"bedrock", a.BedrockEndpointId, a.SharedBedrockEndpoint, c.BedrockEndpointPolicy},
 	} {
 		if endpoint.shared {
-			warnOfPolicy(ctx, c, endpoint.id, endpoint.policy)
+			warnOfPolicy(s, endpoint.id, endpoint.policy)
 			continue
 		}
-		endpointPolicy, err := ec2.NewVpcEndpointPolicy(ctx, name+"-"+endpoint.service, &ec2.VpcEndpointPolicyArgs{
-			VpcEndpointId: endpoint.id, Policy: endpoint.policy,
-		}, parent, keepPolicy)
+		policy, err := s.named("-"+endpoint.service).newEndpointPolicy(endpoint.id, endpoint.policy)
+		if err != nil {
+			return err
+		}
+		ready = append(ready, policy)
+	}
+	c.RoleArn, c.LogGroupName = role.Arn, logGroup.Name
+	return c.newFunction(s, a, ready)
+}
+
+// newFunction makes the function when its policies are ready.
+func (c *BedrockFunction) newFunction(s scope, a BedrockFunctionArgs, ready []pulumi.Resource) error {
+	timeout := streamedSeconds
+	if a.Buffered {
+		timeout = bufferedSeconds
+	}
+	var reserved pulumi.IntPtrInput
+	if a.ReservedConcurrency > 0 { // with 0, Lambda never starts the function
+		reserved = pulumi.Int(a.ReservedConcurrency)
+	}
+	function, err := lambda.NewFunction(s.ctx, s.name, &lambda.FunctionArgs{
+		Code: a.Code, Runtime: pulumi.String("provided.al2023"), Handler: pulumi.String("bootstrap"),
+		Architectures: pulumi.StringArray{pulumi.String(a.Architecture)}, MemorySize: pulumi.Int(a.MemoryMb),
+		Timeout: pulumi.Int(timeout), ReservedConcurrentExecutions: reserved, Role: c.RoleArn, Tags: s.tags,
+		VpcConfig:   &lambda.FunctionVpcConfigArgs{SubnetIds: a.SubnetIds, SecurityGroupIds: a.SecurityGroupIds},
+		Environment: &lambda.FunctionEnvironmentArgs{Variables: a.environment()},
+		// Both levels are set: with the JSON format AWS sets them itself, which previews would report as drift.
+		LoggingConfig: &lambda.FunctionLoggingConfigArgs{
+			LogFormat: pulumi.String("JSON"), LogGroup: c.LogGroupName,
+			ApplicationLogLevel: pulumi.String("INFO"), SystemLogLevel: pulumi.String("INFO"),
+		},
+		// The function's own trace has times and request IDs, no path and no body.
+		TracingConfig: &lambda.FunctionTracingConfigArgs{Mode: pulumi.String("Active")},
+	}, s.options(pulumi.DependsOn(ready))...)
+	if err != nil {
+		return err
+	}
+	c.FunctionArn, c.FunctionName = function.Arn, function.Name
+	return nil
+}
+
+// environment are the function's environment variables.
+func (a BedrockFunctionArgs) environment() pulumi.StringMap {
+	variables := pulumi.StringMap{
+		"MODEL_IDS": pulumi.String(strings.Join(a.ModelIds, ",")), "RESPONSE_STREAMING": pulumi.String(strconv.FormatBool(!a.Buffered)),
+		"DATA_RETENTION_MODES": pulumi.String(strings.Join(a.DataRetentionModes, ",")), "SERVICE_TIERS": pulumi.String(strings.Join(a.ServiceTiers, ",")),
+	}
+	if a.AllowUnloggedInvocations {
+		variables["REQUIRE_INVOCATION_LOGGING"] = pulumi.String("false")
+	}
+	if a.InvocationLoggingConfiguration != nil {
+		variables["LOGGING_CONFIGURATION"] = a.InvocationLoggingConfiguration
+	}
+	if a.AllowUnevaluatedTools {
+		variables["ALLOW_UNEVALUATED_TOOLS"] = pulumi.String("true")
+	}
+	if a.GuardrailId != nil {
+		variables["GUARDRAIL_ID"], variables["GUARDRAIL_VERSION"] = a.GuardrailId, a.GuardrailVersion
+	}
+	return variables
+}
+
+// lookupModels asks AWS which models each inference profile routes to, and in which Regions: policies must name them all.
+func lookupModels(s scope, a BedrockFunctionArgs) (called []models.Model, err error) {
+	for _, id := range a.ModelIds {
+		var routes []string
+		if models.IsInferenceProfile(id) {
+			profile, err := bedrock.LookupInferenceProfile(s.ctx, &bedrock.LookupInferenceProfileArgs{InferenceProfileId: id}, s.lookup())
+			if err != nil {
+				return nil, fmt.Errorf("%s, is it offered in %s? %w", id, s.target.Region, err)
+			}
+			for _, m := range profile.Models {
+				routes = append(routes, m.ModelArn)
+			}
+		}
+		m, err := models.New(s.target, id, routes, a.AllowGlobalInference)
 		if err != nil {
 			return nil, err
 		}
-		ready = append(ready, endpointPolicy)
+		called = append(called, m)
 	}
-	function, err := lambda.NewFunction(ctx, name, &lambda.FunctionArgs{
-		Code: a.Code, Runtime: pulumi.String("provided.al2023"), Handler: pulumi.String("bootstrap"),
-		Architectures: pulumi.StringArray{pulumi.String(a.Architecture)}, MemorySize: pulumi.Int(a.MemoryMb),
-		Timeout: pulumi.Int(timeout), ReservedConcurrentExecutions: reserved, Role: role.Arn, Tags: a.Tags,
-		VpcConfig:   &lambda.FunctionVpcConfigArgs{SubnetIds: a.SubnetIds, SecurityGroupIds: a.SecurityGroupIds},
-		Environment: &lambda.FunctionEnvironmentArgs{Variables: environment},
-		// Both levels are written out: with the JSON format AWS sets them itself, which previews would report as drift.
-		LoggingConfig: &lambda.FunctionLoggingConfigArgs{
-			LogFormat: pulumi.String("JSON"), LogGroup: logGroup.Name,
-			ApplicationLogLevel: pulumi.String("INFO"), SystemLogLevel: pulumi.String("INFO"),
-		},
-		// A function's own trace holds times and request ids, no path and no body.
-		TracingConfig: &lambda.FunctionTracingConfigArgs{Mode: pulumi.String("Active")},
-	}, parent, pulumi.DependsOn(ready))
-	if err != nil {
-		return nil, err
-	}
-
-	c.FunctionArn = function.Arn
-	c.FunctionName = function.Name
-	c.RoleArn = role.Arn
-	c.LogGroupName = logGroup.Name
-	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{
-		"functionArn": c.FunctionArn, "functionName": c.FunctionName, "roleArn": c.RoleArn, "logGroupName": c.LogGroupName,
-		"bedrockRuntimeEndpointPolicy": c.BedrockRuntimeEndpointPolicy, "bedrockEndpointPolicy": c.BedrockEndpointPolicy,
-	})
-}
-
-// lookupModel asks AWS which models an inference profile routes to, and in which regions: policies must name each.
-func lookupModel(ctx *pulumi.Context, to iamdoc.Target, modelId string, allowGlobalInference bool, parent pulumi.Resource) (models.Model, error) {
-	var routes []string
-	if models.IsInferenceProfile(modelId) {
-		profile, err := bedrock.LookupInferenceProfile(ctx, &bedrock.LookupInferenceProfileArgs{InferenceProfileId: modelId}, pulumi.Parent(parent))
-		if err != nil {
-			return models.Model{}, fmt.Errorf("%s, is it offered in %s? %w", modelId, to.Region, err)
-		}
-		for _, m := range profile.Models {
-			routes = append(routes, m.ModelArn)
-		}
-	}
-	return models.New(to, modelId, routes, allowGlobalInference)
+	return called, nil
 }

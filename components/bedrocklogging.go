@@ -1,6 +1,7 @@
 package components
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/iamdoc"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/bedrockmodel"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/kms"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/s3"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -19,77 +21,73 @@ const (
 	largeDataPrefix = "bedrock-large-data"
 )
 
-// BedrockLogging turns on Bedrock's model invocation logging, to S3 for years and to CloudWatch Logs for days.
-// The setting is one per account and region: where somebody else's is there already, the preview says so and fails.
+// BedrockLogging turns on Bedrock's model invocation logging, to S3 for years and to CloudWatch Logs for days. An account has
+// one logging configuration per Region. If another owner has set it already, the preview reports that and fails.
 type BedrockLogging struct {
 	pulumi.ResourceState
 
-	// BucketName of the bucket that keeps every record.
+	// BucketName is the name of the bucket that stores every record.
 	BucketName pulumi.StringOutput `pulumi:"bucketName"`
-	// LogGroupName of the log group that has them for LogRetentionDays.
+	// LogGroupName is the name of the log group that stores records for LogRetentionDays.
 	LogGroupName pulumi.StringOutput `pulumi:"logGroupName"`
-	// AccessLogBucketName is that of the bucket in which S3 says who read, wrote or deleted a record.
+	// AccessLogBucketName is the name of the bucket in which S3 logs reads, writes and deletions of records.
 	AccessLogBucketName pulumi.StringOutput `pulumi:"accessLogBucketName"`
-	// KeyId of the customer managed key, whose deletion makes every record unreadable; empty without one.
+	// KeyId is the ID of the customer managed key. If the key is deleted, every record is unreadable. It's empty without one.
 	KeyId pulumi.StringOutput `pulumi:"keyId"`
-	// KeyArn is the same key's, or empty.
+	// KeyArn is the ARN of the same key, or empty.
 	KeyArn pulumi.StringOutput `pulumi:"keyArn"`
-	// InvocationLoggingConfiguration is the logging configuration that the component sets, as JSON in the shape of Bedrock's
-	// LoggingConfig, without the kinds of data, which are all on. It is an argument of BedrockFunction.
+	// InvocationLoggingConfiguration is the logging configuration that the component sets, as JSON in the form of Bedrock's
+	// LoggingConfig, without the kinds of data, which are all on. Pass it to BedrockFunction.
 	InvocationLoggingConfiguration pulumi.StringOutput `pulumi:"invocationLoggingConfiguration"`
-	// Configuration is what to depend on where no call may go unrecorded. The whole component is there a minute later: the
-	// AWS provider waits that long for a lifecycle, which is not needed for the first record.
+	// Configuration is the resource to depend on if no call may go unrecorded. The whole component takes a minute longer: the
+	// AWS provider waits for a lifecycle configuration, which the first record doesn't need.
 	Configuration *bedrockmodel.InvocationLoggingConfiguration
 }
 
 // BedrockLoggingArgs are BedrockLogging's arguments; nil means all defaults.
 type BedrockLoggingArgs struct {
-	// LogRetentionDays of the CloudWatch log group and of the bucket's access log. Default: 90.
+	// LogRetentionDays is how long the CloudWatch log group and the bucket's access log are kept. Default: 90.
 	LogRetentionDays int `pulumi:"logRetentionDays,optional"`
 	// NoCustomerManagedKey leaves the encryption to S3 and CloudWatch Logs. Default: false, one KMS key of the account's own,
 	// at 1 USD a month: whoever reads a record needs kms:Decrypt with it.
 	NoCustomerManagedKey bool `pulumi:"noCustomerManagedKey,optional"`
-	// ArchiveAfterDays, records go to ArchiveStorageClass. Defaults: 90, DEEP_ARCHIVE; STANDARD archives nothing.
-	ArchiveAfterDays    int    `pulumi:"archiveAfterDays,optional"`
+	// ArchiveAfterDays is the number of days after which records move to ArchiveStorageClass. Default: 90.
+	ArchiveAfterDays int `pulumi:"archiveAfterDays,optional"`
+	// ArchiveStorageClass is S3's storage class for older records. STANDARD archives nothing. Default: DEEP_ARCHIVE.
 	ArchiveStorageClass string `pulumi:"archiveStorageClass,optional"`
-	// ExpireAfterDays, records are deleted; their versions, which is what a deleted one leaves, after as many days more.
-	// Default: 0, never.
+	// ExpireAfterDays is the number of days after which records are deleted. Noncurrent versions are deleted the same number
+	// of days later. Default: 0 (never).
 	ExpireAfterDays int `pulumi:"expireAfterDays,optional"`
-	// ObjectLockMode, GOVERNANCE or COMPLIANCE, with ObjectLockDays, in which nobody can delete a record written from then on.
-	// Irreversible. AWS does not say that Bedrock writes to a locked bucket. Default: none.
+	// ObjectLockMode is GOVERNANCE or COMPLIANCE, and prevents the deletion of records for ObjectLockDays. It applies to
+	// records that are written from then on, and is irreversible. AWS doesn't document whether Bedrock writes to a locked
+	// bucket. Default: none.
 	ObjectLockMode string `pulumi:"objectLockMode,optional"`
-	ObjectLockDays int    `pulumi:"objectLockDays,optional"`
-	// MaskPersonalData has CloudWatch Logs show personal data and credentials in its log group to those only who may
-	// logs:Unmask, names and e-mail addresses in callers' ARNs included. The bucket keeps all as it is. Default: false.
+	// ObjectLockDays is the number of days for which ObjectLockMode locks a record. Required with it. Default: 0.
+	ObjectLockDays int `pulumi:"objectLockDays,optional"`
+	// MaskPersonalData masks personal data and credentials in the CloudWatch log group for principals without logs:Unmask.
+	// Names and email addresses in callers' ARNs are masked too. The bucket isn't masked. Default: false.
 	MaskPersonalData bool `pulumi:"maskPersonalData,optional"`
-	// AdoptInvocationLogging takes over a logging configuration that is there already, whosever it is: from then on their
-	// records come here. Default: false, for which the environment has to have AWS credentials of the provider's account.
+	// AdoptInvocationLogging replaces an existing logging configuration that this component didn't create; new records then go
+	// to this component's bucket. Default: false, which requires AWS credentials for the provider's account in the
+	// environment.
 	AdoptInvocationLogging bool `pulumi:"adoptInvocationLogging,optional"`
 	// DeleteOnDestroy switches logging off and deletes buckets, key and log group with all their records when the component
 	// is destroyed, which then needs `pulumi destroy --run-program`; it fails where logging has become somebody else's.
 	// Irreversible. Default: false; everything stays, and logging stays on.
 	DeleteOnDestroy bool `pulumi:"deleteOnDestroy,optional"`
-	// Tags of everything that can have some. Default: none.
+	// Tags are added to every resource that can have tags. Default: none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 }
 
 func (a BedrockLoggingArgs) withDefaults() BedrockLoggingArgs {
-	if a.LogRetentionDays == 0 {
-		a.LogRetentionDays = 90
-	}
-	if a.ArchiveAfterDays == 0 {
-		a.ArchiveAfterDays = 90
-	}
-	if a.ArchiveStorageClass == "" {
-		a.ArchiveStorageClass = "DEEP_ARCHIVE"
-	}
-	if a.ObjectLockMode == "" {
-		a.ObjectLockMode = noObjectLock
-	}
+	a.LogRetentionDays = cmp.Or(a.LogRetentionDays, 90)
+	a.ArchiveAfterDays = cmp.Or(a.ArchiveAfterDays, 90)
+	a.ArchiveStorageClass = cmp.Or(a.ArchiveStorageClass, "DEEP_ARCHIVE")
+	a.ObjectLockMode = cmp.Or(a.ObjectLockMode, noObjectLock)
 	return a
 }
 
-func (a BedrockLoggingArgs) validate() error {
+func (a BedrockLoggingArgs) validate(string) error {
 	var errs []error
 	if err := CheckRetention(a.LogRetentionDays); err != nil {
 		errs = append(errs, fmt.Errorf("LogRetentionDays: %w", err))
@@ -104,77 +102,74 @@ func (a BedrockLoggingArgs) validate() error {
 }
 
 // NewBedrockLogging makes a BedrockLogging.
-func NewBedrockLogging(ctx *pulumi.Context, name string, args *BedrockLoggingArgs, opts ...pulumi.ResourceOption) (*BedrockLogging, error) {
-	if args == nil {
-		args = &BedrockLoggingArgs{}
-	}
-	a := args.withDefaults()
-	if err := a.validate(); err != nil {
-		return nil, fmt.Errorf("BedrockLogging %s: %w", name, err)
-	}
-	c := &BedrockLogging{}
-	if err := ctx.RegisterComponentResource("private-bedrock:index:BedrockLogging", name, c, opts...); err != nil {
-		return nil, err
-	}
-	to, err := lookupTarget(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	// Kept together or deleted together: a bucket without its policy or key, or a setting without its role, would lose records.
-	child := []pulumi.ResourceOption{pulumi.Parent(c), pulumi.RetainOnDelete(!a.DeleteOnDestroy)}
+func NewBedrockLogging(
+	ctx *pulumi.Context, name string, args *BedrockLoggingArgs, opts ...pulumi.ResourceOption,
+) (*BedrockLogging, error) {
+	return construct(ctx, name, &BedrockLogging{}, args, opts)
+}
 
-	bucket, err := s3.NewBucketV2(ctx, name, &s3.BucketV2Args{ForceDestroy: pulumi.Bool(a.DeleteOnDestroy), Tags: a.Tags}, child...)
+func (c *BedrockLogging) provision(s scope, a BedrockLoggingArgs) error {
+	// Everything is retained or deleted together: a bucket without its policy or key, or a configuration without its role,
+	// would lose records.
+	s.opts = s.options(pulumi.RetainOnDelete(!a.DeleteOnDestroy))
+	bucket, err := s3.NewBucketV2(s.ctx, s.name, &s3.BucketV2Args{ForceDestroy: pulumi.Bool(a.DeleteOnDestroy), Tags: s.tags}, s.options()...)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	// Named after the bucket, whose name ends in characters of Pulumi's choice: what an earlier stack left behind is
-	// not in the way of the next.
+	// Named after the bucket, whose name ends in random characters: what an earlier stack left behind isn't in the way.
 	logGroupName := pulumi.Sprintf("/aws/bedrock/%s", bucket.Bucket)
-	keyArn := pulumi.String("").ToStringOutput()
 	var key pulumi.StringPtrInput
-	c.KeyId = keyArn
+	c.KeyId, c.KeyArn = pulumi.String("").ToStringOutput(), pulumi.String("").ToStringOutput()
 	if !a.NoCustomerManagedKey {
-		made, err := newLogKey(ctx, name, to, bucket, logGroupName, a.Tags, child)
+		made, err := newLogKey(s, bucket, logGroupName)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		keyArn, key, c.KeyId = made.Arn, made.Arn.ToStringPtrOutput(), made.ID().ToStringOutput()
+		key, c.KeyId, c.KeyArn = made.Arn.ToStringPtrOutput(), made.ID().ToStringOutput(), made.Arn
 	}
-	ready, err := newLogBucket(ctx, name, a, to, bucket, key, child)
+	ready, err := newLogBucket(s, a, bucket, key)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	accessLogBucket, accessLog, err := newAccessLog(ctx, name, a, to, bucket, child)
+	accessLogBucket, accessLog, err := newAccessLog(s, a, bucket)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	logGroup, err := cloudwatch.NewLogGroup(ctx, name, &cloudwatch.LogGroupArgs{
-		Name: logGroupName, KmsKeyId: key, RetentionInDays: pulumi.Int(a.LogRetentionDays), Tags: a.Tags,
-	}, child...)
+	logGroup, err := cloudwatch.NewLogGroup(s.ctx, s.name, &cloudwatch.LogGroupArgs{
+		Name: logGroupName, KmsKeyId: key, RetentionInDays: pulumi.Int(a.LogRetentionDays), Tags: s.tags,
+	}, s.options()...)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	trust := iamdoc.TrustForAccount("bedrock.amazonaws.com", to.Account, to.ARN("bedrock", "*"))
-	delivery := pulumi.All(logGroup.Arn, keyArn).ApplyT(func(arns []any) (string, error) {
-		return logDeliveryPolicy(to, arns[0].(string), arns[1].(string))
-	}).(pulumi.StringOutput)
-	role, rolePolicy, err := newRole(ctx, name, trust, delivery, a.Tags, child...)
+	trust := iamdoc.TrustForAccount("bedrock.amazonaws.com", s.target.Account, s.target.ARN("bedrock", "*"))
+	role, rolePolicy, err := s.newRole(trust, pulumi.All(logGroup.Arn, c.KeyArn).ApplyT(func(arns []any) (string, error) {
+		return logDeliveryPolicy(s.target, arns[0].(string), arns[1].(string))
+	}).(pulumi.StringOutput))
 	if err != nil {
-		return nil, err
+		return err
 	}
+	ready = append(ready, accessLog, rolePolicy)
 	if a.MaskPersonalData {
-		mask, err := newLogMask(ctx, name, logGroup, child)
+		mask, err := newLogMask(s, logGroup)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		ready = append(ready, mask)
 	}
-	ours, err := keepForeignLogging(ctx, name, a, to)
+	c.BucketName, c.LogGroupName, c.AccessLogBucketName = bucket.Bucket, logGroup.Name, accessLogBucket.Bucket
+	return c.configure(s, a, bucket, logGroup, role, ready)
+}
+
+// configure sets the account's logging configuration when its destinations are ready: Bedrock tries both at once, and rejects
+// the configuration if it can't write to them.
+func (c *BedrockLogging) configure(
+	s scope, a BedrockLoggingArgs, bucket *s3.BucketV2, logGroup *cloudwatch.LogGroup, role *iam.Role, ready []pulumi.Resource,
+) error {
+	ours, err := keepForeignLogging(s, a)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	// Bedrock tries both destinations when it is configured, and refuses what it cannot write to.
-	c.Configuration, err = bedrockmodel.NewInvocationLoggingConfiguration(ctx, name, &bedrockmodel.InvocationLoggingConfigurationArgs{
+	c.Configuration, err = bedrockmodel.NewInvocationLoggingConfiguration(s.ctx, s.name, &bedrockmodel.InvocationLoggingConfigurationArgs{
 		LoggingConfig: &bedrockmodel.InvocationLoggingConfigurationLoggingConfigArgs{
 			TextDataDeliveryEnabled: pulumi.Bool(true), ImageDataDeliveryEnabled: pulumi.Bool(true),
 			EmbeddingDataDeliveryEnabled: pulumi.Bool(true), VideoDataDeliveryEnabled: pulumi.Bool(true),
@@ -188,22 +183,14 @@ func NewBedrockLogging(ctx *pulumi.Context, name string, args *BedrockLoggingArg
 				},
 			},
 		},
-	}, append(child, ours, pulumi.DependsOn(append(ready, accessLog, rolePolicy)))...)
-	if err != nil {
-		return nil, err
-	}
-
-	c.BucketName, c.LogGroupName, c.AccessLogBucketName, c.KeyArn = bucket.Bucket, logGroup.Name, accessLogBucket.Bucket, keyArn
+	}, s.options(ours, pulumi.DependsOn(ready))...)
 	c.InvocationLoggingConfiguration = pulumi.All(bucket.ID(), logGroup.Name, role.Arn).ApplyT(func(v []any) (string, error) {
 		return loggingConfiguration(string(v[0].(pulumi.ID)), v[1].(string), v[2].(string))
 	}).(pulumi.StringOutput)
-	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{
-		"bucketName": c.BucketName, "logGroupName": c.LogGroupName, "accessLogBucketName": c.AccessLogBucketName, "keyId": c.KeyId, "keyArn": c.KeyArn,
-		"invocationLoggingConfiguration": c.InvocationLoggingConfiguration,
-	})
+	return err
 }
 
-// loggingConfiguration is the function's copy of what NewBedrockLogging sets (Bedrock API Reference, LoggingConfig).
+// loggingConfiguration is the function's copy of what configure sets (Bedrock API Reference, LoggingConfig).
 func loggingConfiguration(bucketName, logGroupName, roleArn string) (string, error) {
 	type s3Config struct {
 		BucketName string `json:"bucketName"`
@@ -223,16 +210,18 @@ func loggingConfiguration(bucketName, logGroupName, roleArn string) (string, err
 	return string(b), err
 }
 
-// newLogKey makes the one key of bucket and log group, before the group, whose ARN its policy names.
-func newLogKey(ctx *pulumi.Context, name string, to iamdoc.Target, bucket *s3.BucketV2, logGroupName pulumi.StringOutput, tags pulumi.StringMapInput, child []pulumi.ResourceOption) (*kms.Key, error) {
-	key, err := kms.NewKey(ctx, name, &kms.KeyArgs{
-		Description: pulumi.String("Bedrock's invocation log"), EnableKeyRotation: pulumi.Bool(true),
-		DeletionWindowInDays: pulumi.Int(30), // KMS's longest: until then a deletion can be taken back
-		Policy:               logGroupName.ApplyT(func(group string) (string, error) { return logKeyPolicy(to, group) }).(pulumi.StringOutput), Tags: tags,
-	}, child...)
+// newLogKey makes the key of the bucket and the log group. It's made before the group, whose ARN its policy names.
+func newLogKey(s scope, bucket *s3.BucketV2, logGroupName pulumi.StringOutput) (*kms.Key, error) {
+	policy := logGroupName.ApplyT(func(group string) (string, error) { return logKeyPolicy(s.target, group) }).(pulumi.StringOutput)
+	key, err := kms.NewKey(s.ctx, s.name, &kms.KeyArgs{
+		Description: pulumi.String("Bedrock's invocation log"), EnableKeyRotation: pulumi.Bool(true), Policy: policy, Tags: s.tags,
+		DeletionWindowInDays: pulumi.Int(30), // KMS's longest: until then, a deletion can be canceled
+	}, s.options()...)
 	if err != nil {
 		return nil, err
 	}
-	_, err = kms.NewAlias(ctx, name, &kms.AliasArgs{Name: pulumi.Sprintf("alias/%s", bucket.Bucket), TargetKeyId: key.ID()}, child...)
+	_, err = kms.NewAlias(s.ctx, s.name, &kms.AliasArgs{
+		Name: pulumi.Sprintf("alias/%s", bucket.Bucket), TargetKeyId: key.ID(),
+	}, s.options()...)
 	return key, err
 }

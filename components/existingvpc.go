@@ -12,13 +12,13 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// existingVpc is what AWS says of a VPC that is to be used in place of a new one.
+// existingVpc is what AWS returns about a VPC to use instead of a new one.
 type existingVpc struct {
 	dnsSupport, dnsHostnames bool
 	subnets                  []existingSubnet
-	endpoints                map[string]existingEndpoint // those to use, by the service's short name
-	others                   map[string]string           // ids of endpoints that are not to be used, by service
-	offered                  map[string][]string         // zones by service that gets an endpoint
+	endpoints                map[string]existingEndpoint // the ones to use, by the service's short name
+	others                   map[string]string           // IDs of other endpoints, by service
+	offered                  map[string][]string         // zones, by service that gets a new endpoint
 }
 
 type existingSubnet struct{ id, vpcId, zone string }
@@ -29,10 +29,10 @@ type existingEndpoint struct {
 	securityGroupIds                    []string
 }
 
-// EC2 API Reference: the form of its ids, the older ones with 8 digits.
+// EC2 API Reference: the form of its IDs; older ones have 8 digits.
 var ec2ID = regexp.MustCompile(`^(vpc|subnet|vpce)-[0-9a-f]{8}([0-9a-f]{9})?$`)
 
-// CheckExistingVpc refuses ids that are none, and half a choice between an existing VPC and a new one.
+// CheckExistingVpc rejects malformed IDs, and subnets or endpoints that are given without a VPC.
 func CheckExistingVpc(vpcId string, subnetIds []string, endpointIds map[string]string) error {
 	var errs []error
 	wrong := func(kind, id string) {
@@ -58,7 +58,7 @@ func CheckExistingVpc(vpcId string, subnetIds []string, endpointIds map[string]s
 	return errors.Join(errs...)
 }
 
-// CheckVpcEndpointIds refuses what is no endpoint's id, or there twice.
+// CheckVpcEndpointIds rejects malformed and repeated IDs of endpoints.
 func CheckVpcEndpointIds(ids []string) error {
 	var errs []error
 	for i, id := range ids {
@@ -72,7 +72,7 @@ func CheckVpcEndpointIds(ids []string) error {
 	return errors.Join(errs...)
 }
 
-// check reports all that an existing VPC lacks at once: found at preview, it breaks no deployment half-way.
+// check reports everything that an existing VPC lacks at once, in the preview, so that no deployment fails halfway.
 func (v existingVpc) check(a CoreVpcArgs, region string) error {
 	var errs []error
 	lacks := func(format string, values ...any) { errs = append(errs, fmt.Errorf(format, values...)) }
@@ -84,7 +84,7 @@ func (v existingVpc) check(a CoreVpcArgs, region string) error {
 		if subnet.vpcId != a.VpcId {
 			lacks("SubnetIds: %s is in %s, want subnets of %s", subnet.id, subnet.vpcId, a.VpcId)
 		}
-		if other, taken := zones[subnet.zone]; taken { // an endpoint takes one subnet of a zone
+		if other, taken := zones[subnet.zone]; taken { // an endpoint can be in one subnet of a zone
 			lacks("SubnetIds: %s and %s are both in %s, want one of each zone", other, subnet.id, subnet.zone)
 		}
 		zones[subnet.zone] = subnet.id
@@ -113,22 +113,21 @@ func (v existingVpc) check(a CoreVpcArgs, region string) error {
 		case len(e.securityGroupIds) == 0:
 			lacks("EndpointIds: %s has no security group", e.id)
 		}
-		for other, o := range v.endpoints { // a client that reached Bedrock's endpoint could call it past the API
+		for other, o := range v.endpoints { // a client that reached Bedrock's endpoint could call it without the API
 			if len(e.securityGroupIds) > 0 && isFunctions(other) && !isFunctions(service) && slices.Contains(o.securityGroupIds, e.securityGroupIds[0]) {
 				lacks("EndpointIds: %s and %s share %s, want one for what clients call and another for what the function calls", e.id, o.id, e.securityGroupIds[0])
 			}
 		}
 	}
-	for _, service := range slices.Sorted(maps.Keys(v.others)) { // AWS takes one private DNS name once in a VPC
+	for _, service := range slices.Sorted(maps.Keys(v.others)) { // a private DNS name can exist only once in a VPC
 		lacks("EndpointIds: %s has %s for %s already: use it, or take it away", a.VpcId, v.others[service], service)
 	}
 	return errors.Join(errs...)
 }
 
-// lookupExistingVpc asks AWS about the existing VPC and answers with the endpoints to use.
-func lookupExistingVpc(ctx *pulumi.Context, name string, a CoreVpcArgs, region string, c *CoreVpc) (map[string]existingEndpoint, error) {
-	parent := pulumi.Parent(c)
-	network, err := ec2.LookupVpc(ctx, &ec2.LookupVpcArgs{Id: &a.VpcId}, parent)
+// lookupExistingVpc asks AWS about the existing VPC and returns the endpoints to use.
+func lookupExistingVpc(s scope, a CoreVpcArgs) (map[string]existingEndpoint, error) {
+	network, err := ec2.LookupVpc(s.ctx, &ec2.LookupVpcArgs{Id: &a.VpcId}, s.lookup())
 	if err != nil {
 		return nil, fmt.Errorf("VpcId: %s: %w", a.VpcId, err)
 	}
@@ -137,14 +136,14 @@ func lookupExistingVpc(ctx *pulumi.Context, name string, a CoreVpcArgs, region s
 		endpoints: map[string]existingEndpoint{}, others: map[string]string{}, offered: map[string][]string{},
 	}
 	for _, id := range a.SubnetIds {
-		subnet, err := ec2.LookupSubnet(ctx, &ec2.LookupSubnetArgs{Id: &id}, parent)
+		subnet, err := ec2.LookupSubnet(s.ctx, &ec2.LookupSubnetArgs{Id: &id}, s.lookup())
 		if err != nil {
 			return nil, fmt.Errorf("SubnetIds: %s: %w", id, err)
 		}
 		v.subnets = append(v.subnets, existingSubnet{id, subnet.VpcId, subnet.AvailabilityZone})
 	}
 	for service, id := range a.EndpointIds {
-		e, err := ec2.LookupVpcEndpoint(ctx, &ec2.LookupVpcEndpointArgs{Id: &id}, parent)
+		e, err := ec2.LookupVpcEndpoint(s.ctx, &ec2.LookupVpcEndpointArgs{Id: &id}, s.lookup())
 		if err != nil {
 			return nil, fmt.Errorf("EndpointIds: %s: %w", id, err)
 		}
@@ -157,21 +156,21 @@ func lookupExistingVpc(ctx *pulumi.Context, name string, a CoreVpcArgs, region s
 		if a.EndpointIds[service] != "" {
 			continue
 		}
-		if v.offered[service], err = lookupServiceZones(ctx, region, service, c); err != nil {
+		if v.offered[service], err = lookupServiceZones(s, service); err != nil {
 			return nil, err
 		}
-		other, err := ec2.LookupVpcEndpoint(ctx, &ec2.LookupVpcEndpointArgs{
-			VpcId: &a.VpcId, ServiceName: pulumi.StringRef(endpointService(region, service)), State: pulumi.StringRef("available"),
-		}, parent)
+		other, err := ec2.LookupVpcEndpoint(s.ctx, &ec2.LookupVpcEndpointArgs{
+			VpcId: &a.VpcId, ServiceName: pulumi.StringRef(endpointService(s.target.Region, service)), State: pulumi.StringRef("available"),
+		}, s.lookup())
 		switch {
-		// How the AWS provider says that there is none, or that there are several, of which one may be this component's own;
-		// were another's private DNS in the way, EC2 would refuse.
+		// The AWS provider's errors for no endpoint, and for several, one of which may be this component's own. If another
+		// endpoint's private DNS name is in the way, EC2 rejects the new one.
 		case err != nil && (strings.Contains(err.Error(), "no matching") || strings.Contains(err.Error(), "multiple")):
 		case err != nil:
 			return nil, fmt.Errorf("EndpointIds: endpoints of %s in %s: %w", service, a.VpcId, err)
-		case other.Tags["Name"] != name+"-"+service && other.PrivateDnsEnabled: // else it is this component's own
+		case other.Tags["Name"] != s.name+"-"+service && other.PrivateDnsEnabled: // otherwise it's this component's own
 			v.others[service] = other.Id
 		}
 	}
-	return v.endpoints, v.check(a, region)
+	return v.endpoints, v.check(a, s.target.Region)
 }

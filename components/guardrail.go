@@ -1,6 +1,7 @@
 package components
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -11,36 +12,42 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// Guardrail is a Bedrock guardrail with a published version, which a BedrockFunction puts on every call.
+// Guardrail is a Bedrock guardrail with a published version, which BedrockFunction adds to every call.
 type Guardrail struct {
 	pulumi.ResourceState
 
-	// GuardrailId is for BedrockFunction, with Version.
+	// GuardrailId is the guardrail's ID. Pass it to BedrockFunction with Version.
 	GuardrailId pulumi.StringOutput `pulumi:"guardrailId"`
-	// Version changes whenever what the guardrail blocks changes.
+	// Version is the published version's number. It changes whenever what the guardrail blocks changes.
 	Version pulumi.StringOutput `pulumi:"version"`
 }
 
-// GuardrailArgs are Guardrail's arguments. At least one of the lists has an entry.
+// GuardrailArgs are Guardrail's arguments. At least one of ContentFilters, BlockedWords and PiiEntities must have an entry.
 type GuardrailArgs struct {
-	// ContentFilters that block prompts and answers, at Bedrock's highest strength: HATE, INSULTS, MISCONDUCT, SEXUAL,
-	// VIOLENCE, and PROMPT_ATTACK, which applies to prompts only, and takes many a system prompt for an attack.
+	// ContentFilters are filters that block prompts and responses, at Bedrock's highest strength: HATE, INSULTS, MISCONDUCT,
+	// SEXUAL, VIOLENCE and PROMPT_ATTACK. PROMPT_ATTACK applies to prompts only, and takes many system prompts for an attack.
+	// Default: none.
 	ContentFilters []string `pulumi:"contentFilters,optional"`
-	// BlockedWords in prompts and answers.
+	// BlockedWords are words that block the prompts and responses that contain them. Default: none.
 	BlockedWords []string `pulumi:"blockedWords,optional"`
-	// PiiEntities, such as EMAIL or CREDIT_DEBIT_CARD_NUMBER, that block prompts and answers that hold them (Bedrock API
-	// Reference, GuardrailPiiEntityConfig).
+	// PiiEntities are kinds of personal data, such as EMAIL or CREDIT_DEBIT_CARD_NUMBER, that block the prompts and responses
+	// that contain them (Bedrock API Reference, GuardrailPiiEntityConfig). Default: none.
 	PiiEntities []string `pulumi:"piiEntities,optional"`
-	// BlockedMessage is answered in the place of what is blocked. Default: "Blocked by this organization's guardrail."
+	// BlockedMessage is the response to what is blocked. Default: "Blocked by this organization's guardrail."
 	BlockedMessage string `pulumi:"blockedMessage,optional"`
-	// Tags of everything that can have some. Default: none.
+	// Tags are added to every resource that can have tags. Default: none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
+}
+
+func (a GuardrailArgs) withDefaults() GuardrailArgs {
+	a.BlockedMessage = cmp.Or(a.BlockedMessage, "Blocked by this organization's guardrail.")
+	return a
 }
 
 // Bedrock API Reference, GuardrailContentFilterConfig, type.
 var contentFilters = []string{"HATE", "INSULTS", "MISCONDUCT", "PROMPT_ATTACK", "SEXUAL", "VIOLENCE"}
 
-// CheckContentFilters refuses filters that Bedrock does not have.
+// CheckContentFilters rejects filters that Bedrock doesn't have, and repeated ones.
 func CheckContentFilters(filters []string) error {
 	for i, filter := range filters {
 		if !slices.Contains(contentFilters, filter) || slices.Contains(filters[:i], filter) {
@@ -50,10 +57,10 @@ func CheckContentFilters(filters []string) error {
 	return nil
 }
 
-// Bedrock API Reference, GuardrailPiiEntityConfig, type: their form. The list grows.
+// Bedrock API Reference, GuardrailPiiEntityConfig, type: the form of the names. AWS adds names to the list.
 var piiEntity = regexp.MustCompile(`^[A-Z][A-Z_]+$`)
 
-// CheckPiiEntities refuses what cannot be the name of one.
+// CheckPiiEntities rejects malformed and repeated names.
 func CheckPiiEntities(entities []string) error {
 	for i, entity := range entities {
 		if !piiEntity.MatchString(entity) || slices.Contains(entities[:i], entity) {
@@ -116,32 +123,41 @@ func (a GuardrailArgs) validate(name string) error {
 
 // NewGuardrail makes a Guardrail.
 func NewGuardrail(ctx *pulumi.Context, name string, args *GuardrailArgs, opts ...pulumi.ResourceOption) (*Guardrail, error) {
-	if args == nil {
-		args = &GuardrailArgs{}
+	return construct(ctx, name, &Guardrail{}, args, opts)
+}
+
+func (c *Guardrail) provision(s scope, a GuardrailArgs) error {
+	inputs := a.policies()
+	inputs.Name, inputs.Tags = pulumi.String(s.name), s.tags
+	// Without a description, the AWS provider creates the guardrail, then fails and doesn't record it.
+	inputs.Description = pulumi.String("put on every call by private-bedrock")
+	inputs.BlockedInputMessaging, inputs.BlockedOutputsMessaging = pulumi.String(a.BlockedMessage), pulumi.String(a.BlockedMessage)
+	guardrail, err := bedrock.NewGuardrail(s.ctx, s.name, inputs, s.options()...)
+	if err != nil {
+		return err
 	}
-	a := *args
-	if a.BlockedMessage == "" {
-		a.BlockedMessage = "Blocked by this organization's guardrail."
+	// A version is a copy that no later change affects (Bedrock User Guide, "Create a version of a guardrail"). A change of
+	// the rules changes the description, and so makes a new version. The old one is deleted after the function stops using it.
+	rules := digest(fmt.Sprintf("%q %q %q %q", a.ContentFilters, a.BlockedWords, a.PiiEntities, a.BlockedMessage))
+	version, err := bedrock.NewGuardrailVersion(s.ctx, s.name, &bedrock.GuardrailVersionArgs{
+		GuardrailArn: guardrail.GuardrailArn, Description: pulumi.String("of settings " + rules[:16]),
+	}, s.options()...)
+	if err != nil {
+		return err
 	}
-	if err := a.validate(name); err != nil {
-		return nil, fmt.Errorf("Guardrail %s: %w", name, err)
-	}
-	c := &Guardrail{}
-	if err := ctx.RegisterComponentResource("private-bedrock:index:Guardrail", name, c, opts...); err != nil {
-		return nil, err
-	}
-	inputs := &bedrock.GuardrailArgs{
-		Name: pulumi.String(name), Tags: a.Tags,
-		// Without one the AWS provider makes the guardrail, then fails and forgets it.
-		Description:           pulumi.String("put on every call by private-bedrock"),
-		BlockedInputMessaging: pulumi.String(a.BlockedMessage), BlockedOutputsMessaging: pulumi.String(a.BlockedMessage),
-	}
+	c.GuardrailId, c.Version = guardrail.GuardrailId, version.Version
+	return nil
+}
+
+// policies are the guardrail's policies. Bedrock rejects empty ones.
+func (a GuardrailArgs) policies() *bedrock.GuardrailArgs {
+	inputs := &bedrock.GuardrailArgs{}
 	if len(a.ContentFilters) > 0 {
 		var filters bedrock.GuardrailContentPolicyConfigFiltersConfigArray
 		for _, filter := range a.ContentFilters {
 			output := "HIGH"
 			if filter == "PROMPT_ATTACK" {
-				output = "NONE" // Bedrock refuses any other: answers attack nobody
+				output = "NONE" // Bedrock rejects any other strength
 			}
 			filters = append(filters, bedrock.GuardrailContentPolicyConfigFiltersConfigArgs{
 				Type: pulumi.String(filter), InputStrength: pulumi.String("HIGH"), OutputStrength: pulumi.String(output),
@@ -165,19 +181,5 @@ func NewGuardrail(ctx *pulumi.Context, name string, args *GuardrailArgs, opts ..
 		}
 		inputs.SensitiveInformationPolicyConfig = bedrock.GuardrailSensitiveInformationPolicyConfigArgs{PiiEntitiesConfigs: entities}
 	}
-	guardrail, err := bedrock.NewGuardrail(ctx, name, inputs, pulumi.Parent(c))
-	if err != nil {
-		return nil, err
-	}
-	// A version is a copy that no later change touches (Bedrock User Guide, "Create a version of a guardrail"): a change
-	// above changes the description, and so makes a new one. The old one goes after the function has left it.
-	rules := digest(fmt.Sprintf("%q %q %q %q", a.ContentFilters, a.BlockedWords, a.PiiEntities, a.BlockedMessage))
-	version, err := bedrock.NewGuardrailVersion(ctx, name, &bedrock.GuardrailVersionArgs{
-		GuardrailArn: guardrail.GuardrailArn, Description: pulumi.String("of settings " + rules[:16]),
-	}, pulumi.Parent(c))
-	if err != nil {
-		return nil, err
-	}
-	c.GuardrailId, c.Version = guardrail.GuardrailId, version.Version
-	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"guardrailId": c.GuardrailId, "version": c.Version})
+	return inputs
 }

@@ -5,21 +5,20 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/private-bedrock/private-bedrock/internal/iamdoc"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/s3"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
 const (
 	noObjectLock = "none"
-	// notArchived is the storage class of what stays where Bedrock wrote it.
+	// notArchived is the storage class of records that stay where Bedrock wrote them.
 	notArchived = "STANDARD"
 )
 
-// storageClasses are those of S3's that keep a record in more than one zone.
+// storageClasses are S3's storage classes that keep a record in more than one zone.
 var storageClasses = []string{"DEEP_ARCHIVE", "GLACIER", "GLACIER_IR", "INTELLIGENT_TIERING", "STANDARD_IA", notArchived}
 
-// CheckArchive refuses a lifecycle that S3 refuses. expireAfterDays of 0 is never.
+// CheckArchive rejects a lifecycle that S3 rejects. If expireAfterDays is 0, records never expire.
 func CheckArchive(afterDays int, storageClass string, expireAfterDays int) error {
 	switch {
 	case !slices.Contains(storageClasses, storageClass):
@@ -33,12 +32,13 @@ func CheckArchive(afterDays int, storageClass string, expireAfterDays int) error
 	case storageClass == "STANDARD_IA" && afterDays < 30: // S3 User Guide, "Transitioning objects using Amazon S3 Lifecycle"
 		return fmt.Errorf("got STANDARD_IA after %d days, want 30 or more, which S3 asks of that class", afterDays)
 	case expireAfterDays > 0 && expireAfterDays <= afterDays: // S3 API Reference, "PutBucketLifecycleConfiguration"
-		return fmt.Errorf("got expiry after %d days and archiving after %d, want expiry later, or the storage class %s", expireAfterDays, afterDays, notArchived)
+		return fmt.Errorf("got expiry after %d days and archiving after %d, want expiry later, or the storage class %s",
+			expireAfterDays, afterDays, notArchived)
 	}
 	return nil
 }
 
-// CheckObjectLock refuses a lock that S3 refuses, and one that something else that was asked for contradicts.
+// CheckObjectLock rejects a lock that S3 rejects, and one that contradicts another argument.
 func CheckObjectLock(mode string, days, expireAfterDays int, deleteOnDestroy bool) error {
 	switch {
 	case mode == noObjectLock && days == 0:
@@ -50,15 +50,16 @@ func CheckObjectLock(mode string, days, expireAfterDays int, deleteOnDestroy boo
 	case days < 1 || days > 36_500: // S3 User Guide, "Setting limits on retention periods with a bucket policy": 100 years
 		return fmt.Errorf("got %s for %d days, want 1 to 36500 days", mode, days)
 	case mode == "COMPLIANCE" && deleteOnDestroy:
-		return errors.New("got COMPLIANCE for a log that is to be deleted with its stack, which not even the account's root user could: want GOVERNANCE, or a log that is retained")
+		return errors.New("got COMPLIANCE for a log that is to be deleted with its stack, which not even the account's root user could: " +
+			"want GOVERNANCE, or a log that is retained")
 	case expireAfterDays > 0 && expireAfterDays < days:
 		return fmt.Errorf("got a lock for %d days and expiry after %d, want expiry no earlier than the lock's end", days, expireAfterDays)
 	}
 	return nil
 }
 
-// logLifecycle archives and expires records. Unlike a default of the whole configuration, the filter by size takes along
-// records under 128 KB, most of all, into every class (S3 User Guide, "Transitioning objects using Amazon S3 Lifecycle").
+// logLifecycle archives and expires records. Without the filter by size, S3 would not move records under 128 KB, which most
+// records are, into every class (S3 User Guide, "Transitioning objects using Amazon S3 Lifecycle").
 func logLifecycle(a BedrockLoggingArgs) s3.BucketLifecycleConfigurationV2RuleArray {
 	rules := s3.BucketLifecycleConfigurationV2RuleArray{cleanUp()}
 	if a.ArchiveStorageClass != notArchived {
@@ -76,7 +77,7 @@ func logLifecycle(a BedrockLoggingArgs) s3.BucketLifecycleConfigurationV2RuleArr
 	return rules
 }
 
-// cleanUp deletes what is no record: parts of uploads that were given up, and deletion markers that hide nothing.
+// cleanUp deletes what isn't a record: parts of abandoned uploads, and delete markers that hide nothing.
 func cleanUp() s3.BucketLifecycleConfigurationV2RuleArgs {
 	return s3.BucketLifecycleConfigurationV2RuleArgs{
 		Id: pulumi.String("clean-up"), Status: pulumi.String("Enabled"), Filter: everyObject,
@@ -85,8 +86,8 @@ func cleanUp() s3.BucketLifecycleConfigurationV2RuleArgs {
 	}
 }
 
-// expire deletes for good after twice the days: a shorter time for versions would let whoever may delete an object, but
-// none of its versions, end its retention early.
+// expire deletes permanently after twice the days: with fewer days for versions, a principal that can delete an object, but
+// none of its versions, could end its retention early.
 func expire(days int) s3.BucketLifecycleConfigurationV2RuleArgs {
 	return s3.BucketLifecycleConfigurationV2RuleArgs{
 		Id: pulumi.String("expire"), Status: pulumi.String("Enabled"), Filter: everyObject,
@@ -95,64 +96,64 @@ func expire(days int) s3.BucketLifecycleConfigurationV2RuleArgs {
 	}
 }
 
-// expireResults deletes copies of records: unlike expire, it leaves no version of them for long.
+// expireResults deletes copies of records, and their versions a day later.
 func expireResults(days int) s3.BucketLifecycleConfigurationV2RuleArgs {
-	return s3.BucketLifecycleConfigurationV2RuleArgs{
-		Id: pulumi.String("expire"), Status: pulumi.String("Enabled"), Filter: everyObject,
-		Expiration:                  s3.BucketLifecycleConfigurationV2RuleExpirationArgs{Days: pulumi.Int(days)},
-		NoncurrentVersionExpiration: s3.BucketLifecycleConfigurationV2RuleNoncurrentVersionExpirationArgs{NoncurrentDays: pulumi.Int(1)},
-	}
+	rule := expire(days)
+	rule.NoncurrentVersionExpiration = s3.BucketLifecycleConfigurationV2RuleNoncurrentVersionExpirationArgs{NoncurrentDays: pulumi.Int(1)}
+	return rule
 }
 
 var everyObject = s3.BucketLifecycleConfigurationV2RuleFilterArgs{Prefix: pulumi.String("")}
 
-// newLogBucket makes all that must be in place before Bedrock writes to the bucket. key is nil without one of the customer's.
-func newLogBucket(ctx *pulumi.Context, name string, a BedrockLoggingArgs, to iamdoc.Target, bucket *s3.BucketV2, key pulumi.StringPtrInput, child []pulumi.ResourceOption) ([]pulumi.Resource, error) {
-	policy := bucket.Arn.ApplyT(func(arn string) (string, error) {
-		return logBucketPolicy(to, arn)
-	}).(pulumi.StringOutput)
-	ready, err := protectBucket(ctx, name, bucket, bucketEncryption(key), policy, logLifecycle(a), child)
+// newLogBucket makes everything that must be in place before Bedrock writes to the bucket. Without a customer managed key, key
+// is nil.
+func newLogBucket(s scope, a BedrockLoggingArgs, bucket *s3.BucketV2, key pulumi.StringPtrInput) ([]pulumi.Resource, error) {
+	policy := bucket.Arn.ApplyT(func(arn string) (string, error) { return logBucketPolicy(s.target, arn) }).(pulumi.StringOutput)
+	ready, err := protectBucket(s, bucket, bucketEncryption(key), policy, logLifecycle(a))
 	if err != nil || a.ObjectLockMode == noObjectLock {
 		return ready, err
 	}
-	// Not on the bucket, where a lock that is wanted later would make a new one, without the records.
-	lock, err := s3.NewBucketObjectLockConfigurationV2(ctx, name, &s3.BucketObjectLockConfigurationV2Args{
+	// Not on the bucket itself, where adding a lock later would replace the bucket, without the records.
+	lock, err := s3.NewBucketObjectLockConfigurationV2(s.ctx, s.name, &s3.BucketObjectLockConfigurationV2Args{
 		Bucket: bucket.ID(), Rule: s3.BucketObjectLockConfigurationV2RuleArgs{
-			DefaultRetention: s3.BucketObjectLockConfigurationV2RuleDefaultRetentionArgs{Mode: pulumi.String(a.ObjectLockMode), Days: pulumi.Int(a.ObjectLockDays)},
+			DefaultRetention: s3.BucketObjectLockConfigurationV2RuleDefaultRetentionArgs{
+				Mode: pulumi.String(a.ObjectLockMode), Days: pulumi.Int(a.ObjectLockDays),
+			},
 		},
-	}, append(child, pulumi.DependsOn(ready))...)
+	}, s.options(pulumi.DependsOn(ready))...)
 	return append(ready, lock), err
 }
 
-// newAccessLog has S3 say who reads, writes and deletes in the log's bucket, in a bucket of its own: S3 delivers to none
-// with an object lock, and to one with a customer's key only where that key's policy admits S3's log delivery (S3 User
-// Guide, "Enabling Amazon S3 server access logging"). It delivers within hours, and not everything for certain.
-func newAccessLog(ctx *pulumi.Context, name string, a BedrockLoggingArgs, to iamdoc.Target, logged *s3.BucketV2, child []pulumi.ResourceOption) (*s3.BucketV2, *s3.BucketLoggingV2, error) {
-	bucket, err := s3.NewBucketV2(ctx, name+"-access", &s3.BucketV2Args{ForceDestroy: pulumi.Bool(a.DeleteOnDestroy), Tags: a.Tags}, child...)
+// newAccessLog makes S3 log reads, writes and deletions in the log's bucket, into a bucket of its own: S3 delivers to no
+// bucket with an object lock, and to one with a customer managed key only if that key's policy allows S3's log delivery (S3
+// User Guide, "Enabling Amazon S3 server access logging"). S3 delivers within hours, and doesn't guarantee every entry.
+func newAccessLog(s scope, a BedrockLoggingArgs, logged *s3.BucketV2) (*s3.BucketV2, *s3.BucketLoggingV2, error) {
+	access := s.named("-access")
+	bucket, err := s3.NewBucketV2(s.ctx, access.name, &s3.BucketV2Args{ForceDestroy: pulumi.Bool(a.DeleteOnDestroy), Tags: s.tags}, s.options()...)
 	if err != nil {
 		return nil, nil, err
 	}
 	policy := pulumi.All(bucket.Arn, logged.Arn).ApplyT(func(arns []any) (string, error) {
-		return accessLogBucketPolicy(arns[0].(string), arns[1].(string), to.Account)
+		return accessLogBucketPolicy(arns[0].(string), arns[1].(string), s.target.Account)
 	}).(pulumi.StringOutput)
 	rules := s3.BucketLifecycleConfigurationV2RuleArray{cleanUp(), expire(a.LogRetentionDays)}
-	ready, err := protectBucket(ctx, name+"-access", bucket, ownKeyOfS3, policy, rules, child)
+	ready, err := protectBucket(access, bucket, ownKeyOfS3, policy, rules)
 	if err != nil {
 		return nil, nil, err
 	}
-	logging, err := s3.NewBucketLoggingV2(ctx, name, &s3.BucketLoggingV2Args{
+	logging, err := s3.NewBucketLoggingV2(s.ctx, s.name, &s3.BucketLoggingV2Args{
 		Bucket: logged.ID(), TargetBucket: bucket.ID(), TargetPrefix: pulumi.String(""),
-	}, append(child, pulumi.DependsOn(ready))...)
+	}, s.options(pulumi.DependsOn(ready))...)
 	return bucket, logging, err
 }
 
-// bucketEncryption is by a KMS key, or by S3's own where that is nil.
+// bucketEncryption encrypts with a KMS key or, if that's nil, with S3's own.
 func bucketEncryption(key pulumi.StringPtrInput) s3.BucketServerSideEncryptionConfigurationV2RuleArgs {
 	if key == nil {
 		return ownKeyOfS3
 	}
 	return s3.BucketServerSideEncryptionConfigurationV2RuleArgs{
-		BucketKeyEnabled: pulumi.Bool(true), // else KMS is called, and paid, for each object
+		BucketKeyEnabled: pulumi.Bool(true), // otherwise S3 calls KMS, which is billed, for each object
 		ApplyServerSideEncryptionByDefault: s3.BucketServerSideEncryptionConfigurationV2RuleApplyServerSideEncryptionByDefaultArgs{
 			SseAlgorithm: pulumi.String("aws:kms"), KmsMasterKeyId: key,
 		},
@@ -160,49 +161,54 @@ func bucketEncryption(key pulumi.StringPtrInput) s3.BucketServerSideEncryptionCo
 }
 
 var ownKeyOfS3 = s3.BucketServerSideEncryptionConfigurationV2RuleArgs{
-	ApplyServerSideEncryptionByDefault: s3.BucketServerSideEncryptionConfigurationV2RuleApplyServerSideEncryptionByDefaultArgs{SseAlgorithm: pulumi.String("AES256")},
+	ApplyServerSideEncryptionByDefault: s3.BucketServerSideEncryptionConfigurationV2RuleApplyServerSideEncryptionByDefaultArgs{
+		SseAlgorithm: pulumi.String("AES256"),
+	},
 }
 
-// protectBucket makes a bucket private, versioned, encrypted and its owner's, and answers with what that needs; the
-// lifecycle, too, but none has to wait for that.
-func protectBucket(ctx *pulumi.Context, name string, bucket *s3.BucketV2, encryption s3.BucketServerSideEncryptionConfigurationV2RuleArgs, policy pulumi.StringInput, lifecycle s3.BucketLifecycleConfigurationV2RuleArray, child []pulumi.ResourceOption) ([]pulumi.Resource, error) {
-	block, err := s3.NewBucketPublicAccessBlock(ctx, name, &s3.BucketPublicAccessBlockArgs{
+// protectBucket makes a bucket private, versioned and encrypted, without ACLs, and returns the resources that do that. It also
+// sets the lifecycle, which no writer has to wait for.
+func protectBucket(
+	s scope, bucket *s3.BucketV2, encryption s3.BucketServerSideEncryptionConfigurationV2RuleArgs, policy pulumi.StringInput,
+	lifecycle s3.BucketLifecycleConfigurationV2RuleArray,
+) ([]pulumi.Resource, error) {
+	block, err := s3.NewBucketPublicAccessBlock(s.ctx, s.name, &s3.BucketPublicAccessBlockArgs{
 		Bucket: bucket.ID(), BlockPublicAcls: pulumi.Bool(true), BlockPublicPolicy: pulumi.Bool(true),
 		IgnorePublicAcls: pulumi.Bool(true), RestrictPublicBuckets: pulumi.Bool(true),
-	}, child...)
+	}, s.options()...)
 	if err != nil {
 		return nil, err
 	}
-	// Bedrock delivers to buckets without ACLs only (Bedrock User Guide, "Model invocation logging").
-	ownership, err := s3.NewBucketOwnershipControls(ctx, name, &s3.BucketOwnershipControlsArgs{
+	// Bedrock delivers only to buckets without ACLs (Bedrock User Guide, "Model invocation logging").
+	ownership, err := s3.NewBucketOwnershipControls(s.ctx, s.name, &s3.BucketOwnershipControlsArgs{
 		Bucket: bucket.ID(), Rule: &s3.BucketOwnershipControlsRuleArgs{ObjectOwnership: pulumi.String("BucketOwnerEnforced")},
-	}, child...)
+	}, s.options()...)
 	if err != nil {
 		return nil, err
 	}
-	// Whoever overwrites or deletes a record leaves the record behind as an older version.
-	versioning, err := s3.NewBucketVersioningV2(ctx, name, &s3.BucketVersioningV2Args{
+	// If a record is overwritten or deleted, it stays as a noncurrent version.
+	versioning, err := s3.NewBucketVersioningV2(s.ctx, s.name, &s3.BucketVersioningV2Args{
 		Bucket: bucket.ID(), VersioningConfiguration: &s3.BucketVersioningV2VersioningConfigurationArgs{Status: pulumi.String("Enabled")},
-	}, child...)
+	}, s.options()...)
 	if err != nil {
 		return nil, err
 	}
-	encrypted, err := s3.NewBucketServerSideEncryptionConfigurationV2(ctx, name, &s3.BucketServerSideEncryptionConfigurationV2Args{
+	encrypted, err := s3.NewBucketServerSideEncryptionConfigurationV2(s.ctx, s.name, &s3.BucketServerSideEncryptionConfigurationV2Args{
 		Bucket: bucket.ID(), Rules: s3.BucketServerSideEncryptionConfigurationV2RuleArray{encryption},
-	}, child...)
+	}, s.options()...)
 	if err != nil {
 		return nil, err
 	}
-	attached, err := s3.NewBucketPolicy(ctx, name, &s3.BucketPolicyArgs{
+	attached, err := s3.NewBucketPolicy(s.ctx, s.name, &s3.BucketPolicyArgs{
 		Bucket: bucket.ID(), Policy: policy,
-		// After the block and not beside it: S3 refuses two changes of a bucket's access at once.
-	}, append(child, pulumi.DependsOn([]pulumi.Resource{block, ownership}))...)
+		// After the block and not beside it: S3 rejects two concurrent changes of a bucket's access.
+	}, s.options(pulumi.DependsOn([]pulumi.Resource{block, ownership}))...)
 	if err != nil {
 		return nil, err
 	}
-	// Before there are versions, expiry would delete for good at once.
-	_, err = s3.NewBucketLifecycleConfigurationV2(ctx, name, &s3.BucketLifecycleConfigurationV2Args{
+	// Without versions, expiry would delete permanently at once.
+	_, err = s3.NewBucketLifecycleConfigurationV2(s.ctx, s.name, &s3.BucketLifecycleConfigurationV2Args{
 		Bucket: bucket.ID(), Rules: lifecycle,
-	}, append(child, pulumi.DependsOn([]pulumi.Resource{versioning}))...)
+	}, s.options(pulumi.DependsOn([]pulumi.Resource{versioning}))...)
 	return []pulumi.Resource{block, ownership, versioning, encrypted, attached}, err
 }

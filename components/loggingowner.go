@@ -13,38 +13,38 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// keepForeignLogging has Pulumi look, just before it would set or delete the account's logging configuration and in the
-// preview of setting it, where logging goes now: both would take it from whomever it belongs to, without a word.
+// keepForeignLogging makes Pulumi check where logging goes just before it sets or deletes the account's logging configuration,
+// and in the preview of setting it. Without the check, either would take over another owner's logging silently.
 //
-// With a hook on deletion, `pulumi destroy` needs --run-program: it is there only where a deletion would be done.
-func keepForeignLogging(ctx *pulumi.Context, name string, a BedrockLoggingArgs, to iamdoc.Target) (pulumi.ResourceOption, error) {
+// With a hook on deletion, `pulumi destroy` needs --run-program. The hook is there only if a deletion would be done.
+func keepForeignLogging(s scope, a BedrockLoggingArgs) (pulumi.ResourceOption, error) {
 	hooks := &pulumi.ResourceHookBinding{}
-	if ctx.RunningWithMocks() { // which know no hooks, and panic
+	if s.ctx.RunningWithMocks() { // mocks panic on hooks
 		return pulumi.ResourceHooks(hooks), nil
 	}
-	hook, err := ctx.RegisterResourceHook(name+"-owner", func(args *pulumi.ResourceHookArgs) error {
-		// Where another language's program made the component, its context ends with that, long before a deletion.
-		asking := context.WithoutCancel(ctx.Context())
-		cfg, err := config.LoadDefaultConfig(asking, config.WithRegion(to.Region))
+	hook, err := s.ctx.RegisterResourceHook(s.name+"-owner", func(args *pulumi.ResourceHookArgs) error {
+		// If a program in another language made the component, the component's context ends long before a deletion.
+		ctx := context.WithoutCancel(s.ctx.Context())
+		cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(s.target.Region))
 		if err != nil {
 			return err
 		}
-		current, err := currentLogging(asking, cfg, to)
+		current, err := currentLogging(ctx, cfg, s.target)
 		if err != nil {
-			return fmt.Errorf("where Bedrock's invocation logging of account %s in %s goes now: %w%s", to.Account, to.Region, err, waysOut)
+			return fmt.Errorf("where Bedrock's invocation logging of account %s in %s goes now: %w%s", s.target.Account, s.target.Region, err, waysOut)
 		}
 		properties := args.NewInputs
-		if properties == nil { // of a deletion
+		if properties == nil { // a deletion
 			properties = args.OldOutputs
 		}
-		return checkLoggingOwner(current, bucketOf(properties), to)
+		return checkLoggingOwner(current, bucketOf(properties), s.target)
 	}, &pulumi.ResourceHookOptions{OnDryRun: true})
-	look := []*pulumi.ResourceHook{hook}
+	check := []*pulumi.ResourceHook{hook}
 	if !a.AdoptInvocationLogging {
-		hooks.BeforeCreate, hooks.BeforeUpdate = look, look
+		hooks.BeforeCreate, hooks.BeforeUpdate = check, check
 	}
 	if a.DeleteOnDestroy {
-		hooks.BeforeDelete = look
+		hooks.BeforeDelete = check
 	}
 	return pulumi.ResourceHooks(hooks), err
 }
@@ -53,19 +53,20 @@ func keepForeignLogging(ctx *pulumi.Context, name string, a BedrockLoggingArgs, 
 const waysOut = `
 To take it over, adoptInvocationLogging: true. To leave it as it is, no BedrockLogging (manageInvocationLogging: false); before a deletion, an update with deleteOnDestroy: false (retainLogs: true)`
 
-// loggingDestination is where logging goes; its zero is nowhere, off.
+// loggingDestination is where logging goes; the zero value means that logging is off.
 type loggingDestination struct{ bucket, logGroup string }
 
-// checkLoggingOwner refuses what would be taken from somebody else. bucket is the component's own, empty before it is made.
+// checkLoggingOwner rejects a configuration of another owner. bucket is the component's own, and empty before it exists.
 func checkLoggingOwner(current loggingDestination, bucket string, to iamdoc.Target) error {
 	if current == (loggingDestination{}) || bucket != "" && current.bucket == bucket {
 		return nil
 	}
-	return fmt.Errorf("Bedrock's invocation logging of account %s in %s is somebody else's, or was left by a stack that is gone: got bucket %q and log group %q, want none, or this stack's bucket%s",
+	return fmt.Errorf("Bedrock's invocation logging of account %s in %s is somebody else's, or was left by a stack that is gone: "+
+		"got bucket %q and log group %q, want none, or this stack's bucket%s",
 		to.Account, to.Region, current.bucket, current.logGroup, waysOut)
 }
 
-// bucketOf is the bucket's name in a logging configuration's properties; empty while it is not known.
+// bucketOf is the bucket's name in a logging configuration's properties; it's empty until the name is known.
 func bucketOf(properties resource.PropertyMap) string {
 	level := properties.Mappable()
 	for _, key := range []string{"loggingConfig", "s3Config"} {
@@ -75,15 +76,16 @@ func bucketOf(properties resource.PropertyMap) string {
 	return bucket
 }
 
-// currentLogging asks AWS, for the provider has no lookup for it, with the credentials that AWS's SDK finds by itself: they
-// could be another account's than the provider's.
+// currentLogging asks AWS, because the provider has no lookup for it. It uses the credentials that AWS's SDK finds by itself,
+// which can belong to another account than the provider's.
 func currentLogging(ctx context.Context, cfg sdk.Config, to iamdoc.Target) (current loggingDestination, err error) {
 	identity, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, nil)
 	if err != nil {
 		return current, err
 	}
 	if account := sdk.ToString(identity.Account); account != to.Account {
-		return current, fmt.Errorf("AWS_PROFILE, or the environment's other credentials, are of account %s, want the provider's, %s", account, to.Account)
+		return current, fmt.Errorf("AWS_PROFILE, or the environment's other credentials, are of account %s, want the provider's, %s",
+			account, to.Account)
 	}
 	out, err := bedrock.NewFromConfig(cfg).GetModelInvocationLoggingConfiguration(ctx, nil)
 	if err != nil || out.LoggingConfig == nil {

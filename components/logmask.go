@@ -8,21 +8,21 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// newLogMask has CloudWatch Logs mask personal data and credentials in a log group, to all who may not logs:Unmask. What
-// was written before stays as it is, and so does what S3 holds.
-func newLogMask(ctx *pulumi.Context, name string, logGroup *cloudwatch.LogGroup, child []pulumi.ResourceOption) (pulumi.Resource, error) {
+// newLogMask makes CloudWatch Logs mask personal data and credentials in a log group for principals without logs:Unmask. It
+// doesn't mask older log events, or the records in S3.
+func newLogMask(s scope, logGroup *cloudwatch.LogGroup) (pulumi.Resource, error) {
 	policy, err := logMaskPolicy()
 	if err != nil {
 		return nil, err
 	}
-	return cloudwatch.NewLogDataProtectionPolicy(ctx, name, &cloudwatch.LogDataProtectionPolicyArgs{
+	return cloudwatch.NewLogDataProtectionPolicy(s.ctx, s.name, &cloudwatch.LogDataProtectionPolicyArgs{
 		LogGroupName: logGroup.Name, PolicyDocument: pulumi.String(policy),
-	}, child...)
+	}, s.options()...)
 }
 
-// maskedData are CloudWatch Logs' managed data identifiers of personal, financial and secret data, with the countries that
-// they are for (CloudWatch Logs User Guide, "CloudWatch Logs managed data identifiers for sensitive data types"). IP
-// addresses are left out: a record's sourceIp says who called.
+// maskedData are CloudWatch Logs' managed data identifiers for personal, financial and secret data, with their countries
+// (CloudWatch Logs User Guide, "CloudWatch Logs managed data identifiers for sensitive data types"). IP addresses are left
+// out: a record's sourceIp identifies the caller.
 var maskedData = []string{
 	"Address", "CreditCardExpiration", "CreditCardNumber", "CreditCardSecurityCode", "EmailAddress", "LatLong", "Name", "VehicleIdentificationNumber",
 	"AwsSecretKey", "OpenSshPrivateKey", "PgpPrivateKey", "PkcsPrivateKey", "PuttyPrivateKey",
@@ -33,7 +33,7 @@ var maskedData = []string{
 	"SocialInsuranceNumber CA", "Ssn ES US", "TaxId DE ES FR GB", "ZipCode US",
 }
 
-// logMaskPolicy counts findings, in the metric LogEventsWithFindings, and masks them: AWS takes the one only with the other
+// logMaskPolicy counts findings, in the metric LogEventsWithFindings, and masks them: AWS accepts neither without the other
 // (CloudWatch Logs User Guide, "Create a data protection policy for a single log group").
 func logMaskPolicy() (string, error) {
 	var identifiers []string

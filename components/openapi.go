@@ -3,12 +3,13 @@ package components
 import (
 	"encoding/json"
 
+	"github.com/private-bedrock/private-bedrock/internal/iamdoc"
 	"github.com/private-bedrock/private-bedrock/openapi"
 )
 
-// apiDefinition is the document that API Gateway imports: openapi.json, each of whose operations calls the function and says
-// who may, NONE (everybody whom the API's policy admits) or AWS_IAM.
-func apiDefinition(title, partition, region, functionArn, authorization string, buffered bool) (string, error) {
+// apiDefinition is the document that API Gateway imports: openapi.json, with each operation calling the function.
+// Authorization is NONE (every caller that the API's policy allows) or AWS_IAM.
+func apiDefinition(title string, t iamdoc.Target, functionArn, authorization string, buffered bool) (string, error) {
 	var document struct {
 		OpenAPI    string                               `json:"openapi"`
 		Info       map[string]any                       `json:"info"`
@@ -20,7 +21,7 @@ func apiDefinition(title, partition, region, functionArn, authorization string, 
 		return "", err
 	}
 	document.Info["title"] = title
-	function := "arn:" + partition + ":apigateway:" + region + ":lambda:path/"
+	function := "arn:" + t.Partition + ":apigateway:" + t.Region + ":lambda:path/"
 	integration := map[string]any{
 		"type": "aws_proxy", "httpMethod": "POST", "responseTransferMode": "STREAM", "timeoutInMillis": streamedSeconds * 1000,
 		"uri": function + "2021-11-15/functions/" + functionArn + "/response-streaming-invocations",
@@ -28,14 +29,19 @@ func apiDefinition(title, partition, region, functionArn, authorization string, 
 	if buffered {
 		integration["responseTransferMode"], integration["timeoutInMillis"] = "BUFFERED", bufferedSeconds*1000
 		integration["uri"] = function + "2015-03-31/functions/" + functionArn + "/invocations"
-		document.Binary = []string{"*/*"} // else an event stream would be taken for a text, and reach nobody whole
+		document.Binary = []string{"*/*"} // otherwise API Gateway takes an event stream for text, and damages it
 	}
-	// To a path without a route API Gateway answers "Missing Authentication Token", as to a wrong signature. The function names
-	// the operation that is not served.
-	for path, parameters := range map[string][]string{"/{proxy+}": {"proxy"}, "/model/{modelId}/{proxy+}": {"modelId", "proxy"}} {
+	// API Gateway answers a path without a route with "Missing Authentication Token", as it does a wrong signature. The function
+	// names the operation that it doesn't serve.
+	for path, parameters := range map[string][]string{
+		"/{proxy+}": {"proxy"}, "/model/{modelId}/{proxy+}": {"modelId", "proxy"},
+	} {
 		document.Paths[path] = map[string]map[string]any{}
-		for _, method := range []string{"get", "post", "delete"} { // all that Bedrock Runtime has
-			document.Paths[path][method] = map[string]any{"parameters": pathParameters(parameters), "responses": map[string]any{"404": map[string]string{"description": "Not served"}}}
+		for _, method := range []string{"get", "post", "delete"} { // every method of Bedrock Runtime
+			document.Paths[path][method] = map[string]any{
+				"parameters": pathParameters(parameters),
+				"responses":  map[string]any{"404": map[string]string{"description": "Not served"}},
+			}
 		}
 	}
 	for _, operations := range document.Paths {
@@ -50,7 +56,9 @@ func apiDefinition(title, partition, region, functionArn, authorization string, 
 
 func pathParameters(names []string) (all []map[string]any) {
 	for _, name := range names {
-		all = append(all, map[string]any{"name": name, "in": "path", "required": true, "schema": map[string]string{"type": "string"}})
+		all = append(all, map[string]any{
+			"name": name, "in": "path", "required": true, "schema": map[string]string{"type": "string"},
+		})
 	}
 	return all
 }

@@ -1,6 +1,7 @@
 package components
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -11,90 +12,78 @@ import (
 
 	"github.com/private-bedrock/private-bedrock/internal/iamdoc"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/apigateway"
-	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
-	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/lambda"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// PrivateApi is a private REST API in front of a function. Only requests through the admitted VPC endpoints get in.
+// PrivateApi is a private REST API in front of a function. Only requests through the given VPC endpoints reach it.
 type PrivateApi struct {
 	pulumi.ResourceState
 
-	// ApiId is the first part of the API's own name.
+	// ApiId is the API's ID, the first part of its host name.
 	ApiId pulumi.IDOutput `pulumi:"apiId"`
 	// ApiName is the dimension of the API's metrics.
 	ApiName pulumi.StringOutput `pulumi:"apiName"`
-	// InvokeUrl works inside every VPC whose execute-api endpoint is admitted and has private DNS.
+	// InvokeUrl is the API's URL in every VPC whose execute-api endpoint is allowed and has private DNS.
 	InvokeUrl pulumi.StringOutput `pulumi:"invokeUrl"`
-	// AccessLogGroupName of the log group that says who called, when, and with what outcome.
+	// AccessLogGroupName is the name of the log group that records each call's caller, time and outcome.
 	AccessLogGroupName pulumi.StringOutput `pulumi:"accessLogGroupName"`
-	// VpcEndpointPolicy is the one of its endpoints. The owner of shared ones has to allow as much.
+	// VpcEndpointPolicy is the policy of the API's endpoints. The owner of shared endpoints must allow at least this.
 	VpcEndpointPolicy pulumi.StringOutput `pulumi:"vpcEndpointPolicy"`
 }
 
 // PrivateApiArgs are PrivateApi's arguments.
 type PrivateApiArgs struct {
-	// FunctionArn of the function that answers. Required.
+	// FunctionArn is the ARN of the function that handles requests. Required.
 	FunctionArn pulumi.StringInput `pulumi:"functionArn"`
-	// VpcEndpointIds of the execute-api endpoints, of this account and region, that the API is associated with: they
-	// are admitted and get a DNS name for it. Required.
+	// VpcEndpointIds are the execute-api endpoints, of this account and Region, to associate the API with. The API allows
+	// requests through them, and gets a DNS name for each. Required.
 	VpcEndpointIds []pulumi.StringInput `pulumi:"vpcEndpointIds"`
-	// SharedVpcEndpoints leaves the endpoints' policies to their owner, who has to let calls of this API through.
-	// Default: false; nothing but this API can be called through them.
+	// SharedVpcEndpoints leaves the endpoints' policies to their owner, who must allow calls of this API. Default: false; the
+	// policies allow calls of this API only.
 	SharedVpcEndpoints bool `pulumi:"sharedVpcEndpoints,optional"`
-	// ConsumerVpcEndpointIds are execute-api endpoints of other VPCs, in any account, that are admitted as well. Their
-	// VPCs call the API by its own name, with private DNS. Default: none.
+	// ConsumerVpcEndpointIds are execute-api endpoints of other VPCs, in any account, to allow as well. Their VPCs call the
+	// API by its own host name, with private DNS. Default: none.
 	ConsumerVpcEndpointIds []string `pulumi:"consumerVpcEndpointIds,optional"`
-	// Authorization is NONE or AWS_IAM, with which callers sign and are known by name. Default: NONE; whoever reaches
-	// an admitted endpoint may call.
+	// Authorization is NONE or AWS_IAM. With AWS_IAM, callers sign requests, and the logs identify them. Default: NONE; every
+	// client that reaches an allowed endpoint can call.
 	Authorization string `pulumi:"authorization,optional"`
-	// CallerArns, with AWS_IAM, are who may call, and nobody else: ARNs of roles, users or accounts, which stand for all in
-	// them. Those of other accounts also need policies of their own that let them. Default: those of the API's account whose
-	// own policies let them.
+	// CallerArns are the only callers, with AWS_IAM: ARNs of roles and users, and of accounts, which stand for every principal
+	// in them. Callers of other accounts also need policies of their own that allow the call. Default: principals of the API's
+	// account whose own policies allow it.
 	CallerArns []string `pulumi:"callerArns,optional"`
 	// Buffered answers are sent when they are whole, within 29 seconds and 6 MB. Default: false; answers are sent as they are
 	// made, for at most 15 minutes. The function's has to be the same: each kind takes the other's answers for errors.
 	Buffered bool `pulumi:"buffered,optional"`
-	// StageName, the first part of every path. Default: api.
+	// StageName is the first part of every path. Default: api.
 	StageName string `pulumi:"stageName,optional"`
-	// ThrottlingRateLimit in requests a second, all callers together. Default: 10.
+	// ThrottlingRateLimit is the maximum number of requests a second, from all callers together. Default: 10.
 	ThrottlingRateLimit float64 `pulumi:"throttlingRateLimit,optional"`
-	// ThrottlingBurstLimit in requests at once. Default: 20.
+	// ThrottlingBurstLimit is the maximum number of requests at once. Default: 20.
 	ThrottlingBurstLimit int `pulumi:"throttlingBurstLimit,optional"`
-	// LogRetentionDays of the access log, which holds neither path nor body. Default: 90.
+	// LogRetentionDays is how long the access log is kept. It has no paths and no bodies. Default: 90.
 	LogRetentionDays int `pulumi:"logRetentionDays,optional"`
-	// ManageApiGatewayAccount sets the role through which API Gateway writes access logs. There is one per account
-	// and region: with several APIs, one of them sets it. Default: false.
+	// ManageApiGatewayAccount sets the role with which API Gateway writes access logs. An account has one per Region: of
+	// several APIs, let one set it. Default: false.
 	ManageApiGatewayAccount bool `pulumi:"manageApiGatewayAccount,optional"`
-	// Tags of everything that can have some. Default: none.
+	// Tags are added to every resource that can have tags. Default: none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 }
 
 func (a PrivateApiArgs) withDefaults() PrivateApiArgs {
-	if a.StageName == "" {
-		a.StageName = "api"
-	}
-	if a.Authorization == "" {
-		a.Authorization = "NONE"
-	}
-	if a.ThrottlingRateLimit == 0 {
-		a.ThrottlingRateLimit = 10
-	}
-	if a.ThrottlingBurstLimit == 0 {
-		a.ThrottlingBurstLimit = 20
-	}
-	if a.LogRetentionDays == 0 {
-		a.LogRetentionDays = 90
-	}
+	a.StageName = cmp.Or(a.StageName, "api")
+	a.Authorization = cmp.Or(a.Authorization, "NONE")
+	a.ThrottlingRateLimit = cmp.Or(a.ThrottlingRateLimit, 10)
+	a.ThrottlingBurstLimit = cmp.Or(a.ThrottlingBurstLimit, 20)
+	a.LogRetentionDays = cmp.Or(a.LogRetentionDays, 90)
 	return a
 }
 
 // API Gateway REST API Reference, CreateStage, stageName.
 var stageName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,128}$`)
 
-// CheckStageName refuses names that API Gateway refuses.
+// CheckStageName rejects names that API Gateway rejects.
 func CheckStageName(name string) error {
 	if !stageName.MatchString(name) {
 		return fmt.Errorf("got %q, want 1 to 128 letters, digits, hyphens and underscores", name)
@@ -102,27 +91,29 @@ func CheckStageName(name string) error {
 	return nil
 }
 
-// IAM User Guide, "AWS JSON policy elements: Principal": no wildcard in an ARN, and no session, whose name callers choose.
+// IAM User Guide, "AWS JSON policy elements: Principal": an ARN has no wildcard. Sessions are left out: callers choose their
+// names.
 var callerARN = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:(root|(role|user)/[\w+=,.@/-]+)$`)
 
-// CheckAuthorization refuses what API Gateway refuses, and callers that nothing would check.
+// CheckAuthorization rejects what API Gateway rejects, and callers that nothing would check.
 func CheckAuthorization(authorization string, callerArns []string) error {
 	var errs []error
 	if authorization != "NONE" && authorization != "AWS_IAM" {
 		errs = append(errs, fmt.Errorf("got %q, want NONE or AWS_IAM", authorization))
 	}
 	if authorization != "AWS_IAM" && len(callerArns) > 0 {
-		errs = append(errs, fmt.Errorf("got callers %q without AWS_IAM, which alone makes callers known: want both or no callers", callerArns))
+		errs = append(errs, fmt.Errorf("got callers %q without AWS_IAM, which alone identifies callers: want both or no callers", callerArns))
 	}
 	for _, arn := range callerArns {
 		if !callerARN.MatchString(arn) {
-			errs = append(errs, fmt.Errorf("got %q, want the ARN of a role, a user or an account, such as arn:aws:iam::123456789012:role/app", arn))
+			errs = append(errs, fmt.Errorf("got %q, want the ARN of a role, a user or an account, such as "+
+				"arn:aws:iam::123456789012:role/app", arn))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (a PrivateApiArgs) validate() error {
+func (a PrivateApiArgs) validate(string) error {
 	var errs []error
 	if a.FunctionArn == nil {
 		errs = append(errs, errors.New("FunctionArn: got nil, want a function's ARN, such as BedrockFunction's"))
@@ -140,7 +131,8 @@ func (a PrivateApiArgs) validate() error {
 		errs = append(errs, fmt.Errorf("StageName: %w", err))
 	}
 	if a.ThrottlingRateLimit < 0 || a.ThrottlingBurstLimit < 0 {
-		errs = append(errs, fmt.Errorf("ThrottlingRateLimit, ThrottlingBurstLimit: got %v, %d, want more than 0", a.ThrottlingRateLimit, a.ThrottlingBurstLimit))
+		errs = append(errs, fmt.Errorf("ThrottlingRateLimit, ThrottlingBurstLimit: got %v, %d, want more than 0",
+			a.ThrottlingRateLimit, a.ThrottlingBurstLimit))
 	}
 	if err := CheckRetention(a.LogRetentionDays); err != nil {
 		errs = append(errs, fmt.Errorf("LogRetentionDays: %w", err))
@@ -150,153 +142,144 @@ func (a PrivateApiArgs) validate() error {
 
 // NewPrivateApi makes a PrivateApi.
 func NewPrivateApi(ctx *pulumi.Context, name string, args *PrivateApiArgs, opts ...pulumi.ResourceOption) (*PrivateApi, error) {
-	if args == nil {
-		args = &PrivateApiArgs{}
-	}
-	a := args.withDefaults()
-	if err := a.validate(); err != nil {
-		return nil, fmt.Errorf("PrivateApi %s: %w", name, err)
-	}
-	c := &PrivateApi{}
-	if err := ctx.RegisterComponentResource("private-bedrock:index:PrivateApi", name, c, opts...); err != nil {
-		return nil, err
-	}
-	parent := pulumi.Parent(c)
-	to, err := lookupTarget(ctx, c)
-	if err != nil {
-		return nil, err
-	}
+	return construct(ctx, name, &PrivateApi{}, args, opts)
+}
 
+func (c *PrivateApi) provision(s scope, a PrivateApiArgs) error {
 	body := a.FunctionArn.ToStringOutput().ApplyT(func(functionArn string) (string, error) {
-		return apiDefinition(name, to.Partition, to.Region, functionArn, a.Authorization, a.Buffered)
+		return apiDefinition(s.name, s.target, functionArn, a.Authorization, a.Buffered)
 	}).(pulumi.StringOutput)
 	resourcePolicy := pulumi.StringArray(a.VpcEndpointIds).ToStringArrayOutput().ApplyT(func(ids []string) (string, error) {
-		return apiPolicy(to, slices.Concat(ids, a.ConsumerVpcEndpointIds), a.Authorization, a.CallerArns)
+		return apiPolicy(s.target, slices.Concat(ids, a.ConsumerVpcEndpointIds), a.Authorization, a.CallerArns)
 	}).(pulumi.StringOutput)
-	api, err := apigateway.NewRestApi(ctx, name, &apigateway.RestApiArgs{
-		Body: body, Tags: a.Tags,
-		// Overwriting a private API may delete its endpoints' DNS records. Merging keeps routes that the document no
-		// longer has: taking one away needs a new API.
+	api, err := apigateway.NewRestApi(s.ctx, s.name, &apigateway.RestApiArgs{
+		Body: body, Tags: s.tags,
+		// Overwriting a private API can delete its endpoints' DNS records. Merging keeps routes that the document no longer
+		// has: to remove one, you need a new API.
 		PutRestApiMode: pulumi.String("merge"),
 		// On the API itself: a policy in a resource of its own is lost when the body changes.
 		Policy: resourcePolicy,
 		EndpointConfiguration: &apigateway.RestApiEndpointConfigurationArgs{
 			Types: pulumi.String("PRIVATE"), VpcEndpointIds: pulumi.StringArray(a.VpcEndpointIds),
 		},
-	}, parent)
+	}, s.options()...)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	// A new policy (which names the endpoints) or route applies only when the API is deployed again (API Gateway Developer
+	// Guide, "Create and attach an API Gateway resource policy to an API").
+	deployment, err := apigateway.NewDeployment(s.ctx, s.name, &apigateway.DeploymentArgs{
+		RestApi: api.ID(),
+		Triggers: pulumi.StringMap{
+			"body": body.ApplyT(digest).(pulumi.StringOutput), "policy": resourcePolicy.ApplyT(digest).(pulumi.StringOutput),
+		},
+	}, s.options()...)
+	if err != nil {
+		return err
+	}
+	c.ApiId, c.ApiName = api.ID(), api.Name
 	c.VpcEndpointPolicy = api.ExecutionArn.ApplyT(apiEndpointPolicy).(pulumi.StringOutput)
-	ready := []pulumi.Resource{}
+	ready, err := c.access(s, a, api)
+	if err != nil {
+		return err
+	}
+	return c.newStage(s, a, deployment, ready)
+}
+
+// access makes what calls need: the endpoints' policies, the permission to call the function, and the role for access logs.
+func (c *PrivateApi) access(s scope, a PrivateApiArgs, api *apigateway.RestApi) (ready []pulumi.Resource, err error) {
 	for i, id := range a.VpcEndpointIds {
 		if a.SharedVpcEndpoints {
-			warnOfPolicy(ctx, c, id, c.VpcEndpointPolicy)
+			warnOfPolicy(s, id, c.VpcEndpointPolicy)
 			continue
 		}
-		endpointPolicy, err := ec2.NewVpcEndpointPolicy(ctx, fmt.Sprintf("%s-%d", name, i), &ec2.VpcEndpointPolicyArgs{
-			VpcEndpointId: id, Policy: c.VpcEndpointPolicy,
-		}, parent, keepPolicy)
+		endpointPolicy, err := s.named(fmt.Sprintf("-%d", i)).newEndpointPolicy(id, c.VpcEndpointPolicy)
 		if err != nil {
 			return nil, err
 		}
 		ready = append(ready, endpointPolicy)
 	}
-	permission, err := lambda.NewPermission(ctx, name, &lambda.PermissionArgs{
+	permission, err := lambda.NewPermission(s.ctx, s.name, &lambda.PermissionArgs{
 		Action: pulumi.String("lambda:InvokeFunction"), Function: a.FunctionArn, Principal: pulumi.String("apigateway.amazonaws.com"),
 		SourceArn: pulumi.Sprintf("%s/%s/*", api.ExecutionArn, a.StageName),
-	}, parent)
-	if err != nil {
-		return nil, err
-	}
-	// A new policy (which names the endpoints) or route is in force only when the API is deployed again (API Gateway Developer Guide,
-	// "Create and attach an API Gateway resource policy to an API").
-	deployment, err := apigateway.NewDeployment(ctx, name, &apigateway.DeploymentArgs{
-		RestApi: api.ID(),
-		Triggers: pulumi.StringMap{
-			"body": body.ApplyT(digest).(pulumi.StringOutput), "policy": resourcePolicy.ApplyT(digest).(pulumi.StringOutput),
-		},
-	}, parent)
-	if err != nil {
-		return nil, err
-	}
-	logGroup, err := cloudwatch.NewLogGroup(ctx, name, &cloudwatch.LogGroupArgs{
-		Name: pulumi.String("/aws/apigateway/" + name), RetentionInDays: pulumi.Int(a.LogRetentionDays), Tags: a.Tags,
-	}, parent)
+	}, s.options()...)
 	if err != nil {
 		return nil, err
 	}
 	ready = append(ready, permission)
 	if a.ManageApiGatewayAccount {
-		account, err := newApiGatewayAccount(ctx, a.Tags, parent)
+		account, err := newApiGatewayAccount(s)
 		if err != nil {
 			return nil, err
 		}
 		ready = append(ready, account)
 	}
+	return ready, nil
+}
+
+// newStage makes the stage that serves the deployment, with its access log.
+func (c *PrivateApi) newStage(s scope, a PrivateApiArgs, deployment *apigateway.Deployment, ready []pulumi.Resource) error {
+	logGroup, err := s.newLogGroup("/aws/apigateway/"+s.name, a.LogRetentionDays)
+	if err != nil {
+		return err
+	}
 	format, err := accessLogFormat()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	stage, err := apigateway.NewStage(ctx, name, &apigateway.StageArgs{
-		RestApi: api.ID(), Deployment: deployment.ID(), StageName: pulumi.String(a.StageName), Tags: a.Tags,
+	stage, err := apigateway.NewStage(s.ctx, s.name, &apigateway.StageArgs{
+		RestApi: c.ApiId, Deployment: deployment.ID(), StageName: pulumi.String(a.StageName), Tags: s.tags,
 		AccessLogSettings: &apigateway.StageAccessLogSettingsArgs{DestinationArn: logGroup.Arn, Format: pulumi.String(format)},
-		// A trace of API Gateway's holds the request's URL, and so the prompt of /generate/{prompt}
+		// API Gateway's traces have the request's URL, and so the prompt of /generate/{prompt}
 		// (API Gateway Developer Guide, "AWS X-Ray traces for Amazon API Gateway APIs").
 		XrayTracingEnabled: pulumi.Bool(false),
-	}, parent, pulumi.DependsOn(ready))
+	}, s.options(pulumi.DependsOn(ready))...)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if _, err := apigateway.NewMethodSettings(ctx, name, &apigateway.MethodSettingsArgs{
-		RestApi: api.ID(), StageName: stage.StageName, MethodPath: pulumi.String("*/*"),
+	c.InvokeUrl = pulumi.Sprintf("https://%s.execute-api.%s.amazonaws.com/%s", c.ApiId, s.target.Region, stage.StageName)
+	c.AccessLogGroupName = logGroup.Name
+	_, err = apigateway.NewMethodSettings(s.ctx, s.name, &apigateway.MethodSettingsArgs{
+		RestApi: c.ApiId, StageName: stage.StageName, MethodPath: pulumi.String("*/*"),
 		Settings: &apigateway.MethodSettingsSettingsArgs{
 			MetricsEnabled:      pulumi.Bool(true),
 			ThrottlingRateLimit: pulumi.Float64(a.ThrottlingRateLimit), ThrottlingBurstLimit: pulumi.Int(a.ThrottlingBurstLimit),
-			// Execution logs hold paths and bodies, and so prompts and answers.
+			// Execution logs have paths and bodies, and so prompts and responses.
 			LoggingLevel: pulumi.String("OFF"), DataTraceEnabled: pulumi.Bool(false),
 		},
-	}, parent); err != nil {
-		return nil, err
-	}
-
-	c.ApiId, c.ApiName = api.ID(), api.Name
-	c.InvokeUrl = pulumi.Sprintf("https://%s.execute-api.%s.amazonaws.com/%s", api.ID(), to.Region, stage.StageName)
-	c.AccessLogGroupName = logGroup.Name
-	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{
-		"apiId": c.ApiId, "apiName": c.ApiName, "invokeUrl": c.InvokeUrl, "accessLogGroupName": c.AccessLogGroupName, "vpcEndpointPolicy": c.VpcEndpointPolicy,
-	})
+	}, s.options()...)
+	return err
 }
 
-// newApiGatewayAccount lets API Gateway write access logs in this account and region. On destroy the setting is
-// taken back: left behind, it would name a role that is gone.
+// newApiGatewayAccount lets API Gateway write access logs in this account and Region. A destroy resets the setting: left
+// behind, it would name a role that no longer exists.
 //
-// Its name is always the same: when a component is renamed Pulumi makes the new resources first, and the old one,
-// deleted last, would take back the new one's setting.
-func newApiGatewayAccount(ctx *pulumi.Context, tags pulumi.StringMapInput, parent pulumi.ResourceOption) (*apigateway.Account, error) {
+// Its name is always the same: if a component is renamed, Pulumi makes the new resources first, and the old one, deleted
+// last, would reset the new one's setting.
+func newApiGatewayAccount(s scope) (*apigateway.Account, error) {
 	const name = "api-gateway-account"
 	trust, err := iamdoc.JSON(iamdoc.Trust("apigateway.amazonaws.com"))
 	if err != nil {
 		return nil, err
 	}
-	role, err := iam.NewRole(ctx, name, &iam.RoleArgs{AssumeRolePolicy: pulumi.String(trust), Tags: tags}, parent)
+	role, err := iam.NewRole(s.ctx, name, &iam.RoleArgs{AssumeRolePolicy: pulumi.String(trust), Tags: s.tags}, s.options()...)
 	if err != nil {
 		return nil, err
 	}
-	// AWS's own policy: the setting serves every API of the account, and API Gateway checks it for all these rights.
-	attachment, err := iam.NewRolePolicyAttachment(ctx, name, &iam.RolePolicyAttachmentArgs{
+	// AWS's own policy: the setting is for every API of the account, and API Gateway checks it for all these permissions.
+	attachment, err := iam.NewRolePolicyAttachment(s.ctx, name, &iam.RolePolicyAttachmentArgs{
 		Role: role.Name, PolicyArn: iam.ManagedPolicyAmazonAPIGatewayPushToCloudWatchLogs,
-	}, parent)
+	}, s.options()...)
 	if err != nil {
 		return nil, err
 	}
-	return apigateway.NewAccount(ctx, name, &apigateway.AccountArgs{
+	return apigateway.NewAccount(s.ctx, name, &apigateway.AccountArgs{
 		CloudwatchRoleArn: role.Arn, ResetOnDelete: pulumi.Bool(true),
-	}, parent, pulumi.DependsOn([]pulumi.Resource{attachment}))
+	}, s.options(pulumi.DependsOn([]pulumi.Resource{attachment}))...)
 }
 
-// accessLogFormat names every call by who, when, route and outcome. $context.path and $context.error.messageString
-// would bring in the prompt of /generate/{prompt} (API Gateway Developer Guide, "$context variables").
+// accessLogFormat records each call's caller, time, route and outcome. $context.path and $context.error.messageString would
+// add the prompt of /generate/{prompt} (API Gateway Developer Guide, "$context variables").
 func accessLogFormat() (string, error) {
 	b, err := json.Marshal(map[string]string{
 		"extendedRequestId": "$context.extendedRequestId", // a caller can choose $context.requestId

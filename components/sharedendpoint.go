@@ -11,28 +11,30 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// warnOfPolicy compares the policy of an endpoint that is somebody else's with the one that a component needs, and warns
-// of what is missing: calls would be refused with no more than 403. It waits for AWS to know both, and so is silent in a
-// first preview.
-func warnOfPolicy(ctx *pulumi.Context, c pulumi.Resource, endpointId pulumi.StringInput, needed pulumi.StringOutput) {
-	endpoint := ec2.LookupVpcEndpointOutput(ctx, ec2.LookupVpcEndpointOutputArgs{Id: endpointId.ToStringOutput().ToStringPtrOutput()}, pulumi.Parent(c))
+// warnOfPolicy compares the policy of a shared endpoint with the one that a component needs, and warns about what's missing:
+// calls would be denied with nothing but status 403. It needs both from AWS, so that a first preview has no warning.
+func warnOfPolicy(s scope, endpointId pulumi.StringInput, needed pulumi.StringOutput) {
+	endpoint := ec2.LookupVpcEndpointOutput(s.ctx, ec2.LookupVpcEndpointOutputArgs{
+		Id: endpointId.ToStringOutput().ToStringPtrOutput(),
+	}, s.lookup())
 	pulumi.All(endpointId, endpoint.Policy(), needed).ApplyT(func(v []any) (string, error) {
 		missing, err := missingFrom(v[1].(string), v[2].(string))
 		if err != nil || len(missing) == 0 {
 			return "", err
 		}
-		return "", ctx.Log.Warn(fmt.Sprintf("the policy of endpoint %v does not allow %s; its owner has to add:\n%s", v[0], strings.Join(missing, ", "), v[2]), &pulumi.LogArgs{Resource: c})
+		warning := fmt.Sprintf("the policy of endpoint %v does not allow %s; its owner has to add:\n%s", v[0], strings.Join(missing, ", "), v[2])
+		return "", s.ctx.Log.Warn(warning, &pulumi.LogArgs{Resource: s.component})
 	})
 }
 
-// missingFrom asks an owner's policy for all that a needed one allows. A policy that is not understood counts as one that
-// allows nothing.
+// missingFrom lists what a needed policy allows and the owner's doesn't. An owner's policy that iampolicy can't parse allows
+// nothing.
 func missingFrom(owners, needed string) (missing []string, err error) {
 	var document iamdoc.Document
 	if err := json.Unmarshal([]byte(needed), &document); err != nil {
 		return nil, err
 	}
-	// AWS's full access is of the older version, which differs in variables only, and those are not understood here.
+	// AWS's full-access policy has the older version, which differs in policy variables only. iampolicy has none.
 	policy, refusal := iampolicy.ParseResource(strings.Replace(owners, `"2008-10-17"`, `"2012-10-17"`, 1))
 	for _, s := range document.Statement {
 		r := iampolicy.Request{Context: s.Condition["StringEquals"]}

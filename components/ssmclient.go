@@ -11,34 +11,37 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// SsmClientServices are the endpoints that Session Manager needs in a VPC without internet. Amazon Linux 2023's
-// agent needs no ec2messages (Systems Manager User Guide, "Improve the security of EC2 instances by using VPC endpoints").
+// SsmClientServices are the endpoints that Session Manager needs in a VPC without internet access. Amazon Linux 2023's agent
+// doesn't need ec2messages (Systems Manager User Guide, "Improve the security of EC2 instances by using VPC endpoints").
 var SsmClientServices = []string{"ssm", "ssmmessages"}
 
-// SsmClient is a small Amazon Linux instance inside the VPC to try the private API from. It has no public address
-// and no key: `aws ssm start-session --target <InstanceId>` is the only way in. It attaches the policies of its
-// endpoints, which let in nobody but its role. It costs about 4 USD a month, and its endpoints more.
+// SsmClient is a small Amazon Linux instance inside the VPC, from which you can try the private API. It has no public address
+// and no key: connect with `aws ssm start-session --target <InstanceId>`. It attaches the policies of its endpoints, which
+// allow only its role. It costs about 4 USD a month, plus its endpoints.
 type SsmClient struct {
 	pulumi.ResourceState
 
-	// InstanceId is the target of Session Manager.
+	// InstanceId is the instance's ID, the target of Session Manager.
 	InstanceId pulumi.IDOutput `pulumi:"instanceId"`
 }
 
 // SsmClientArgs are SsmClient's arguments.
 type SsmClientArgs struct {
-	// SubnetId of a subnet whose VPC has SsmClientServices' endpoints. Required.
+	// SubnetId is a subnet whose VPC has endpoints for ssm and ssmmessages. Required.
 	SubnetId pulumi.StringInput `pulumi:"subnetId"`
-	// SecurityGroupIds, such as CoreVpc's for clients. Required.
+	// SecurityGroupIds are the instance's security groups, such as CoreVpc's clientSecurityGroupId. Required.
 	SecurityGroupIds pulumi.StringArrayInput `pulumi:"securityGroupIds"`
-	// SsmEndpointId and SsmMessagesEndpointId of the VPC's endpoints. Required.
-	SsmEndpointId         pulumi.StringInput `pulumi:"ssmEndpointId"`
+	// SsmEndpointId is the VPC's endpoint for ssm. Required.
+	SsmEndpointId pulumi.StringInput `pulumi:"ssmEndpointId"`
+	// SsmMessagesEndpointId is the VPC's endpoint for ssmmessages. Required.
 	SsmMessagesEndpointId pulumi.StringInput `pulumi:"ssmMessagesEndpointId"`
-	// Tags of everything that can have some. Default: none.
+	// Tags are added to every resource that can have tags. Default: none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 }
 
-func (a SsmClientArgs) validate() error {
+func (a SsmClientArgs) withDefaults() SsmClientArgs { return a }
+
+func (a SsmClientArgs) validate(string) error {
 	if a.SubnetId == nil || a.SecurityGroupIds == nil || a.SsmEndpointId == nil || a.SsmMessagesEndpointId == nil {
 		return errors.New("SubnetId, SecurityGroupIds, SsmEndpointId, SsmMessagesEndpointId: got nil, want all four, such as CoreVpc's")
 	}
@@ -47,63 +50,54 @@ func (a SsmClientArgs) validate() error {
 
 // NewSsmClient makes an SsmClient.
 func NewSsmClient(ctx *pulumi.Context, name string, args *SsmClientArgs, opts ...pulumi.ResourceOption) (*SsmClient, error) {
-	if args == nil {
-		args = &SsmClientArgs{}
-	}
-	if err := args.validate(); err != nil {
-		return nil, fmt.Errorf("SsmClient %s: %w", name, err)
-	}
-	c := &SsmClient{}
-	if err := ctx.RegisterComponentResource("private-bedrock:index:SsmClient", name, c, opts...); err != nil {
-		return nil, err
-	}
-	parent := pulumi.Parent(c)
-	image, err := ssm.LookupParameter(ctx, &ssm.LookupParameterArgs{
+	return construct(ctx, name, &SsmClient{}, args, opts)
+}
+
+func (c *SsmClient) provision(s scope, a SsmClientArgs) error {
+	image, err := ssm.LookupParameter(s.ctx, &ssm.LookupParameterArgs{
 		Name: "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64",
-	}, parent)
+	}, s.lookup())
 	if err != nil {
-		return nil, fmt.Errorf("SsmClient %s: Amazon Linux image: %w", name, err)
+		return fmt.Errorf("the Amazon Linux image: %w", err)
 	}
 	permissions, err := ssmClientPolicy()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	role, rolePolicy, err := newRole(ctx, name, iamdoc.Trust("ec2.amazonaws.com"), pulumi.String(permissions), args.Tags, parent)
+	role, rolePolicy, err := s.newRole(iamdoc.Trust("ec2.amazonaws.com"), pulumi.String(permissions))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	ready := []pulumi.Resource{rolePolicy}
 	for _, endpoint := range []struct {
 		service string
 		id      pulumi.StringInput
 		actions []string
-	}{{"ssm", args.SsmEndpointId, ssmActions}, {"ssmmessages", args.SsmMessagesEndpointId, ssmMessagesActions}} {
-		endpointPolicy, err := ec2.NewVpcEndpointPolicy(ctx, name+"-"+endpoint.service, &ec2.VpcEndpointPolicyArgs{
-			VpcEndpointId: endpoint.id, Policy: role.Arn.ApplyT(func(roleArn string) (string, error) {
-				return ssmEndpointPolicy(roleArn, endpoint.actions)
-			}).(pulumi.StringOutput),
-		}, parent, keepPolicy)
+	}{{"ssm", a.SsmEndpointId, ssmActions}, {"ssmmessages", a.SsmMessagesEndpointId, ssmMessagesActions}} {
+		policy, err := s.named("-"+endpoint.service).newEndpointPolicy(endpoint.id, role.Arn.ApplyT(func(roleArn string) (string, error) {
+			return ssmEndpointPolicy(roleArn, endpoint.actions)
+		}).(pulumi.StringOutput))
 		if err != nil {
-			return nil, err
+			return err
 		}
-		ready = append(ready, endpointPolicy)
+		ready = append(ready, policy)
 	}
-	profile, err := iam.NewInstanceProfile(ctx, name, &iam.InstanceProfileArgs{Role: role.Name, Tags: args.Tags}, parent)
+	profile, err := iam.NewInstanceProfile(s.ctx, s.name, &iam.InstanceProfileArgs{Role: role.Name, Tags: s.tags}, s.options()...)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	instance, err := ec2.NewInstance(ctx, name, &ec2.InstanceArgs{
+	instance, err := ec2.NewInstance(s.ctx, s.name, &ec2.InstanceArgs{
 		Ami: pulumi.String(image.Value), InstanceType: pulumi.String("t4g.nano"), IamInstanceProfile: profile.Name,
-		SubnetId: args.SubnetId, VpcSecurityGroupIds: args.SecurityGroupIds, AssociatePublicIpAddress: pulumi.Bool(false),
-		// Tokens only: a forged request from the instance cannot read its role's credentials.
+		SubnetId: a.SubnetId, VpcSecurityGroupIds: a.SecurityGroupIds, AssociatePublicIpAddress: pulumi.Bool(false),
+		// Tokens only: a forged request from the instance can't read its role's credentials.
 		MetadataOptions: &ec2.InstanceMetadataOptionsArgs{HttpEndpoint: pulumi.String("enabled"), HttpTokens: pulumi.String("required")},
 		RootBlockDevice: &ec2.InstanceRootBlockDeviceArgs{Encrypted: pulumi.Bool(true), VolumeSize: pulumi.Int(8)},
-		Tags:            withName(args.Tags, name),
-		// A newer image would replace a running client at any deployment.
-	}, parent, pulumi.DependsOn(ready), pulumi.IgnoreChanges([]string{"ami"}))
+		Tags:            s.withName(s.name),
+		// Otherwise a newer image would replace a running client at any deployment.
+	}, s.options(pulumi.DependsOn(ready), pulumi.IgnoreChanges([]string{"ami"}))...)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	c.InstanceId = instance.ID()
-	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"instanceId": c.InstanceId})
+	return nil
 }
