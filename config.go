@@ -215,7 +215,7 @@ func (s settings) check(region string) (errs []error) {
 		wrong("archiveAfterDays, archiveStorageClass, expireAfterDays", components.CheckArchive(s.ArchiveAfterDays, s.ArchiveStorageClass, s.ExpireAfterDays))
 	}
 	if s.ObjectLockMode != "" {
-		wrong("objectLockMode, objectLockDays, expireAfterDays, retainLogs", components.CheckObjectLock(s.ObjectLockMode, s.ObjectLockDays, s.ExpireAfterDays, !s.RetainLogs))
+		wrong("objectLockMode, objectLockDays, expireAfterDays, retainLogs", components.CheckObjectLock(s.ObjectLockMode, s.ObjectLockDays, s.ExpireAfterDays, s.RetainLogs))
 	}
 	wrong("auditorArns", components.CheckAuditors(s.AuditorArns))
 	if len(s.AuditorArns) > 0 && !s.ManageInvocationLogging {

@@ -42,16 +42,16 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 
 	logged := []pulumi.Resource{}
 	var logBucketName, logGroupName, loggingConfiguration pulumi.StringInput
-	watched := &components.MonitoringArgs{AlarmEmail: s.AlarmEmail, NoCustomerManagedKey: !s.CustomerManagedKey, StageName: s.StageName, Tags: tags}
+	watched := &components.MonitoringArgs{AlarmEmail: s.AlarmEmail, CustomerManagedKey: &s.CustomerManagedKey, StageName: s.StageName, Tags: tags}
 	var logKeyArn pulumi.StringPtrInput
 	reader := &components.AuditReaderArgs{AuditorArns: s.AuditorArns, Tags: tags}
 	if s.ManageInvocationLogging {
 		// Not named after the stack: when a component is renamed, the old one's setting is deleted after the new one is
 		// made, and logging would be off.
 		logging, err := components.NewBedrockLogging(ctx, "bedrock-logging", &components.BedrockLoggingArgs{
-			LogRetentionDays: s.LogRetentionDays, NoCustomerManagedKey: !s.CustomerManagedKey,
+			LogRetentionDays: s.LogRetentionDays, CustomerManagedKey: &s.CustomerManagedKey,
 			ArchiveAfterDays: s.ArchiveAfterDays, ArchiveStorageClass: s.ArchiveStorageClass, ExpireAfterDays: s.ExpireAfterDays,
-			ObjectLockMode: s.ObjectLockMode, ObjectLockDays: s.ObjectLockDays, MaskPersonalData: s.MaskPersonalData, AdoptInvocationLogging: s.AdoptInvocationLogging, DeleteOnDestroy: !s.RetainLogs, Tags: tags,
+			ObjectLockMode: s.ObjectLockMode, ObjectLockDays: s.ObjectLockDays, MaskPersonalData: s.MaskPersonalData, AdoptInvocationLogging: s.AdoptInvocationLogging, RetainLogs: &s.RetainLogs, Tags: tags,
 		})
 		if err != nil {
 			return err
@@ -77,10 +77,10 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 	}
 	functionArgs := &components.BedrockFunctionArgs{
 		Code: pulumi.NewFileArchive(zip), Architecture: s.FunctionArchitecture, MemoryMb: s.FunctionMemoryMb,
-		AllowUnloggedInvocations: !s.RequireInvocationLogging, InvocationLoggingConfiguration: loggingConfiguration,
+		RequireInvocationLogging: &s.RequireInvocationLogging, InvocationLoggingConfiguration: loggingConfiguration,
 		DataRetentionModes: s.DataRetentionModes, ServiceTiers: s.ServiceTiers, AllowUnevaluatedTools: s.AllowUnevaluatedTools,
 		EnforcedGuardrailArns: s.EnforcedGuardrailArns, ReservedConcurrency: s.ReservedConcurrency,
-		Buffered: !s.ResponseStreaming, ModelIds: s.ModelIds, AllowGlobalInference: s.AllowGlobalInference,
+		ResponseStreaming: &s.ResponseStreaming, ModelIds: s.ModelIds, AllowGlobalInference: s.AllowGlobalInference,
 		BedrockRuntimeEndpointId: endpointId("bedrock-runtime"), SharedBedrockRuntimeEndpoint: s.BedrockRuntimeEndpointId != "",
 		BedrockEndpointId: endpointId("bedrock"), SharedBedrockEndpoint: s.BedrockEndpointId != "",
 		SubnetIds: core.PrivateSubnetIds, SecurityGroupIds: pulumi.StringArray{core.FunctionSecurityGroupId},
@@ -119,7 +119,7 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 
 	// Nobody can call before every call is recorded.
 	api, err := components.NewPrivateApi(ctx, name+"-api", &components.PrivateApiArgs{
-		FunctionArn: function.FunctionArn, Buffered: !s.ResponseStreaming, StageName: s.StageName,
+		FunctionArn: function.FunctionArn, ResponseStreaming: &s.ResponseStreaming, StageName: s.StageName,
 		VpcEndpointIds: pulumi.StringArray{endpointId("execute-api")}, SharedVpcEndpoints: s.ExecuteApiEndpointId != "",
 		ConsumerVpcEndpointIds: s.ConsumerVpcEndpointIds, Authorization: s.Authorization, CallerArns: s.CallerArns,
 		ThrottlingRateLimit: float64(s.ThrottlingRateLimit), ThrottlingBurstLimit: s.ThrottlingBurstLimit,

@@ -53,13 +53,13 @@ type BedrockFunctionArgs struct {
 	// ModelIds are the models that callers can use: IDs of foundation models and of inference profiles, ARNs of application
 	// inference profiles and provisioned models. The first is the default. Required.
 	ModelIds []string `pulumi:"modelIds"`
-	// Buffered answers are sent when they are whole, as PrivateApi's Buffered. Default: false.
-	Buffered bool `pulumi:"buffered,optional"`
+	// ResponseStreaming must equal PrivateApi's ResponseStreaming. If they differ, every call fails. Default: true.
+	ResponseStreaming *bool `pulumi:"responseStreaming,optional"`
 	// AllowGlobalInference allows profiles whose requests can be processed in any Region. Default: false.
 	AllowGlobalInference bool `pulumi:"allowGlobalInference,optional"`
-	// AllowUnloggedInvocations asks models also while Bedrock's invocation logging is off, leaves out a kind of data or goes
-	// elsewhere. Default: false; the function looks once a minute and refuses every call until it is on again.
-	AllowUnloggedInvocations bool `pulumi:"allowUnloggedInvocations,optional"`
+	// RequireInvocationLogging refuses calls while Bedrock's invocation logging is off, leaves out a kind of data, or differs
+	// from InvocationLoggingConfiguration. The function checks once a minute. Default: true.
+	RequireInvocationLogging *bool `pulumi:"requireInvocationLogging,optional"`
 	// InvocationLoggingConfiguration is the logging configuration that the function requires, as BedrockLogging outputs it.
 	// Default: any destination.
 	InvocationLoggingConfiguration pulumi.StringInput `pulumi:"invocationLoggingConfiguration,optional"`
@@ -106,6 +106,7 @@ func (a BedrockFunctionArgs) withDefaults() BedrockFunctionArgs {
 	a.Architecture = cmp.Or(a.Architecture, "arm64")
 	a.MemoryMb = cmp.Or(a.MemoryMb, 256)
 	a.LogRetentionDays = cmp.Or(a.LogRetentionDays, 90)
+	a.ResponseStreaming, a.RequireInvocationLogging = defaultTrue(a.ResponseStreaming), defaultTrue(a.RequireInvocationLogging)
 	if a.DataRetentionModes == nil {
 		a.DataRetentionModes = []string{"default", "none", "inherit"}
 	}
@@ -245,9 +246,9 @@ func (c *BedrockFunction) provision(s scope, a BedrockFunctionArgs) error {
 
 // newFunction makes the function when its policies are ready.
 func (c *BedrockFunction) newFunction(s scope, a BedrockFunctionArgs, ready []pulumi.Resource) error {
-	timeout := streamedSeconds
-	if a.Buffered {
-		timeout = bufferedSeconds
+	timeout := bufferedSeconds
+	if *a.ResponseStreaming {
+		timeout = streamedSeconds
 	}
 	var reserved pulumi.IntPtrInput
 	if a.ReservedConcurrency > 0 { // with 0, Lambda never starts the function
@@ -277,10 +278,10 @@ func (c *BedrockFunction) newFunction(s scope, a BedrockFunctionArgs, ready []pu
 // environment are the function's environment variables.
 func (a BedrockFunctionArgs) environment() pulumi.StringMap {
 	variables := pulumi.StringMap{
-		"MODEL_IDS": pulumi.String(strings.Join(a.ModelIds, ",")), "RESPONSE_STREAMING": pulumi.String(strconv.FormatBool(!a.Buffered)),
+		"MODEL_IDS": pulumi.String(strings.Join(a.ModelIds, ",")), "RESPONSE_STREAMING": pulumi.String(strconv.FormatBool(*a.ResponseStreaming)),
 		"DATA_RETENTION_MODES": pulumi.String(strings.Join(a.DataRetentionModes, ",")), "SERVICE_TIERS": pulumi.String(strings.Join(a.ServiceTiers, ",")),
 	}
-	if a.AllowUnloggedInvocations {
+	if !*a.RequireInvocationLogging {
 		variables["REQUIRE_INVOCATION_LOGGING"] = pulumi.String("false")
 	}
 	if a.InvocationLoggingConfiguration != nil {

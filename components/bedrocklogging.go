@@ -48,9 +48,9 @@ type BedrockLogging struct {
 type BedrockLoggingArgs struct {
 	// LogRetentionDays is how long the CloudWatch log group and the bucket's access log are kept. Default: 90.
 	LogRetentionDays int `pulumi:"logRetentionDays,optional"`
-	// NoCustomerManagedKey leaves the encryption to S3 and CloudWatch Logs. Default: false, one KMS key of the account's own,
-	// at 1 USD a month: whoever reads a record needs kms:Decrypt with it.
-	NoCustomerManagedKey bool `pulumi:"noCustomerManagedKey,optional"`
+	// CustomerManagedKey encrypts records with a KMS key of the account's own, at 1 USD a month. Reading a record then requires
+	// kms:Decrypt with that key. False leaves the encryption to S3 and CloudWatch Logs. Default: true.
+	CustomerManagedKey *bool `pulumi:"customerManagedKey,optional"`
 	// ArchiveAfterDays is the number of days after which records move to ArchiveStorageClass. Default: 90.
 	ArchiveAfterDays int `pulumi:"archiveAfterDays,optional"`
 	// ArchiveStorageClass is S3's storage class for older records. STANDARD archives nothing. Default: DEEP_ARCHIVE.
@@ -71,10 +71,10 @@ type BedrockLoggingArgs struct {
 	// to this component's bucket. Default: false, which requires AWS credentials for the provider's account in the
 	// environment.
 	AdoptInvocationLogging bool `pulumi:"adoptInvocationLogging,optional"`
-	// DeleteOnDestroy switches logging off and deletes buckets, key and log group with all their records when the component
-	// is destroyed, which then needs `pulumi destroy --run-program`; it fails where logging has become somebody else's.
-	// Irreversible. Default: false; everything stays, and logging stays on.
-	DeleteOnDestroy bool `pulumi:"deleteOnDestroy,optional"`
+	// RetainLogs keeps the buckets, the key and the log group with all their records, and leaves logging on, when the component
+	// is destroyed. False switches logging off and deletes them all, irreversibly. It requires `pulumi destroy --run-program`,
+	// which fails if another owner has set the logging configuration since. Default: true.
+	RetainLogs *bool `pulumi:"retainLogs,optional"`
 	// Tags are added to every resource that can have tags. Default: none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 }
@@ -84,6 +84,7 @@ func (a BedrockLoggingArgs) withDefaults() BedrockLoggingArgs {
 	a.ArchiveAfterDays = cmp.Or(a.ArchiveAfterDays, 90)
 	a.ArchiveStorageClass = cmp.Or(a.ArchiveStorageClass, "DEEP_ARCHIVE")
 	a.ObjectLockMode = cmp.Or(a.ObjectLockMode, noObjectLock)
+	a.CustomerManagedKey, a.RetainLogs = defaultTrue(a.CustomerManagedKey), defaultTrue(a.RetainLogs)
 	return a
 }
 
@@ -95,7 +96,7 @@ func (a BedrockLoggingArgs) validate(string) error {
 	if err := CheckArchive(a.ArchiveAfterDays, a.ArchiveStorageClass, a.ExpireAfterDays); err != nil {
 		errs = append(errs, fmt.Errorf("ArchiveAfterDays, ArchiveStorageClass, ExpireAfterDays: %w", err))
 	}
-	if err := CheckObjectLock(a.ObjectLockMode, a.ObjectLockDays, a.ExpireAfterDays, a.DeleteOnDestroy); err != nil {
+	if err := CheckObjectLock(a.ObjectLockMode, a.ObjectLockDays, a.ExpireAfterDays, *a.RetainLogs); err != nil {
 		errs = append(errs, fmt.Errorf("ObjectLockMode, ObjectLockDays: %w", err))
 	}
 	return errors.Join(errs...)
@@ -111,8 +112,8 @@ func NewBedrockLogging(
 func (c *BedrockLogging) provision(s scope, a BedrockLoggingArgs) error {
 	// Everything is retained or deleted together: a bucket without its policy or key, or a configuration without its role,
 	// would lose records.
-	s.opts = s.options(pulumi.RetainOnDelete(!a.DeleteOnDestroy))
-	bucket, err := s3.NewBucketV2(s.ctx, s.name, &s3.BucketV2Args{ForceDestroy: pulumi.Bool(a.DeleteOnDestroy), Tags: s.tags}, s.options()...)
+	s.opts = s.options(pulumi.RetainOnDelete(*a.RetainLogs))
+	bucket, err := s3.NewBucketV2(s.ctx, s.name, &s3.BucketV2Args{ForceDestroy: pulumi.Bool(!*a.RetainLogs), Tags: s.tags}, s.options()...)
 	if err != nil {
 		return err
 	}
@@ -120,7 +121,7 @@ func (c *BedrockLogging) provision(s scope, a BedrockLoggingArgs) error {
 	logGroupName := pulumi.Sprintf("/aws/bedrock/%s", bucket.Bucket)
 	var key pulumi.StringPtrInput
 	c.KeyId, c.KeyArn = pulumi.String("").ToStringOutput(), pulumi.String("").ToStringOutput()
-	if !a.NoCustomerManagedKey {
+	if *a.CustomerManagedKey {
 		made, err := newLogKey(s, bucket, logGroupName)
 		if err != nil {
 			return err

@@ -265,7 +265,7 @@ func TestBadArguments(t *testing.T) {
 		}, []string{`StageName: got "a/b"`, "ThrottlingBurstLimit", "LogRetentionDays: got 91"}},
 		"BedrockLogging": {func(ctx *pulumi.Context) error {
 			_, err := components.NewBedrockLogging(ctx, "x", &components.BedrockLoggingArgs{
-				LogRetentionDays: 4, ArchiveStorageClass: "TAPE", ObjectLockMode: "COMPLIANCE", ObjectLockDays: 1, DeleteOnDestroy: true,
+				LogRetentionDays: 4, ArchiveStorageClass: "TAPE", ObjectLockMode: "COMPLIANCE", ObjectLockDays: 1, RetainLogs: pulumi.BoolRef(false),
 			})
 			return err
 		}, []string{"BedrockLogging x", "LogRetentionDays: got 4", `ExpireAfterDays: got "TAPE"`, "ObjectLockDays: got COMPLIANCE"}},

@@ -154,6 +154,14 @@ func (s scope) withName(name string) pulumi.StringMapOutput {
 	}).(pulumi.StringMapOutput)
 }
 
+// defaultTrue is the value of an optional argument whose default is true.
+func defaultTrue(b *bool) *bool {
+	if b == nil {
+		return pulumi.BoolRef(true)
+	}
+	return b
+}
+
 // CloudWatch Logs API Reference, PutRetentionPolicy.
 var retentions = []int{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 

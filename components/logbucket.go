@@ -39,7 +39,7 @@ func CheckArchive(afterDays int, storageClass string, expireAfterDays int) error
 }
 
 // CheckObjectLock rejects a lock that S3 rejects, and one that contradicts another argument.
-func CheckObjectLock(mode string, days, expireAfterDays int, deleteOnDestroy bool) error {
+func CheckObjectLock(mode string, days, expireAfterDays int, retainLogs bool) error {
 	switch {
 	case mode == noObjectLock && days == 0:
 		return nil
@@ -49,7 +49,7 @@ func CheckObjectLock(mode string, days, expireAfterDays int, deleteOnDestroy boo
 		return fmt.Errorf("got %q, want none, GOVERNANCE or COMPLIANCE", mode)
 	case days < 1 || days > 36_500: // S3 User Guide, "Setting limits on retention periods with a bucket policy": 100 years
 		return fmt.Errorf("got %s for %d days, want 1 to 36500 days", mode, days)
-	case mode == "COMPLIANCE" && deleteOnDestroy:
+	case mode == "COMPLIANCE" && !retainLogs:
 		return errors.New("got COMPLIANCE for a log that is to be deleted with its stack, which not even the account's root user could: " +
 			"want GOVERNANCE, or a log that is retained")
 	case expireAfterDays > 0 && expireAfterDays < days:
@@ -129,7 +129,7 @@ func newLogBucket(s scope, a BedrockLoggingArgs, bucket *s3.BucketV2, key pulumi
 // User Guide, "Enabling Amazon S3 server access logging"). S3 delivers within hours, and doesn't guarantee every entry.
 func newAccessLog(s scope, a BedrockLoggingArgs, logged *s3.BucketV2) (*s3.BucketV2, *s3.BucketLoggingV2, error) {
 	access := s.named("-access")
-	bucket, err := s3.NewBucketV2(s.ctx, access.name, &s3.BucketV2Args{ForceDestroy: pulumi.Bool(a.DeleteOnDestroy), Tags: s.tags}, s.options()...)
+	bucket, err := s3.NewBucketV2(s.ctx, access.name, &s3.BucketV2Args{ForceDestroy: pulumi.Bool(!*a.RetainLogs), Tags: s.tags}, s.options()...)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -45,7 +45,7 @@ func TestCheckObjectLock(t *testing.T) {
 		{"", 5, 0, false, "want none, GOVERNANCE or COMPLIANCE"}, {"governance", 5, 0, false, `got "governance"`},
 		{"COMPLIANCE", 5, 0, true, "root user"}, {"GOVERNANCE", 30, 29, false, "no earlier"},
 	} {
-		if err := components.CheckObjectLock(c.mode, c.days, c.expires, c.destroy); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+		if err := components.CheckObjectLock(c.mode, c.days, c.expires, !c.destroy); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}
@@ -126,7 +126,7 @@ func TestBucketsInOrder(t *testing.T) {
 // Whoever wants no key of its own pays none, and grants nobody one.
 func TestNoCustomerManagedKey(t *testing.T) {
 	t.Parallel()
-	r := logging(t, components.BedrockLoggingArgs{NoCustomerManagedKey: true})
+	r := logging(t, components.BedrockLoggingArgs{CustomerManagedKey: pulumi.BoolRef(false)})
 	if n := len(r.OfType("aws:kms/key:Key")) + len(r.OfType("aws:kms/alias:Alias")); n > 0 {
 		t.Errorf("%d of KMS's resources", n)
 	}

@@ -43,15 +43,15 @@ func keepForeignLogging(s scope, a BedrockLoggingArgs) (pulumi.ResourceOption, e
 	if !a.AdoptInvocationLogging {
 		hooks.BeforeCreate, hooks.BeforeUpdate = check, check
 	}
-	if a.DeleteOnDestroy {
+	if !*a.RetainLogs {
 		hooks.BeforeDelete = check
 	}
 	return pulumi.ResourceHooks(hooks), err
 }
 
-// waysOut are named as a component's user has them, and in brackets as a user of the program's settings.
+// waysOut names arguments of BedrockLogging and, in parentheses, the program's setting for leaving the component out.
 const waysOut = `
-To take it over, adoptInvocationLogging: true. To leave it as it is, no BedrockLogging (manageInvocationLogging: false); before a deletion, an update with deleteOnDestroy: false (retainLogs: true)`
+To replace the existing configuration, set adoptInvocationLogging to true. To keep it, remove BedrockLogging (manageInvocationLogging: false); before you destroy this one, update it with retainLogs: true`
 
 // loggingDestination is where logging goes; the zero value means that logging is off.
 type loggingDestination struct{ bucket, logGroup string }

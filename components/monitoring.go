@@ -50,15 +50,16 @@ type MonitoringArgs struct {
 	SlowMs float64 `pulumi:"slowMs,optional"`
 	// AlarmEmail is the address that gets every message, after its owner follows the link in SNS's first one. Default: none.
 	AlarmEmail string `pulumi:"alarmEmail,optional"`
-	// NoCustomerManagedKey leaves the messages, which hold no prompt, without encryption but TLS. Default: false, a KMS key
-	// of the topic's own, at 1 USD a month.
-	NoCustomerManagedKey bool `pulumi:"noCustomerManagedKey,optional"`
+	// CustomerManagedKey encrypts the messages, which have no prompts, with a KMS key of the topic's own, at 1 USD a month.
+	// False leaves them to TLS only. Default: true.
+	CustomerManagedKey *bool `pulumi:"customerManagedKey,optional"`
 	// Tags are added to every resource that can have tags. Default: none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 }
 
 func (a MonitoringArgs) withDefaults() MonitoringArgs {
 	a.SlowMs = cmp.Or(a.SlowMs, 60_000)
+	a.CustomerManagedKey = defaultTrue(a.CustomerManagedKey)
 	return a
 }
 
@@ -102,7 +103,7 @@ func NewMonitoring(ctx *pulumi.Context, name string, args *MonitoringArgs, opts 
 
 func (c *Monitoring) provision(s scope, a MonitoringArgs) error {
 	topicArgs := &sns.TopicArgs{Name: pulumi.String(s.name), Tags: s.tags}
-	if !a.NoCustomerManagedKey {
+	if *a.CustomerManagedKey {
 		key, err := newTopicKey(s)
 		if err != nil {
 			return err

@@ -9,7 +9,7 @@ import (
 
 // apiDefinition is the document that API Gateway imports: openapi.json, with each operation calling the function.
 // Authorization is NONE (every caller that the API's policy allows) or AWS_IAM.
-func apiDefinition(title string, t iamdoc.Target, functionArn, authorization string, buffered bool) (string, error) {
+func apiDefinition(title string, t iamdoc.Target, functionArn, authorization string, responseStreaming bool) (string, error) {
 	var document struct {
 		OpenAPI    string                               `json:"openapi"`
 		Info       map[string]any                       `json:"info"`
@@ -26,7 +26,7 @@ func apiDefinition(title string, t iamdoc.Target, functionArn, authorization str
 		"type": "aws_proxy", "httpMethod": "POST", "responseTransferMode": "STREAM", "timeoutInMillis": streamedSeconds * 1000,
 		"uri": function + "2021-11-15/functions/" + functionArn + "/response-streaming-invocations",
 	}
-	if buffered {
+	if !responseStreaming {
 		integration["responseTransferMode"], integration["timeoutInMillis"] = "BUFFERED", bufferedSeconds*1000
 		integration["uri"] = function + "2015-03-31/functions/" + functionArn + "/invocations"
 		document.Binary = []string{"*/*"} // otherwise API Gateway takes an event stream for text, and damages it

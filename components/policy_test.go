@@ -107,10 +107,10 @@ func TestPolicies(t *testing.T) {
 		"ssm-client":     ssmClientPolicy,
 		"function-trust": func() (string, error) { return iamdoc.JSON(iamdoc.Trust("lambda.amazonaws.com")) },
 		"openapi": func() (string, error) {
-			return apiDefinition("example", to, "arn:aws:lambda:ap-northeast-1:123456789012:function:example", "NONE", false)
+			return apiDefinition("example", to, "arn:aws:lambda:ap-northeast-1:123456789012:function:example", "NONE", true)
 		},
 		"openapi-iam": func() (string, error) {
-			return apiDefinition("example", to, "arn:aws:lambda:ap-northeast-1:123456789012:function:example", "AWS_IAM", true)
+			return apiDefinition("example", to, "arn:aws:lambda:ap-northeast-1:123456789012:function:example", "AWS_IAM", false)
 		},
 		"access-log": accessLogFormat,
 	} {

@@ -53,9 +53,10 @@ type PrivateApiArgs struct {
 	// in them. Callers of other accounts also need policies of their own that allow the call. Default: principals of the API's
 	// account whose own policies allow it.
 	CallerArns []string `pulumi:"callerArns,optional"`
-	// Buffered answers are sent when they are whole, within 29 seconds and 6 MB. Default: false; answers are sent as they are
-	// made, for at most 15 minutes. The function's has to be the same: each kind takes the other's answers for errors.
-	Buffered bool `pulumi:"buffered,optional"`
+	// ResponseStreaming sends responses as the model makes them, for at most 15 minutes. False sends each one when it's complete,
+	// within 29 seconds and 6 MB. It must equal BedrockFunction's ResponseStreaming: if they differ, every call fails.
+	// Default: true.
+	ResponseStreaming *bool `pulumi:"responseStreaming,optional"`
 	// StageName is the first part of every path. Default: api.
 	StageName string `pulumi:"stageName,optional"`
 	// ThrottlingRateLimit is the maximum number of requests a second, from all callers together. Default: 10.
@@ -77,6 +78,7 @@ func (a PrivateApiArgs) withDefaults() PrivateApiArgs {
 	a.ThrottlingRateLimit = cmp.Or(a.ThrottlingRateLimit, 10)
 	a.ThrottlingBurstLimit = cmp.Or(a.ThrottlingBurstLimit, 20)
 	a.LogRetentionDays = cmp.Or(a.LogRetentionDays, 90)
+	a.ResponseStreaming = defaultTrue(a.ResponseStreaming)
 	return a
 }
 
@@ -147,7 +149,7 @@ func NewPrivateApi(ctx *pulumi.Context, name string, args *PrivateApiArgs, opts 
 
 func (c *PrivateApi) provision(s scope, a PrivateApiArgs) error {
 	body := a.FunctionArn.ToStringOutput().ApplyT(func(functionArn string) (string, error) {
-		return apiDefinition(s.name, s.target, functionArn, a.Authorization, a.Buffered)
+		return apiDefinition(s.name, s.target, functionArn, a.Authorization, *a.ResponseStreaming)
 	}).(pulumi.StringOutput)
 	resourcePolicy := pulumi.StringArray(a.VpcEndpointIds).ToStringArrayOutput().ApplyT(func(ids []string) (string, error) {
 		return apiPolicy(s.target, slices.Concat(ids, a.ConsumerVpcEndpointIds), a.Authorization, a.CallerArns)

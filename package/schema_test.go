@@ -76,6 +76,7 @@ func TestSchema(t *testing.T) {
 var propertyTypes = map[string]map[string]any{
 	"string":                  {"type": "string", "plain": true},
 	"bool":                    {"type": "boolean", "plain": true},
+	"*bool":                   {"type": "boolean", "plain": true},
 	"int":                     {"type": "integer", "plain": true},
 	"float64":                 {"type": "number", "plain": true},
 	"[]string":                {"type": "array", "items": map[string]any{"type": "string", "plain": true}, "plain": true},
@@ -159,7 +160,7 @@ func (s componentStruct) properties(t *testing.T, of string, words []structField
 	t.Helper()
 	properties, required = map[string]any{}, []string{}
 	for _, f := range s.fields {
-		if strings.HasPrefix(f.goType, "*") { // a resource, for Go's DependsOn: in other languages, the whole component
+		if strings.HasPrefix(f.goType, "*bedrockmodel.") { // a resource, for Go's DependsOn: in other languages, the whole component
 			continue
 		}
 		name := lowerFirst(f.name)

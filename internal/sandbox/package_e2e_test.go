@@ -73,7 +73,7 @@ func TestEndToEndPackage(t *testing.T) {
 	if out, err := preview.CombinedOutput(); err == nil || !strings.Contains(string(out), "is somebody else's") {
 		t.Errorf("a preview of taking somebody else's logging: %v\n%s", err, out)
 	}
-	edit("private-bedrock:BedrockLogging", "private-bedrock:BedrockLogging\n    properties: {adoptInvocationLogging: true, deleteOnDestroy: true}")
+	edit("private-bedrock:BedrockLogging", "private-bedrock:BedrockLogging\n    properties: {adoptInvocationLogging: true, retainLogs: false}")
 	pulumi("up", "--yes", "--skip-preview")
 	var outputs struct{ InvokeUrl string }
 	if err := json.Unmarshal([]byte(pulumi("stack", "output", "--json")), &outputs); err != nil {
