@@ -4,8 +4,8 @@ import "strings"
 
 // alarm is a CloudWatch alarm on a metric of one dimensioned series, or on a query over all series of a metric.
 type alarm struct {
-	name string // the last part of the alarm's
-	// means what happened, and what to do first.
+	name string // the last part of the alarm's name
+	// means is what happened, and what to do first.
 	means string
 
 	namespace, metric, statistic string
@@ -13,23 +13,23 @@ type alarm struct {
 
 	query string
 
-	// threshold is reached or passed in periods in a row, of periodSeconds each.
+	// threshold is the value that the metric reaches or exceeds for this many consecutive periods, of periodSeconds each.
 	threshold              float64
 	periodSeconds, periods int
 }
 
-// alarms, in order of what is lost while nobody looks. Where nothing is called there is no data, which is no alarm.
+// alarms are listed most severe first. Missing data doesn't raise an alarm.
 //
-// Calls that fail in a model fail one by one: five in five minutes ring, one does not. An error of the function's own, and
-// one that it could not be started for, ring at once: it answers models' errors itself, so that these are none of them.
+// A model's failures raise an alarm at five calls in five minutes, and one failure doesn't. The function handles model
+// errors itself, so any function error or failed start raises an alarm immediately.
 func alarms(functionName, apiName, stageName string, slowMs float64) []alarm {
 	function := map[string]string{"FunctionName": functionName}
 	api := map[string]string{"ApiName": apiName, "Stage": stageName}
 	lost := func(name, metric, means string) alarm {
 		// Queries, because AWS documents these metrics' dimension as "Across all model IDs" and not by its name (Bedrock User
-		// Guide, "Monitor Amazon Bedrock Runtime metrics"), and an alarm on a dimension that is not there never rings. A query
-		// adds up whatever dimensions there are (CloudWatch User Guide, "Create a CloudWatch alarm based on a Metrics Insights
-		// query"), and is billed for each metric that it finds.
+		// Guide, "Monitor Amazon Bedrock Runtime metrics"), and an alarm on a dimension that doesn't exist never changes its
+		// state. A query adds up all dimensions (CloudWatch User Guide, "Create a CloudWatch alarm based on a Metrics
+		// Insights query"), and is billed for each metric that it finds.
 		return alarm{name: name, query: `SELECT SUM(` + metric + `) FROM "AWS/Bedrock"`, means: means, threshold: 1, periodSeconds: 60, periods: 1}
 	}
 	return []alarm{
@@ -40,7 +40,7 @@ func alarms(functionName, apiName, stageName string, slowMs float64) []alarm {
 		lost("delivery-large", "ModelInvocationLargeDataS3DeliveryFailure",
 			"Bedrock could not write bodies over 100 KB: their records lack the prompt or the answer. Look at the bucket's policy and lock, and at the key."),
 		{
-			// The greatest and not the sum: whoever may put metrics could put negative ones. Not into AWS's own namespaces.
+			// MAX and not SUM: a principal that can put metrics could put negative ones, except into AWS's own namespaces.
 			name: "refused", query: `SELECT MAX(UnloggedInvocationsRefused) FROM PrivateBedrock WHERE FunctionName = '` + functionName + `'`, threshold: 1, periodSeconds: 60, periods: 1,
 			means: "The function refuses calls. Bedrock's invocation logging is off, leaves out kinds of data or isn't as the stack set it, or the account's data retention mode isn't in dataRetentionModes. Set it again; the rule named logging or retention reported who changed it.",
 		},
@@ -63,5 +63,6 @@ func alarms(functionName, apiName, stageName string, slowMs float64) []alarm {
 	}
 }
 
-// percentile tells p90 and the like from Sum and the like: CloudWatch takes them in different fields.
+// percentile reports whether the statistic is one such as p90, which CloudWatch has in another field than one such as
+// Sum.
 func (a alarm) percentile() bool { return strings.HasPrefix(a.statistic, "p") }

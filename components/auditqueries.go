@@ -9,7 +9,7 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 )
 
-// Each file of queries/ is a saved query: its first line is its description, the rest goes behind calls.sql.
+// Each file in queries/ is a saved query: its first line is its description, and the rest follows calls.sql.
 var (
 	//go:embed queries/*.sql
 	queryFiles embed.FS
@@ -20,7 +20,7 @@ var (
 // savedQuery is Athena's NamedQuery.
 type savedQuery struct{ name, description, sql string }
 
-// savedQueries are those of queries/, by name. Their text is whole: it can be copied, changed and run as it is.
+// savedQueries are the queries in queries/, by name. Their text is complete: you can copy, change and run it.
 func savedQueries() ([]savedQuery, error) {
 	files, err := queryFiles.ReadDir("queries")
 	if err != nil {
@@ -33,22 +33,24 @@ func savedQueries() ([]savedQuery, error) {
 			return nil, err
 		}
 		description, query, _ := strings.Cut(string(content), "\n")
-		q := savedQuery{strings.TrimSuffix(file.Name(), ".sql"), strings.TrimPrefix(description, "-- "), description + "\n" + callsSQL + query}
+		q := savedQuery{strings.TrimSuffix(file.Name(), ".sql"), strings.TrimPrefix(description, "-- "),
+			description + "\n" + callsSQL + query}
 		if q.description == description || len(q.description) > 1024 { // Athena API Reference, "CreateNamedQuery"
-			return nil, fmt.Errorf("queries/%s: got the first line %q, want a comment of at most 1024 characters that says what the query shows", file.Name(), description)
+			return nil, fmt.Errorf("queries/%s: got the first line %q, want a comment of at most 1024 characters that "+
+				"says what the query shows", file.Name(), description)
 		}
 		all = append(all, q)
 	}
 	return all, nil
 }
 
-// sessionsOfFunction is what calls.sql has in place of the ARN that the sessions of the function's role begin with. No ARN begins
-// with it: until it is replaced, every caller is the identity that called Bedrock.
+// sessionsOfFunction stands in calls.sql for the ARN prefix of the sessions of the function's role. No ARN begins with
+// it: until callersOf replaces it, every caller is the identity that called Bedrock.
 const sessionsOfFunction = "<sessions of the function''s role>"
 
-// callersOf has a query take the caller from the metadata of records that the function's role made.
+// callersOf makes a query take the caller from the metadata of records that the function's role made.
 func callersOf(functionRoleArn, query string) string {
-	sessions, ok := iampolicy.SessionsOf(functionRoleArn) // in which there is no quote
+	sessions, ok := iampolicy.SessionsOf(functionRoleArn) // sessions has no quotes
 	if !ok {
 		return query
 	}

@@ -11,9 +11,9 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// AuditQuery lets Athena read Bedrock's invocation log in S3: a table over the bucket's layout, without a crawler, a workgroup,
-// and the saved queries of queries/. You pay for the data that queries scan, 5 USD a TB. Athena silently skips records that are
-// archived and not restored.
+// AuditQuery lets Athena read Bedrock's invocation log in S3: a table over the bucket's layout, without a crawler, a
+// workgroup, and the saved queries of queries/. You pay for the data that queries scan, 5 USD a TB. Athena silently
+// skips records that are archived and not restored.
 type AuditQuery struct {
 	pulumi.ResourceState
 
@@ -30,14 +30,14 @@ type AuditQuery struct {
 type AuditQueryArgs struct {
 	// LogBucketName is the name of BedrockLogging's bucket. Required.
 	LogBucketName pulumi.StringInput `pulumi:"logBucketName"`
-	// FunctionRoleArn is BedrockFunction's roleArn. The saved queries take the caller from the metadata of this role's records
-	// only: a principal that calls Bedrock without the API can write any metadata. Default: none, and every caller is the
-	// identity that called Bedrock.
+	// FunctionRoleArn is BedrockFunction's roleArn. The saved queries take the caller from the metadata of this role's
+	// records only: a principal that calls Bedrock without the API can write any metadata. Default: none, and every caller
+	// is the identity that called Bedrock.
 	FunctionRoleArn pulumi.StringPtrInput `pulumi:"functionRoleArn,optional"`
 	// KeyArn is the KMS key that encrypts the results, such as the log's own. Default: none, a key of S3's.
 	KeyArn pulumi.StringPtrInput `pulumi:"keyArn,optional"`
-	// BytesScannedCutoffPerQuery is the number of stored bytes after which Athena stops a query. You pay for what it read until
-	// then. At least 10 MB. Default: 100 GiB, about 0.50 USD.
+	// BytesScannedCutoffPerQuery is the number of stored bytes after which Athena stops a query. You pay for what it read
+	// until then. At least 10 MB. Default: 100 GiB, about 0.50 USD.
 	BytesScannedCutoffPerQuery int `pulumi:"bytesScannedCutoffPerQuery,optional"`
 	// ResultRetentionDays is the number of days after which results are deleted, permanently a day later. Default: 7.
 	ResultRetentionDays int `pulumi:"resultRetentionDays,optional"`
@@ -70,13 +70,17 @@ func (a AuditQueryArgs) validate(string) error {
 }
 
 // NewAuditQuery makes an AuditQuery.
-func NewAuditQuery(ctx *pulumi.Context, name string, args *AuditQueryArgs, opts ...pulumi.ResourceOption) (*AuditQuery, error) {
+func NewAuditQuery(
+	ctx *pulumi.Context, name string, args *AuditQueryArgs, opts ...pulumi.ResourceOption,
+) (*AuditQuery, error) {
 	return construct(ctx, name, &AuditQuery{}, args, opts)
 }
 
 func (c *AuditQuery) provision(s scope, a AuditQueryArgs) error {
 	// Deleted with the stack: it has nothing that the log doesn't have.
-	results, err := s3.NewBucketV2(s.ctx, s.name, &s3.BucketV2Args{ForceDestroy: pulumi.Bool(true), Tags: s.tags}, s.options()...)
+	results, err := s3.NewBucketV2(s.ctx, s.name, &s3.BucketV2Args{
+		ForceDestroy: pulumi.Bool(true), Tags: s.tags,
+	}, s.options()...)
 	if err != nil {
 		return err
 	}
@@ -127,7 +131,8 @@ func newRecordsTable(s scope, logBucket pulumi.StringOutput, database *glue.Cata
 		Parameters: logBucket.ApplyT(func(bucket string) map[string]string {
 			return recordsProperties(s.target, bucket)
 		}).(pulumi.StringMapOutput),
-		// A projected table has no use for it. Without one, the AWS provider 6.83 finds a change, and replaces the table, each time.
+		// A projected table has no use for it. Without one, the AWS provider 6.83 finds a change, and replaces the table,
+		// each time.
 		PartitionIndices: glue.CatalogTablePartitionIndexArray{glue.CatalogTablePartitionIndexArgs{
 			IndexName: pulumi.String("day"), Keys: pulumi.StringArray{pulumi.String("day")},
 		}},
@@ -135,7 +140,9 @@ func newRecordsTable(s scope, logBucket pulumi.StringOutput, database *glue.Cata
 			glue.CatalogTablePartitionKeyArgs{Name: pulumi.String("day"), Type: pulumi.String("string")},
 		},
 		StorageDescriptor: glue.CatalogTableStorageDescriptorArgs{
-			Location: logBucket.ApplyT(func(bucket string) string { return recordsLocation(s.target, bucket) }).(pulumi.StringOutput),
+			Location: logBucket.ApplyT(func(bucket string) string {
+				return recordsLocation(s.target, bucket)
+			}).(pulumi.StringOutput),
 			Columns: glue.CatalogTableStorageDescriptorColumnArray{
 				glue.CatalogTableStorageDescriptorColumnArgs{Name: pulumi.String("line"), Type: pulumi.String("string")},
 			},

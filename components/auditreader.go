@@ -9,8 +9,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// AuditReader is a role with exactly the permissions to read the invocation log, prompts and responses included. You name the
-// auditors that can assume it.
+// AuditReader is a role with exactly the permissions to read the invocation log, prompts and responses included. You
+// name the auditors that can assume it.
 type AuditReader struct {
 	pulumi.ResourceState
 
@@ -20,8 +20,8 @@ type AuditReader struct {
 
 // AuditReaderArgs are AuditReader's arguments; the first four are required.
 type AuditReaderArgs struct {
-	// AuditorArns are the only roles and users that can assume the role. Those of the account need no other policy. Those of
-	// another account need a policy that allows sts:AssumeRole. Required.
+	// AuditorArns are the only roles and users that can assume the role. Those of the account need no other policy. Those
+	// of another account need a policy that allows sts:AssumeRole. Required.
 	AuditorArns []string `pulumi:"auditorArns"`
 	// LogBucketName is the name of BedrockLogging's bucket. Required.
 	LogBucketName pulumi.StringInput `pulumi:"logBucketName"`
@@ -47,14 +47,15 @@ func (a AuditReaderArgs) withDefaults() AuditReaderArgs { return a }
 func (a AuditReaderArgs) validate(string) error {
 	var errs []error
 	if len(a.AuditorArns) == 0 {
-		errs = append(errs, errors.New("AuditorArns: got none, want at least one; without auditors there is no need of a role"))
+		errs = append(errs, errors.New("AuditorArns: got none, want at least one; without auditors there is no need "+
+			"of a role"))
 	}
 	if err := CheckAuditors(a.AuditorArns); err != nil {
 		errs = append(errs, fmt.Errorf("AuditorArns: %w", err))
 	}
 	if a.LogBucketName == nil || a.LogGroupName == nil || a.AccessLogGroupName == nil {
-		errs = append(errs, errors.New("LogBucketName, LogGroupName, AccessLogGroupName: got none of one or more, want all three, "+
-			"such as BedrockLogging's and PrivateApi's"))
+		errs = append(errs, errors.New("LogBucketName, LogGroupName, AccessLogGroupName: got none of one or more, "+
+			"want all three, such as BedrockLogging's and PrivateApi's"))
 	}
 	if (a.DatabaseName == nil) != (a.WorkgroupName == nil) || (a.DatabaseName == nil) != (a.ResultsBucketName == nil) {
 		errs = append(errs, errors.New("DatabaseName, WorkgroupName, ResultsBucketName: got some of them, want all three, "+

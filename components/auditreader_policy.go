@@ -2,7 +2,8 @@ package components
 
 import "github.com/private-bedrock/private-bedrock/internal/iamdoc"
 
-// auditedLog names what an auditor reads. keyArn is empty without a customer managed key, and queries is nil without Athena.
+// auditedLog names what an auditor reads. keyArn is empty without a customer managed key, and queries is nil without
+// Athena.
 type auditedLog struct {
 	bucket, logGroup, accessLogGroup, keyArn string
 	queries                                  *auditedQueries
@@ -10,9 +11,9 @@ type auditedLog struct {
 
 type auditedQueries struct{ database, workgroup, results string }
 
-// auditReaderTrust names the auditors as principals, and leaves nothing to their own policies. IAM stores their unique IDs,
-// so that an auditor who is deleted and recreated under the same name has to be added again (IAM User Guide, "AWS JSON policy
-// elements: Principal"), and rejects one who doesn't exist.
+// auditReaderTrust names the auditors as principals, and leaves nothing to their own policies. IAM stores their unique
+// IDs, so that an auditor who is deleted and recreated under the same name has to be added again (IAM User Guide, "AWS
+// JSON policy elements: Principal"), and rejects one who doesn't exist.
 func auditReaderTrust(auditorArns []string) iamdoc.Statement {
 	return iamdoc.Statement{
 		Sid: "OnlyTheseAuditors", Effect: "Allow", Principal: map[string][]string{"AWS": auditorArns},
@@ -20,8 +21,8 @@ func auditReaderTrust(auditorArns []string) iamdoc.Statement {
 	}
 }
 
-// auditReaderPolicy lets cmd/audit and, with queries, Athena read the log, and nothing else. Athena calls S3, Glue and KMS as
-// the principal that runs the query (Athena User Guide, "Control access to Amazon S3 from Athena").
+// auditReaderPolicy lets cmd/audit and, with queries, Athena read the log, and nothing else. Athena calls S3, Glue and
+// KMS as the principal that runs the query (Athena User Guide, "Control access to Amazon S3 from Athena").
 func auditReaderPolicy(t iamdoc.Target, log auditedLog) (string, error) {
 	bucket := t.Bucket(log.bucket)
 	statements := []iamdoc.Statement{
@@ -33,12 +34,14 @@ func auditReaderPolicy(t iamdoc.Target, log auditedLog) (string, error) {
 			t.ARN("logs", "log-group:"+log.logGroup+":*"), t.ARN("logs", "log-group:"+log.accessLogGroup+":*")),
 	}
 	if log.keyArn != "" {
-		statements = append(statements, through(allow("DecryptRecords", []string{"kms:Decrypt"}, log.keyArn), t.Host("logs"), t.Host("s3")))
+		decrypt := allow("DecryptRecords", []string{"kms:Decrypt"}, log.keyArn)
+		statements = append(statements, through(decrypt, t.Host("logs"), t.Host("s3")))
 	}
 	if q := log.queries; q != nil {
 		statements = append(statements, q.statements(t)...)
 		if log.keyArn != "" { // Athena User Guide, "Encryption at rest"
-			statements = append(statements, through(allow("EncryptResults", []string{"kms:GenerateDataKey"}, log.keyArn), t.Host("s3")))
+			encrypt := allow("EncryptResults", []string{"kms:GenerateDataKey"}, log.keyArn)
+			statements = append(statements, through(encrypt, t.Host("s3")))
 		}
 	}
 	return iamdoc.RolePolicy(statements...)
@@ -51,13 +54,15 @@ func (q auditedQueries) statements(t iamdoc.Target) []iamdoc.Statement {
 		// Of AWS's list, what running a saved query and fetching its results needs (Athena User Guide, "Example workgroup
 		// policies"). The resources of Athena's actions are workgroups, for saved queries too.
 		allow("RunQueries", []string{
-			"athena:BatchGetNamedQuery", "athena:GetNamedQuery", "athena:GetQueryExecution", "athena:GetQueryResults", "athena:GetWorkGroup",
+			"athena:BatchGetNamedQuery", "athena:GetNamedQuery", "athena:GetQueryExecution", "athena:GetQueryResults",
+			"athena:GetWorkGroup",
 			"athena:ListNamedQueries", "athena:StartQueryExecution", "athena:StopQueryExecution",
 		}, t.ARN("athena", "workgroup/"+q.workgroup)),
-		// Each action on a table also needs its database and the catalog (Athena User Guide, "Configure access to databases and
-		// tables in the AWS Glue Data Catalog").
+		// Each action on a table also needs its database and the catalog (Athena User Guide, "Configure access to databases
+		// and tables in the AWS Glue Data Catalog").
 		allow("ReadTable", []string{"glue:GetDatabase", "glue:GetTable"},
-			t.ARN("glue", "catalog"), t.ARN("glue", "database/"+q.database), t.ARN("glue", "table/"+q.database+"/"+recordsTable)),
+			t.ARN("glue", "catalog"), t.ARN("glue", "database/"+q.database),
+			t.ARN("glue", "table/"+q.database+"/"+recordsTable)),
 		// What AWS allows for the results' location (Athena User Guide, "AWS managed policies for Amazon Athena").
 		allow("ResultsLocation", []string{"s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"}, results),
 		allow("WriteAndReadResults", []string{

@@ -21,8 +21,8 @@ const (
 	streamedSeconds = 900 // API Gateway Developer Guide, "Stream the integration response", and Lambda quotas
 )
 
-// BedrockFunction is a Go function in a VPC that can call the configured models through one VPC endpoint, and nothing else. It
-// attaches the policies of its endpoints, which allow only its role.
+// BedrockFunction is a Go function in a VPC that can call the configured models through one VPC endpoint, and nothing
+// else. It attaches the policies of its endpoints, which allow only its role.
 type BedrockFunction struct {
 	pulumi.ResourceState
 
@@ -34,10 +34,11 @@ type BedrockFunction struct {
 	RoleArn pulumi.StringOutput `pulumi:"roleArn"`
 	// LogGroupName is the name of the function's own log group, which has no prompts and no responses.
 	LogGroupName pulumi.StringOutput `pulumi:"logGroupName"`
-	// BedrockRuntimeEndpointPolicy is the policy of the bedrock-runtime endpoint. The owner of a shared endpoint must allow at
-	// least this.
+	// BedrockRuntimeEndpointPolicy is the policy of the bedrock-runtime endpoint. The owner of a shared endpoint must
+	// allow at least this.
 	BedrockRuntimeEndpointPolicy pulumi.StringOutput `pulumi:"bedrockRuntimeEndpointPolicy"`
-	// BedrockEndpointPolicy is the policy of the bedrock endpoint. The owner of a shared endpoint must allow at least this.
+	// BedrockEndpointPolicy is the policy of the bedrock endpoint. The owner of a shared endpoint must allow at least
+	// this.
 	BedrockEndpointPolicy pulumi.StringOutput `pulumi:"bedrockEndpointPolicy"`
 }
 
@@ -50,18 +51,18 @@ type BedrockFunctionArgs struct {
 	Architecture string `pulumi:"architecture,optional"`
 	// MemoryMb is the function's memory, 128 to 10240. The share of a CPU grows with it. Default: 256.
 	MemoryMb int `pulumi:"memoryMb,optional"`
-	// ModelIds are the models that callers can use: IDs of foundation models and of inference profiles, ARNs of application
-	// inference profiles and provisioned models. The first is the default. Required.
+	// ModelIds are the models that callers can use: IDs of foundation models and of inference profiles, ARNs of
+	// application inference profiles and provisioned models. The first is the default. Required.
 	ModelIds []string `pulumi:"modelIds"`
 	// ResponseStreaming must equal PrivateApi's ResponseStreaming. If they differ, every call fails. Default: true.
 	ResponseStreaming *bool `pulumi:"responseStreaming,optional"`
 	// AllowGlobalInference allows profiles whose requests can be processed in any Region. Default: false.
 	AllowGlobalInference bool `pulumi:"allowGlobalInference,optional"`
-	// RequireInvocationLogging refuses calls while Bedrock's invocation logging is off, leaves out a kind of data, or differs
-	// from InvocationLoggingConfiguration. The function checks once a minute. Default: true.
+	// RequireInvocationLogging refuses calls while Bedrock's invocation logging is off, leaves out a kind of data, or
+	// differs from InvocationLoggingConfiguration. The function checks once a minute. Default: true.
 	RequireInvocationLogging *bool `pulumi:"requireInvocationLogging,optional"`
-	// InvocationLoggingConfiguration is the logging configuration that the function requires, as BedrockLogging outputs it.
-	// Default: any destination.
+	// InvocationLoggingConfiguration is the logging configuration that the function requires, as BedrockLogging outputs
+	// it. Default: any destination.
 	InvocationLoggingConfiguration pulumi.StringInput `pulumi:"invocationLoggingConfiguration,optional"`
 	// GuardrailId is the guardrail that the function adds to every call. IAM denies a call without it. Default: none.
 	GuardrailId pulumi.StringInput `pulumi:"guardrailId,optional"`
@@ -90,8 +91,8 @@ type BedrockFunctionArgs struct {
 	BedrockRuntimeEndpointId pulumi.StringInput `pulumi:"bedrockRuntimeEndpointId"`
 	// BedrockEndpointId is the bedrock endpoint, through which the function reads the logging configuration. Required.
 	BedrockEndpointId pulumi.StringInput `pulumi:"bedrockEndpointId"`
-	// SharedBedrockRuntimeEndpoint leaves the bedrock-runtime endpoint's policy to its owner, who must allow the function's
-	// role. Default: false; the policy allows only that role.
+	// SharedBedrockRuntimeEndpoint leaves the bedrock-runtime endpoint's policy to its owner, who must allow the
+	// function's role. Default: false; the policy allows only that role.
 	SharedBedrockRuntimeEndpoint bool `pulumi:"sharedBedrockRuntimeEndpoint,optional"`
 	// SharedBedrockEndpoint leaves the bedrock endpoint's policy to its owner, who must allow the function's role.
 	// Default: false; the policy allows only that role.
@@ -106,7 +107,8 @@ func (a BedrockFunctionArgs) withDefaults() BedrockFunctionArgs {
 	a.Architecture = cmp.Or(a.Architecture, "arm64")
 	a.MemoryMb = cmp.Or(a.MemoryMb, 256)
 	a.LogRetentionDays = cmp.Or(a.LogRetentionDays, 90)
-	a.ResponseStreaming, a.RequireInvocationLogging = defaultTrue(a.ResponseStreaming), defaultTrue(a.RequireInvocationLogging)
+	a.ResponseStreaming = defaultTrue(a.ResponseStreaming)
+	a.RequireInvocationLogging = defaultTrue(a.RequireInvocationLogging)
 	if a.DataRetentionModes == nil {
 		a.DataRetentionModes = []string{"default", "none", "inherit"}
 	}
@@ -116,13 +118,15 @@ func (a BedrockFunctionArgs) withDefaults() BedrockFunctionArgs {
 	return a
 }
 
-// The first four are the SDK's (Bedrock API Reference, PutAccountDataRetention). AWS returns the last for some accounts.
+// The first four are the SDK's (Bedrock API Reference, PutAccountDataRetention). AWS returns the last for some
+// accounts.
 var dataRetentionModes = []string{"default", "none", "inherit", "provider_data_share", "aws_review"}
 
 // CheckDataRetentionModes rejects modes that Bedrock doesn't have, and an empty list, which would refuse every call.
 func CheckDataRetentionModes(modes []string) error { return checkEachOnceOf(modes, dataRetentionModes) }
 
-// defaultTier is the tier of a call that names none (Bedrock User Guide, "Service tiers for optimizing performance and cost").
+// defaultTier is the tier of a call that names none (Bedrock User Guide, "Service tiers for optimizing performance and
+// cost").
 const defaultTier = "default"
 
 // Bedrock API Reference, ServiceTier, type.
@@ -149,7 +153,8 @@ func (a BedrockFunctionArgs) validate(string) error {
 		errs = append(errs, errors.New("Code: got nil, want a zip as BuildFunctionZip makes it"))
 	}
 	if a.SubnetIds == nil || a.SecurityGroupIds == nil || a.BedrockRuntimeEndpointId == nil || a.BedrockEndpointId == nil {
-		errs = append(errs, errors.New("SubnetIds, SecurityGroupIds, BedrockRuntimeEndpointId, BedrockEndpointId: got nil, want all four, such as CoreVpc's"))
+		errs = append(errs, errors.New("SubnetIds, SecurityGroupIds, BedrockRuntimeEndpointId, BedrockEndpointId: got "+
+			"nil, want all four, such as CoreVpc's"))
 	}
 	if (a.GuardrailId == nil) != (a.GuardrailVersion == nil) {
 		errs = append(errs, errors.New("GuardrailId, GuardrailVersion: got one of them, want both or none"))
@@ -177,7 +182,8 @@ func (a BedrockFunctionArgs) validate(string) error {
 		errs = append(errs, fmt.Errorf("ServiceTiers: %w", err))
 	}
 	if a.ReservedConcurrency < 0 {
-		errs = append(errs, fmt.Errorf("ReservedConcurrency: got %d, want 1 or more, or 0 for no reservation", a.ReservedConcurrency))
+		errs = append(errs, fmt.Errorf("ReservedConcurrency: got %d, want 1 or more, or 0 for no reservation",
+			a.ReservedConcurrency))
 	}
 	return errors.Join(errs...)
 }
@@ -205,19 +211,22 @@ func (c *BedrockFunction) provision(s scope, a BedrockFunctionArgs) error {
 	}
 	var guardrailArn, version pulumi.StringInput = pulumi.String(""), pulumi.String("")
 	if a.GuardrailId != nil {
-		guardrailArn, version = pulumi.Sprintf("%s%s", s.target.ARN("bedrock", "guardrail/"), a.GuardrailId), a.GuardrailVersion
+		guardrailArn = pulumi.Sprintf("%s%s", s.target.ARN("bedrock", "guardrail/"), a.GuardrailId)
+		version = a.GuardrailVersion
 	}
 	permissions := pulumi.All(logGroup.Arn, a.BedrockRuntimeEndpointId, a.BedrockEndpointId, guardrailArn, version).ApplyT(
 		func(v []any) (string, error) {
 			guardrail := guardrailVersion{v[3].(string), v[4].(string)}
-			return functionPolicy(v[0].(string), v[1].(string), v[2].(string), called, guardrail, a.EnforcedGuardrailArns, a.ServiceTiers)
+			return functionPolicy(v[0].(string), v[1].(string), v[2].(string), called, guardrail, a.EnforcedGuardrailArns,
+				a.ServiceTiers)
 		}).(pulumi.StringOutput)
 	role, rolePolicy, err := s.newRole(iamdoc.Trust("lambda.amazonaws.com"), permissions)
 	if err != nil {
 		return err
 	}
 	c.BedrockRuntimeEndpointPolicy = pulumi.All(role.Arn, guardrailArn).ApplyT(func(v []any) (string, error) {
-		return bedrockRuntimeEndpointPolicy(v[0].(string), called, applicableGuardrails(v[1].(string), a.EnforcedGuardrailArns))
+		return bedrockRuntimeEndpointPolicy(v[0].(string), called,
+			applicableGuardrails(v[1].(string), a.EnforcedGuardrailArns))
 	}).(pulumi.StringOutput)
 	c.BedrockEndpointPolicy = role.Arn.ApplyT(bedrockEndpointPolicy).(pulumi.StringOutput)
 	ready := []pulumi.Resource{rolePolicy}
@@ -278,8 +287,10 @@ func (c *BedrockFunction) newFunction(s scope, a BedrockFunctionArgs, ready []pu
 // environment are the function's environment variables.
 func (a BedrockFunctionArgs) environment() pulumi.StringMap {
 	variables := pulumi.StringMap{
-		"MODEL_IDS": pulumi.String(strings.Join(a.ModelIds, ",")), "RESPONSE_STREAMING": pulumi.String(strconv.FormatBool(*a.ResponseStreaming)),
-		"DATA_RETENTION_MODES": pulumi.String(strings.Join(a.DataRetentionModes, ",")), "SERVICE_TIERS": pulumi.String(strings.Join(a.ServiceTiers, ",")),
+		"MODEL_IDS":            pulumi.String(strings.Join(a.ModelIds, ",")),
+		"RESPONSE_STREAMING":   pulumi.String(strconv.FormatBool(*a.ResponseStreaming)),
+		"DATA_RETENTION_MODES": pulumi.String(strings.Join(a.DataRetentionModes, ",")),
+		"SERVICE_TIERS":        pulumi.String(strings.Join(a.ServiceTiers, ",")),
 	}
 	if !*a.RequireInvocationLogging {
 		variables["REQUIRE_INVOCATION_LOGGING"] = pulumi.String("false")
@@ -296,12 +307,15 @@ func (a BedrockFunctionArgs) environment() pulumi.StringMap {
 	return variables
 }
 
-// lookupModels asks AWS which models each inference profile routes to, and in which Regions: policies must name them all.
+// lookupModels asks AWS which models each inference profile routes to, and in which Regions: policies must name them
+// all.
 func lookupModels(s scope, a BedrockFunctionArgs) (called []models.Model, err error) {
 	for _, id := range a.ModelIds {
 		var routes []string
 		if models.IsInferenceProfile(id) {
-			profile, err := bedrock.LookupInferenceProfile(s.ctx, &bedrock.LookupInferenceProfileArgs{InferenceProfileId: id}, s.lookup())
+			profile, err := bedrock.LookupInferenceProfile(s.ctx, &bedrock.LookupInferenceProfileArgs{
+				InferenceProfileId: id,
+			}, s.lookup())
 			if err != nil {
 				return nil, fmt.Errorf("%s, is it offered in %s? %w", id, s.target.Region, err)
 			}

@@ -9,22 +9,24 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/models"
 )
 
-// functionPolicy is the only policy of the function's role. It allows these models and the account's settings through these
-// endpoints, the guardrails, the function's log, and what Lambda does with the role. It denies everything else, so that no
-// other policy, of the role or of a resource, adds a right, such as s3:GetObject on what a request's s3Location names.
+// functionPolicy is the only policy of the function's role. It allows these models and the account's settings through
+// these endpoints, the guardrails, the function's log, and what Lambda does with the role. It denies everything else,
+// so that no other policy, of the role or of a resource, adds a right, such as s3:GetObject on what a request's
+// s3Location names.
 //
-// aws:SourceVpce is in the statements on Bedrock and not on the whole role: Lambda writes logs and traces and creates network
-// interfaces with this role from outside the VPC, and would be denied (Lambda Developer Guide, "Working with source function
-// ARN"). The key is also absent where Bedrock continues a call itself, to the models behind a profile, possibly in another
-// Region, and to the guardrail: AWS doesn't document that the key is still set there (IAM User Guide, "Forward access
-// sessions"). The call's own model or profile, without which there is no call, has it.
+// aws:SourceVpce is in the statements on Bedrock and not on the whole role: Lambda writes logs and traces and creates
+// network interfaces with this role from outside the VPC, and would be denied (Lambda Developer Guide, "Working with
+// source function ARN"). The key is also absent where Bedrock continues a call itself, to the models behind a profile,
+// possibly in another Region, and to the guardrail: AWS doesn't document that the key is still set there (IAM User
+// Guide, "Forward access sessions"). The call's own model or profile, without which there is no call, has it.
 func functionPolicy(
 	logGroupArn, bedrockRuntimeEndpointId, bedrockEndpointId string,
 	called []models.Model, guardrail guardrailVersion, enforcedGuardrailArns, serviceTiers []string,
 ) (string, error) {
-	// Lambda encrypts and decrypts the function's environment variables with this role (Lambda Developer Guide, "Using source
-	// function ARN to control function access behavior"). A grant on Lambda's key allows that. A Deny would override the
-	// grant, and Lambda couldn't start the function (KMS Developer Guide, "Troubleshooting AWS KMS permissions").
+	// Lambda encrypts and decrypts the function's environment variables with this role (Lambda Developer Guide, "Using
+	// source function ARN to control function access behavior"). A grant on Lambda's key allows that. A Deny would
+	// override the grant, and Lambda couldn't start the function (KMS Developer Guide, "Troubleshooting AWS KMS
+	// permissions").
 	environment := []string{"kms:Decrypt", "kms:Encrypt"}
 	networkInterfaces := []string{
 		"ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface",
@@ -93,8 +95,8 @@ func bedrockEndpointPolicy(roleArn string) (string, error) {
 	return iamdoc.EndpointPolicy(readAccountSettings("*", iamdoc.OnlyBy(roleArn)))
 }
 
-// readAccountSettings lets the function check where prompts are recorded and how long AWS keeps them. Its actions have no
-// resource to name (Service Authorization Reference, "Amazon Bedrock").
+// readAccountSettings lets the function check where prompts are recorded and how long AWS keeps them. Its actions have
+// no resource to name (Service Authorization Reference, "Amazon Bedrock").
 func readAccountSettings(principal any, conditions map[string][]string) iamdoc.Statement {
 	return iamdoc.Statement{
 		Sid: "ReadAccountSettings", Effect: "Allow", Principal: principal,
@@ -107,9 +109,9 @@ func readAccountSettings(principal any, conditions map[string][]string) iamdoc.S
 // Authorization Reference).
 var modelActions = []string{"bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"}
 
-// modelStatements allow these models on the conditions. The models behind an inference profile are allowed only through that
-// profile (Bedrock User Guide, "Prerequisites for inference profiles"). Conditions are on the profile, and behind it only if
-// they're the caller's own: see functionPolicy.
+// modelStatements allow these models on the conditions. The models behind an inference profile are allowed only through
+// that profile (Bedrock User Guide, "Prerequisites for inference profiles"). Conditions are on the profile, and behind
+// it only if they're the caller's own: see functionPolicy.
 func modelStatements(called []models.Model, principal any, conditions, behind map[string][]string) []iamdoc.Statement {
 	statements := []iamdoc.Statement{{
 		Sid: "Models", Effect: "Allow", Principal: principal, Action: modelActions,
@@ -130,9 +132,9 @@ func modelStatements(called []models.Model, principal any, conditions, behind ma
 	return statements
 }
 
-// neverWithoutGuardrail denies every call of a model without the guardrail, whatever else the role may one day be allowed
-// (Bedrock User Guide, "Enforce the use of specific guardrails in model inference requests"). As in that guide, an inference
-// profile's own ARN is left out: Bedrock checks the models behind it in the same call.
+// neverWithoutGuardrail denies every call of a model without the guardrail, whatever else the role may one day be
+// allowed (Bedrock User Guide, "Enforce the use of specific guardrails in model inference requests"). As in that guide,
+// an inference profile's own ARN is left out: Bedrock checks the models behind it in the same call.
 func neverWithoutGuardrail(g guardrailVersion, called []models.Model) []iamdoc.Statement {
 	if g.arn == "" {
 		return nil
@@ -151,9 +153,9 @@ func neverWithoutGuardrail(g guardrailVersion, called []models.Model) []iamdoc.S
 	}}
 }
 
-// applicableGuardrails are the ARNs, without versions, of the function's guardrail, if any, and of the enforced ones, which
-// Bedrock applies with the caller's rights (Bedrock User Guide, "Apply cross-account safeguards with Amazon Bedrock
-// Guardrails enforcements").
+// applicableGuardrails are the ARNs, without versions, of the function's guardrail, if any, and of the enforced ones,
+// which Bedrock applies with the caller's rights (Bedrock User Guide, "Apply cross-account safeguards with Amazon
+// Bedrock Guardrails enforcements").
 func applicableGuardrails(own string, enforced []string) (arns []string) {
 	if own != "" {
 		arns = append(arns, own)
@@ -175,9 +177,10 @@ func applyGuardrails(arns []string, principal any, conditions iamdoc.Conditions)
 	}}
 }
 
-// onlyTiers denies calls with any other service tier, future ones included. A call that names no tier lacks the key (Bedrock
-// User Guide, "Control access to service tiers"; Service Authorization Reference, "Amazon Bedrock"), and StringNotEquals is
-// true of a missing key (IAM User Guide, "Condition operators"). Null excepts such calls if their tier is listed.
+// onlyTiers denies calls with any other service tier, future ones included. A call that names no tier lacks the key
+// (Bedrock User Guide, "Control access to service tiers"; Service Authorization Reference, "Amazon Bedrock"), and
+// StringNotEquals is true of a missing key (IAM User Guide, "Condition operators"). Null excepts such calls if their
+// tier is listed.
 func onlyTiers(tiers []string) iamdoc.Statement {
 	conditions := iamdoc.Conditions{"StringNotEquals": {"bedrock:ServiceTier": tiers}}
 	if slices.Contains(tiers, defaultTier) {

@@ -2,8 +2,8 @@ package components
 
 import "github.com/private-bedrock/private-bedrock/internal/iamdoc"
 
-// logDeliveryPolicy lets Bedrock write its one log stream. With a group's ARN that ends in ":*", Bedrock would answer "Failed
-// to validate permissions for log group". keyArn is empty if the group has no customer managed key.
+// logDeliveryPolicy lets Bedrock write its one log stream. With a group's ARN that ends in ":*", Bedrock would answer
+// "Failed to validate permissions for log group". keyArn is empty if the group has no customer managed key.
 func logDeliveryPolicy(t iamdoc.Target, logGroupArn, keyArn string) (string, error) {
 	statements := []iamdoc.Statement{{
 		Sid: "InvocationLog", Effect: "Allow", Action: []string{"logs:CreateLogStream", "logs:PutLogEvents"},
@@ -20,12 +20,14 @@ func logDeliveryPolicy(t iamdoc.Target, logGroupArn, keyArn string) (string, err
 	return iamdoc.RolePolicy(statements...)
 }
 
-// logGroupEncryption is AWS's list, wildcards included (CloudWatch Logs User Guide, "Encrypt log data in CloudWatch Logs
-// using AWS Key Management Service").
-var logGroupEncryption = []string{"kms:Decrypt", "kms:Describe*", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"}
+// logGroupEncryption is AWS's list, wildcards included (CloudWatch Logs User Guide, "Encrypt log data in CloudWatch
+// Logs using AWS Key Management Service").
+var logGroupEncryption = []string{
+	"kms:Decrypt", "kms:Describe*", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*",
+}
 
-// logKeyPolicy lets Bedrock encrypt records, and CloudWatch Logs encrypt this one group. A key's policy names the key itself
-// by "*", and has no other resource (KMS Developer Guide, "Creating a key policy").
+// logKeyPolicy lets Bedrock encrypt records, and CloudWatch Logs encrypt this one group. A key's policy names the key
+// itself by "*", and has no other resource (KMS Developer Guide, "Creating a key policy").
 func logKeyPolicy(t iamdoc.Target, logGroupName string) (string, error) {
 	return iamdoc.JSON(
 		iamdoc.AccountDecidesByIAM(t),
@@ -45,8 +47,8 @@ func logKeyPolicy(t iamdoc.Target, logGroupName string) (string, error) {
 	)
 }
 
-// logBucketPolicy lets Bedrock write invocation records of this account and Region, and denies reading and writing without
-// TLS (Bedrock User Guide, "Model invocation logging").
+// logBucketPolicy lets Bedrock write invocation records of this account and Region, and denies reading and writing
+// without TLS (Bedrock User Guide, "Model invocation logging").
 func logBucketPolicy(t iamdoc.Target, bucketArn string) (string, error) {
 	return iamdoc.JSON(
 		iamdoc.Statement{
@@ -59,7 +61,8 @@ func logBucketPolicy(t iamdoc.Target, bucketArn string) (string, error) {
 }
 
 // accessLogBucketPolicy lets S3 write the access log of one bucket (S3 User Guide, "Enabling Amazon S3 server access
-// logging"). A bucket's ARN names no account: aws:SourceAccount denies an account that reuses the name after a deletion.
+// logging"). A bucket's ARN names no account: aws:SourceAccount denies an account that reuses the name after a
+// deletion.
 func accessLogBucketPolicy(bucketArn, loggedBucketArn, account string) (string, error) {
 	return iamdoc.JSON(
 		iamdoc.Statement{
@@ -79,8 +82,8 @@ func records(bucketArn, account string) (arns []string) {
 	return arns
 }
 
-// onlyOverTLS denies requests to a bucket without TLS (S3 User Guide, "Security best practices for Amazon S3"). "s3:*": every
-// kind of reading and writing is meant.
+// onlyOverTLS denies requests to a bucket without TLS (S3 User Guide, "Security best practices for Amazon S3"). "s3:*":
+// every kind of reading and writing is meant.
 func onlyOverTLS(bucketArn string) iamdoc.Statement {
 	return iamdoc.OnlyOverTLS("s3:*", bucketArn, bucketArn+"/*")
 }

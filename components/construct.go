@@ -115,7 +115,9 @@ func (s scope) newRole(trust iamdoc.Statement, permissions pulumi.StringInput) (
 	if err != nil {
 		return nil, nil, err
 	}
-	role, err := iam.NewRole(s.ctx, s.name, &iam.RoleArgs{AssumeRolePolicy: pulumi.String(assumeRole), Tags: s.tags}, s.options()...)
+	role, err := iam.NewRole(s.ctx, s.name, &iam.RoleArgs{
+		AssumeRolePolicy: pulumi.String(assumeRole), Tags: s.tags,
+	}, s.options()...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -132,8 +134,8 @@ func (s scope) newLogGroup(name string, retentionDays int) (*cloudwatch.LogGroup
 	}, s.options()...)
 }
 
-// newEndpointPolicy sets the policy of a VPC endpoint. The policy stays when the component is deleted: deleting it would give
-// the endpoint AWS's full-access policy while the endpoint still exists.
+// newEndpointPolicy sets the policy of a VPC endpoint. The policy stays when the component is deleted: deleting it
+// would give the endpoint AWS's full-access policy while the endpoint still exists.
 func (s scope) newEndpointPolicy(endpointId, policy pulumi.StringInput) (*ec2.VpcEndpointPolicy, error) {
 	return ec2.NewVpcEndpointPolicy(s.ctx, s.name, &ec2.VpcEndpointPolicyArgs{
 		VpcEndpointId: endpointId, Policy: policy,
@@ -163,7 +165,9 @@ func defaultTrue(b *bool) *bool {
 }
 
 // CloudWatch Logs API Reference, PutRetentionPolicy.
-var retentions = []int{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
+var retentions = []int{
+	1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
+}
 
 // CheckRetention rejects a number of days for which CloudWatch Logs can't keep a log group.
 func CheckRetention(days int) error {

@@ -12,8 +12,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// CoreVpc is a VPC whose only way out is AWS's private endpoints: it has no internet gateway, no NAT and no public address.
-// Interface endpoints cost about 0.014 USD an hour for each service and Availability Zone.
+// CoreVpc is a VPC whose only way out is AWS's private endpoints: it has no internet gateway, no NAT and no public
+// address. Interface endpoints cost about 0.014 USD an hour for each service and Availability Zone.
 //
 // Endpoints allow all access until the component that uses them attaches an endpoint policy.
 type CoreVpc struct {
@@ -35,21 +35,22 @@ type CoreVpc struct {
 type CoreVpcArgs struct {
 	// CidrBlock is the VPC's IPv4 range, /16 to /24. Default: 10.0.0.0/16.
 	CidrBlock string `pulumi:"cidrBlock,optional"`
-	// AvailabilityZones are the zones that get a private subnet. Default: the Region's first two that offer every endpoint.
+	// AvailabilityZones are the zones that get a private subnet. Default: the Region's first two that offer every
+	// endpoint.
 	AvailabilityZones []string `pulumi:"availabilityZones,optional"`
-	// EndpointServices are the short names of the AWS services that the VPC reaches, each through an interface endpoint with
-	// private DNS. Default: execute-api, bedrock-runtime, bedrock.
+	// EndpointServices are the short names of the AWS services that the VPC reaches, each through an interface endpoint
+	// with private DNS. Default: execute-api, bedrock-runtime, bedrock.
 	EndpointServices []string `pulumi:"endpointServices,optional"`
 	// FlowLogRetentionDays is how long the VPC's flow logs are kept, in days that CloudWatch Logs offers. Default: 90.
 	FlowLogRetentionDays int `pulumi:"flowLogRetentionDays,optional"`
-	// VpcId is the ID of an existing VPC to use instead of a new one. CidrBlock, AvailabilityZones and FlowLogRetentionDays
-	// are then ignored, and the VPC's owner manages its routes and flow logs. Default: a new VPC.
+	// VpcId is the ID of an existing VPC to use instead of a new one. CidrBlock, AvailabilityZones and
+	// FlowLogRetentionDays are then ignored, and the VPC's owner manages its routes and flow logs. Default: a new VPC.
 	VpcId string `pulumi:"vpcId,optional"`
 	// SubnetIds are subnets of the existing VPC, at most one in each zone. Required with VpcId.
 	SubnetIds []string `pulumi:"subnetIds,optional"`
 	// EndpointIds are endpoints of the existing VPC to use instead of new ones, by the service's short name. One security
-	// group of each, the first by ID, gets a rule that allows this component's group; a program that manages all rules of the
-	// group would remove it. A new endpoint takes over the service's private DNS name in the whole VPC, and only this
+	// group of each, the first by ID, gets a rule that allows this component's group; a program that manages all rules of
+	// the group would remove it. A new endpoint takes over the service's private DNS name in the whole VPC, and only this
 	// component's callers can use it: other resources in the VPC can no longer reach the service. Default: new endpoints.
 	EndpointIds map[string]string `pulumi:"endpointIds,optional"`
 	// Tags are added to every resource that can have tags. Default: none.
@@ -122,8 +123,8 @@ func (c *CoreVpc) provision(s scope, a CoreVpcArgs) (err error) {
 	return nil
 }
 
-// isFunctions reports whether a service's endpoint allows functions and not clients: a client that reached it could call
-// Bedrock with its own credentials, without the API.
+// isFunctions reports whether a service's endpoint allows functions and not clients: a client that reached it could
+// call Bedrock with its own credentials, without the API.
 func isFunctions(service string) bool { return service == "bedrock-runtime" || service == "bedrock" }
 
 // vpcNetwork is the VPC that endpoints go into, new or existing.
@@ -187,9 +188,9 @@ func (n vpcNetwork) endpoint(s scope, service string, from callers) (pulumi.Stri
 	}
 	endpoint := s.named("-" + service)
 	made, err := ec2.NewVpcEndpoint(s.ctx, endpoint.name, &ec2.VpcEndpointArgs{
-		VpcId: n.id, ServiceName: pulumi.String(endpointService(s.target.Region, service)), VpcEndpointType: pulumi.String("Interface"),
-		PrivateDnsEnabled: pulumi.Bool(true), SubnetIds: n.subnetIds, SecurityGroupIds: pulumi.StringArray{from.endpoints.ID()},
-		Tags: s.withName(endpoint.name),
+		VpcId: n.id, SubnetIds: n.subnetIds, SecurityGroupIds: pulumi.StringArray{from.endpoints.ID()},
+		ServiceName:     pulumi.String(endpointService(s.target.Region, service)),
+		VpcEndpointType: pulumi.String("Interface"), PrivateDnsEnabled: pulumi.Bool(true), Tags: s.withName(endpoint.name),
 	}, s.options()...)
 	if err != nil {
 		return nil, err
@@ -269,7 +270,9 @@ func endpointService(region, service string) string { return "com.amazonaws." + 
 
 // lookupZones asks AWS where each endpoint service is offered: a zone without one would fail the deployment halfway.
 func lookupZones(s scope, a CoreVpcArgs) ([]string, error) {
-	available, err := aws.GetAvailabilityZones(s.ctx, &aws.GetAvailabilityZonesArgs{State: pulumi.StringRef("available")}, s.lookup())
+	available, err := aws.GetAvailabilityZones(s.ctx, &aws.GetAvailabilityZonesArgs{
+		State: pulumi.StringRef("available"),
+	}, s.lookup())
 	if err != nil {
 		return nil, err
 	}

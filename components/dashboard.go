@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// widget is one of a dashboard's (CloudWatch API Reference, "Dashboard body structure and syntax").
+// widget is a dashboard's widget (CloudWatch API Reference, "Dashboard body structure and syntax").
 type widget struct {
 	Type       string         `json:"type"`
 	X          int            `json:"x"`
@@ -15,10 +15,11 @@ type widget struct {
 	Properties map[string]any `json:"properties"`
 }
 
-// dashboardBody shows what is asked and answered, by model, and what becomes of it. alarmArns are shown first.
+// dashboardBody shows the alarms, then calls, tokens and errors by model, the delivery of records, the function and the
+// API.
 //
-// Searches find models that are called only later (CloudWatch User Guide, "Use search expressions in graphs"). Bedrock
-// counts deliveries of records for all models together.
+// Search expressions also find models that are first called later (CloudWatch User Guide, "Use search expressions in
+// graphs"). Bedrock counts deliveries of records for all models together.
 func dashboardBody(region, functionName, apiName, stageName string, alarmArns []string) (string, error) {
 	const perRow, width, height = 3, 8, 6 // of a grid of 24 columns
 	widgets := []widget{{"alarm", 0, 0, 24, 3, map[string]any{"title": "Alarms", "alarms": alarmArns}}}

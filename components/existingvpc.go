@@ -41,12 +41,14 @@ func CheckExistingVpc(vpcId string, subnetIds []string, endpointIds map[string]s
 		}
 	}
 	if vpcId == "" && len(subnetIds)+len(endpointIds) > 0 {
-		errs = append(errs, fmt.Errorf("VpcId: got none, but subnets %q and endpoints %v: want their VPC as well", subnetIds, endpointIds))
+		errs = append(errs, fmt.Errorf("VpcId: got none, but subnets %q and endpoints %v: want their VPC as well",
+			subnetIds, endpointIds))
 	}
 	if vpcId != "" {
 		wrong("vpc", vpcId)
 		if len(subnetIds) == 0 {
-			errs = append(errs, fmt.Errorf("SubnetIds: got none, want the private subnets of %s to use, best in two zones", vpcId))
+			errs = append(errs, fmt.Errorf("SubnetIds: got none, want the private subnets of %s to use, best in two zones",
+				vpcId))
 		}
 	}
 	for _, id := range subnetIds {
@@ -77,7 +79,8 @@ func (v existingVpc) check(a CoreVpcArgs, region string) error {
 	var errs []error
 	lacks := func(format string, values ...any) { errs = append(errs, fmt.Errorf(format, values...)) }
 	if !v.dnsSupport || !v.dnsHostnames {
-		lacks("VpcId: %s has enableDnsSupport %v and enableDnsHostnames %v: endpoints' private DNS names need both on", a.VpcId, v.dnsSupport, v.dnsHostnames)
+		lacks("VpcId: %s has enableDnsSupport %v and enableDnsHostnames %v: endpoints' private DNS names need both on",
+			a.VpcId, v.dnsSupport, v.dnsHostnames)
 	}
 	zones := map[string]string{}
 	for _, subnet := range v.subnets {
@@ -92,7 +95,8 @@ func (v existingVpc) check(a CoreVpcArgs, region string) error {
 	for _, service := range slices.Sorted(maps.Keys(v.offered)) {
 		for _, zone := range slices.Sorted(maps.Keys(zones)) {
 			if !slices.Contains(v.offered[service], zone) {
-				lacks("SubnetIds: %s is in %s, which does not offer %s; want subnets in %v", zones[zone], zone, service, v.offered[service])
+				lacks("SubnetIds: %s is in %s, which does not offer %s; want subnets in %v", zones[zone], zone, service,
+					v.offered[service])
 			}
 		}
 	}
@@ -114,8 +118,10 @@ func (v existingVpc) check(a CoreVpcArgs, region string) error {
 			lacks("EndpointIds: %s has no security group", e.id)
 		}
 		for other, o := range v.endpoints { // a client that reached Bedrock's endpoint could call it without the API
-			if len(e.securityGroupIds) > 0 && isFunctions(other) && !isFunctions(service) && slices.Contains(o.securityGroupIds, e.securityGroupIds[0]) {
-				lacks("EndpointIds: %s and %s share %s, want one for what clients call and another for what the function calls", e.id, o.id, e.securityGroupIds[0])
+			if len(e.securityGroupIds) > 0 && isFunctions(other) && !isFunctions(service) &&
+				slices.Contains(o.securityGroupIds, e.securityGroupIds[0]) {
+				lacks("EndpointIds: %s and %s share %s, want one for what clients call and another for what the function calls",
+					e.id, o.id, e.securityGroupIds[0])
 			}
 		}
 	}
@@ -160,7 +166,8 @@ func lookupExistingVpc(s scope, a CoreVpcArgs) (map[string]existingEndpoint, err
 			return nil, err
 		}
 		other, err := ec2.LookupVpcEndpoint(s.ctx, &ec2.LookupVpcEndpointArgs{
-			VpcId: &a.VpcId, ServiceName: pulumi.StringRef(endpointService(s.target.Region, service)), State: pulumi.StringRef("available"),
+			VpcId: &a.VpcId, ServiceName: pulumi.StringRef(endpointService(s.target.Region, service)),
+			State: pulumi.StringRef("available"),
 		}, s.lookup())
 		switch {
 		// The AWS provider's errors for no endpoint, and for several, one of which may be this component's own. If another

@@ -22,16 +22,17 @@ type Guardrail struct {
 	Version pulumi.StringOutput `pulumi:"version"`
 }
 
-// GuardrailArgs are Guardrail's arguments. At least one of ContentFilters, BlockedWords and PiiEntities must have an entry.
+// GuardrailArgs are Guardrail's arguments. At least one of ContentFilters, BlockedWords and PiiEntities must have an
+// entry.
 type GuardrailArgs struct {
-	// ContentFilters are filters that block prompts and responses, at Bedrock's highest strength: HATE, INSULTS, MISCONDUCT,
-	// SEXUAL, VIOLENCE and PROMPT_ATTACK. PROMPT_ATTACK applies to prompts only, and takes many system prompts for an attack.
-	// Default: none.
+	// ContentFilters are filters that block prompts and responses, at Bedrock's highest strength: HATE, INSULTS,
+	// MISCONDUCT, SEXUAL, VIOLENCE and PROMPT_ATTACK. PROMPT_ATTACK applies to prompts only, and takes many system prompts
+	// for an attack. Default: none.
 	ContentFilters []string `pulumi:"contentFilters,optional"`
 	// BlockedWords are words that block the prompts and responses that contain them. Default: none.
 	BlockedWords []string `pulumi:"blockedWords,optional"`
-	// PiiEntities are kinds of personal data, such as EMAIL or CREDIT_DEBIT_CARD_NUMBER, that block the prompts and responses
-	// that contain them (Bedrock API Reference, GuardrailPiiEntityConfig). Default: none.
+	// PiiEntities are kinds of personal data, such as EMAIL or CREDIT_DEBIT_CARD_NUMBER, that block the prompts and
+	// responses that contain them (Bedrock API Reference, GuardrailPiiEntityConfig). Default: none.
 	PiiEntities []string `pulumi:"piiEntities,optional"`
 	// BlockedMessage is the response to what is blocked. Default: "Blocked by this organization's guardrail."
 	BlockedMessage string `pulumi:"blockedMessage,optional"`
@@ -77,21 +78,22 @@ var (
 	guardrailID            = regexp.MustCompile(`^[a-z0-9]{1,64}$`) // Bedrock API Reference, GuardrailConfiguration
 	guardrailVersionNumber = regexp.MustCompile(`^[1-9][0-9]{0,7}$`)
 	// An enforced guardrail is named with its version in an organization's policy, without it in IAM (Organizations User
-	// Guide, "Amazon Bedrock policy syntax and examples"; Service Authorization Reference, "Amazon Bedrock", resource types).
+	// Guide, "Amazon Bedrock policy syntax and examples"; Service Authorization Reference, "Amazon Bedrock", resource
+	// types).
 	guardrailARN = regexp.MustCompile(`^(arn:aws[a-z-]*:bedrock:([a-z0-9-]+):[0-9]{12}:guardrail/[a-z0-9]{1,64})(:[1-9][0-9]{0,7})?$`)
 )
 
 // CheckGuardrail rejects what Bedrock rejects, and the version DRAFT, which changes with every edit of the guardrail.
 func CheckGuardrail(id, version string) error {
 	if !guardrailID.MatchString(id) || !guardrailVersionNumber.MatchString(version) {
-		return fmt.Errorf("got guardrail %q, version %q, want a guardrail id such as 3o06191495ze and the number of a published "+
-			"version such as 1", id, version)
+		return fmt.Errorf("got guardrail %q, version %q, want a guardrail id such as 3o06191495ze and the number of a "+
+			"published version such as 1", id, version)
 	}
 	return nil
 }
 
-// CheckEnforcedGuardrail rejects what isn't a guardrail's ARN, and a guardrail of another Region, which Bedrock doesn't enforce
-// on calls in this one. If region is empty, every Region is accepted.
+// CheckEnforcedGuardrail rejects what isn't a guardrail's ARN, and a guardrail of another Region, which Bedrock doesn't
+// enforce on calls in this one. If region is empty, every Region is accepted.
 func CheckEnforcedGuardrail(arn, region string) error {
 	found := guardrailARN.FindStringSubmatch(arn)
 	switch {
@@ -122,7 +124,9 @@ func (a GuardrailArgs) validate(name string) error {
 }
 
 // NewGuardrail makes a Guardrail.
-func NewGuardrail(ctx *pulumi.Context, name string, args *GuardrailArgs, opts ...pulumi.ResourceOption) (*Guardrail, error) {
+func NewGuardrail(
+	ctx *pulumi.Context, name string, args *GuardrailArgs, opts ...pulumi.ResourceOption,
+) (*Guardrail, error) {
 	return construct(ctx, name, &Guardrail{}, args, opts)
 }
 
@@ -136,8 +140,9 @@ func (c *Guardrail) provision(s scope, a GuardrailArgs) error {
 	if err != nil {
 		return err
 	}
-	// A version is a copy that no later change affects (Bedrock User Guide, "Create a version of a guardrail"). A change of
-	// the rules changes the description, and so makes a new version. The old one is deleted after the function stops using it.
+	// A version is a copy that no later change affects (Bedrock User Guide, "Create a version of a guardrail"). A change
+	// of the rules changes the description, and so makes a new version. The old one is deleted after the function stops
+	// using it.
 	rules := digest(fmt.Sprintf("%q %q %q %q", a.ContentFilters, a.BlockedWords, a.PiiEntities, a.BlockedMessage))
 	version, err := bedrock.NewGuardrailVersion(s.ctx, s.name, &bedrock.GuardrailVersionArgs{
 		GuardrailArn: guardrail.GuardrailArn, Description: pulumi.String("of settings " + rules[:16]),

@@ -16,7 +16,9 @@ const (
 )
 
 // storageClasses are S3's storage classes that keep a record in more than one zone.
-var storageClasses = []string{"DEEP_ARCHIVE", "GLACIER", "GLACIER_IR", "INTELLIGENT_TIERING", "STANDARD_IA", notArchived}
+var storageClasses = []string{
+	"DEEP_ARCHIVE", "GLACIER", "GLACIER_IR", "INTELLIGENT_TIERING", "STANDARD_IA", notArchived,
+}
 
 // CheckArchive rejects a lifecycle that S3 rejects. If expireAfterDays is 0, records never expire.
 func CheckArchive(afterDays int, storageClass string, expireAfterDays int) error {
@@ -50,16 +52,18 @@ func CheckObjectLock(mode string, days, expireAfterDays int, retainLogs bool) er
 	case days < 1 || days > 36_500: // S3 User Guide, "Setting limits on retention periods with a bucket policy": 100 years
 		return fmt.Errorf("got %s for %d days, want 1 to 36500 days", mode, days)
 	case mode == "COMPLIANCE" && !retainLogs:
-		return errors.New("got COMPLIANCE for a log that is to be deleted with its stack, which not even the account's root user could: " +
+		return errors.New("got COMPLIANCE for a log that is to be deleted with its stack, which not even the " +
+			"account's root user could: " +
 			"want GOVERNANCE, or a log that is retained")
 	case expireAfterDays > 0 && expireAfterDays < days:
-		return fmt.Errorf("got a lock for %d days and expiry after %d, want expiry no earlier than the lock's end", days, expireAfterDays)
+		return fmt.Errorf("got a lock for %d days and expiry after %d, want expiry no earlier than the lock's end",
+			days, expireAfterDays)
 	}
 	return nil
 }
 
-// logLifecycle archives and expires records. Without the filter by size, S3 would not move records under 128 KB, which most
-// records are, into every class (S3 User Guide, "Transitioning objects using Amazon S3 Lifecycle").
+// logLifecycle archives and expires records. Without the filter by size, S3 would not move records under 128 KB, which
+// most records are, into every class (S3 User Guide, "Transitioning objects using Amazon S3 Lifecycle").
 func logLifecycle(a BedrockLoggingArgs) s3.BucketLifecycleConfigurationV2RuleArray {
 	rules := s3.BucketLifecycleConfigurationV2RuleArray{cleanUp()}
 	if a.ArchiveStorageClass != notArchived {
@@ -86,8 +90,8 @@ func cleanUp() s3.BucketLifecycleConfigurationV2RuleArgs {
 	}
 }
 
-// expire deletes permanently after twice the days: with fewer days for versions, a principal that can delete an object, but
-// none of its versions, could end its retention early.
+// expire deletes permanently after twice the days: with fewer days for versions, a principal that can delete an object,
+// but none of its versions, could end its retention early.
 func expire(days int) s3.BucketLifecycleConfigurationV2RuleArgs {
 	return s3.BucketLifecycleConfigurationV2RuleArgs{
 		Id: pulumi.String("expire"), Status: pulumi.String("Enabled"), Filter: everyObject,
@@ -105,10 +109,14 @@ func expireResults(days int) s3.BucketLifecycleConfigurationV2RuleArgs {
 
 var everyObject = s3.BucketLifecycleConfigurationV2RuleFilterArgs{Prefix: pulumi.String("")}
 
-// newLogBucket makes everything that must be in place before Bedrock writes to the bucket. Without a customer managed key, key
-// is nil.
-func newLogBucket(s scope, a BedrockLoggingArgs, bucket *s3.BucketV2, key pulumi.StringPtrInput) ([]pulumi.Resource, error) {
-	policy := bucket.Arn.ApplyT(func(arn string) (string, error) { return logBucketPolicy(s.target, arn) }).(pulumi.StringOutput)
+// newLogBucket makes everything that must be in place before Bedrock writes to the bucket. Without a customer managed
+// key, key is nil.
+func newLogBucket(
+	s scope, a BedrockLoggingArgs, bucket *s3.BucketV2, key pulumi.StringPtrInput,
+) ([]pulumi.Resource, error) {
+	policy := bucket.Arn.ApplyT(func(arn string) (string, error) {
+		return logBucketPolicy(s.target, arn)
+	}).(pulumi.StringOutput)
 	ready, err := protectBucket(s, bucket, bucketEncryption(key), policy, logLifecycle(a))
 	if err != nil || a.ObjectLockMode == noObjectLock {
 		return ready, err
@@ -124,12 +132,15 @@ func newLogBucket(s scope, a BedrockLoggingArgs, bucket *s3.BucketV2, key pulumi
 	return append(ready, lock), err
 }
 
-// newAccessLog makes S3 log reads, writes and deletions in the log's bucket, into a bucket of its own: S3 delivers to no
-// bucket with an object lock, and to one with a customer managed key only if that key's policy allows S3's log delivery (S3
-// User Guide, "Enabling Amazon S3 server access logging"). S3 delivers within hours, and doesn't guarantee every entry.
+// newAccessLog makes S3 log reads, writes and deletions in the log's bucket, into a bucket of its own: S3 delivers to
+// no bucket with an object lock, and to one with a customer managed key only if that key's policy allows S3's log
+// delivery (S3 User Guide, "Enabling Amazon S3 server access logging"). S3 delivers within hours, and doesn't guarantee
+// every entry.
 func newAccessLog(s scope, a BedrockLoggingArgs, logged *s3.BucketV2) (*s3.BucketV2, *s3.BucketLoggingV2, error) {
 	access := s.named("-access")
-	bucket, err := s3.NewBucketV2(s.ctx, access.name, &s3.BucketV2Args{ForceDestroy: pulumi.Bool(!*a.RetainLogs), Tags: s.tags}, s.options()...)
+	bucket, err := s3.NewBucketV2(s.ctx, access.name, &s3.BucketV2Args{
+		ForceDestroy: pulumi.Bool(!*a.RetainLogs), Tags: s.tags,
+	}, s.options()...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -166,10 +177,11 @@ var ownKeyOfS3 = s3.BucketServerSideEncryptionConfigurationV2RuleArgs{
 	},
 }
 
-// protectBucket makes a bucket private, versioned and encrypted, without ACLs, and returns the resources that do that. It also
-// sets the lifecycle, which no writer has to wait for.
+// protectBucket makes a bucket private, versioned and encrypted, without ACLs, and returns the resources that do that.
+// It also sets the lifecycle, which no writer has to wait for.
 func protectBucket(
-	s scope, bucket *s3.BucketV2, encryption s3.BucketServerSideEncryptionConfigurationV2RuleArgs, policy pulumi.StringInput,
+	s scope, bucket *s3.BucketV2, encryption s3.BucketServerSideEncryptionConfigurationV2RuleArgs,
+	policy pulumi.StringInput,
 	lifecycle s3.BucketLifecycleConfigurationV2RuleArray,
 ) ([]pulumi.Resource, error) {
 	block, err := s3.NewBucketPublicAccessBlock(s.ctx, s.name, &s3.BucketPublicAccessBlockArgs{
@@ -193,9 +205,10 @@ func protectBucket(
 	if err != nil {
 		return nil, err
 	}
-	encrypted, err := s3.NewBucketServerSideEncryptionConfigurationV2(s.ctx, s.name, &s3.BucketServerSideEncryptionConfigurationV2Args{
-		Bucket: bucket.ID(), Rules: s3.BucketServerSideEncryptionConfigurationV2RuleArray{encryption},
-	}, s.options()...)
+	encrypted, err := s3.NewBucketServerSideEncryptionConfigurationV2(s.ctx, s.name,
+		&s3.BucketServerSideEncryptionConfigurationV2Args{
+			Bucket: bucket.ID(), Rules: s3.BucketServerSideEncryptionConfigurationV2RuleArray{encryption},
+		}, s.options()...)
 	if err != nil {
 		return nil, err
 	}

@@ -13,8 +13,9 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// keepForeignLogging makes Pulumi check where logging goes just before it sets or deletes the account's logging configuration,
-// and in the preview of setting it. Without the check, either would take over another owner's logging silently.
+// keepForeignLogging makes Pulumi check where logging goes just before it sets or deletes the account's logging
+// configuration, and in the preview of setting it. Without the check, either would take over another owner's logging
+// silently.
 //
 // With a hook on deletion, `pulumi destroy` needs --run-program. The hook is there only if a deletion would be done.
 func keepForeignLogging(s scope, a BedrockLoggingArgs) (pulumi.ResourceOption, error) {
@@ -31,7 +32,8 @@ func keepForeignLogging(s scope, a BedrockLoggingArgs) (pulumi.ResourceOption, e
 		}
 		current, err := currentLogging(ctx, cfg, s.target)
 		if err != nil {
-			return fmt.Errorf("where Bedrock's invocation logging of account %s in %s goes now: %w%s", s.target.Account, s.target.Region, err, waysOut)
+			return fmt.Errorf("where Bedrock's invocation logging of account %s in %s goes now: %w%s",
+				s.target.Account, s.target.Region, err, waysOut)
 		}
 		properties := args.NewInputs
 		if properties == nil { // a deletion
@@ -51,18 +53,20 @@ func keepForeignLogging(s scope, a BedrockLoggingArgs) (pulumi.ResourceOption, e
 
 // waysOut names arguments of BedrockLogging and, in parentheses, the program's setting for leaving the component out.
 const waysOut = `
-To replace the existing configuration, set adoptInvocationLogging to true. To keep it, remove BedrockLogging (manageInvocationLogging: false); before you destroy this one, update it with retainLogs: true`
+To replace the existing configuration, set adoptInvocationLogging to true.
+To keep it, remove BedrockLogging (manageInvocationLogging: false). To destroy this stack, first update it with retainLogs: true.`
 
 // loggingDestination is where logging goes; the zero value means that logging is off.
 type loggingDestination struct{ bucket, logGroup string }
 
-// checkLoggingOwner rejects a configuration of another owner. bucket is the component's own, and empty before it exists.
+// checkLoggingOwner rejects a configuration of another owner. bucket is the component's own, and empty before it
+// exists.
 func checkLoggingOwner(current loggingDestination, bucket string, to iamdoc.Target) error {
 	if current == (loggingDestination{}) || bucket != "" && current.bucket == bucket {
 		return nil
 	}
-	return fmt.Errorf("Bedrock's invocation logging of account %s in %s is somebody else's, or was left by a stack that is gone: "+
-		"got bucket %q and log group %q, want none, or this stack's bucket%s",
+	return fmt.Errorf("Bedrock's invocation logging of account %s in %s is somebody else's, or was left by a stack "+
+		"that is gone: got bucket %q and log group %q, want none, or this stack's bucket%s",
 		to.Account, to.Region, current.bucket, current.logGroup, waysOut)
 }
 
@@ -76,15 +80,16 @@ func bucketOf(properties resource.PropertyMap) string {
 	return bucket
 }
 
-// currentLogging asks AWS, because the provider has no lookup for it. It uses the credentials that AWS's SDK finds by itself,
-// which can belong to another account than the provider's.
+// currentLogging asks AWS, because the provider has no lookup for it. It uses the credentials that AWS's SDK finds by
+// itself, which can belong to another account than the provider's.
 func currentLogging(ctx context.Context, cfg sdk.Config, to iamdoc.Target) (current loggingDestination, err error) {
 	identity, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, nil)
 	if err != nil {
 		return current, err
 	}
 	if account := sdk.ToString(identity.Account); account != to.Account {
-		return current, fmt.Errorf("AWS_PROFILE, or the environment's other credentials, are of account %s, want the provider's, %s",
+		return current, fmt.Errorf("AWS_PROFILE, or the environment's other credentials, are of account %s, want the "+
+			"provider's, %s",
 			account, to.Account)
 	}
 	out, err := bedrock.NewFromConfig(cfg).GetModelInvocationLoggingConfiguration(ctx, nil)

@@ -8,8 +8,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// newLogMask makes CloudWatch Logs mask personal data and credentials in a log group for principals without logs:Unmask. It
-// doesn't mask older log events, or the records in S3.
+// newLogMask makes CloudWatch Logs mask personal data and credentials in a log group for principals without
+// logs:Unmask. It doesn't mask older log events, or the records in S3.
 func newLogMask(s scope, logGroup *cloudwatch.LogGroup) (pulumi.Resource, error) {
 	policy, err := logMaskPolicy()
 	if err != nil {
@@ -20,21 +20,24 @@ func newLogMask(s scope, logGroup *cloudwatch.LogGroup) (pulumi.Resource, error)
 	}, s.options()...)
 }
 
-// maskedData are CloudWatch Logs' managed data identifiers for personal, financial and secret data, with their countries
-// (CloudWatch Logs User Guide, "CloudWatch Logs managed data identifiers for sensitive data types"). IP addresses are left
-// out: a record's sourceIp identifies the caller.
+// maskedData are CloudWatch Logs' managed data identifiers for personal, financial and secret data, with their
+// countries (CloudWatch Logs User Guide, "CloudWatch Logs managed data identifiers for sensitive data types"). IP
+// addresses are left out: a record's sourceIp identifies the caller.
 var maskedData = []string{
-	"Address", "CreditCardExpiration", "CreditCardNumber", "CreditCardSecurityCode", "EmailAddress", "LatLong", "Name", "VehicleIdentificationNumber",
+	"Address", "CreditCardExpiration", "CreditCardNumber", "CreditCardSecurityCode", "EmailAddress", "LatLong", "Name",
+	"VehicleIdentificationNumber",
 	"AwsSecretKey", "OpenSshPrivateKey", "PgpPrivateKey", "PkcsPrivateKey", "PuttyPrivateKey",
 	"BankAccountNumber DE ES FR GB IT US", "CepCode BR", "Cnpj BR", "CpfCode BR",
 	"DriversLicense AT AU BE BG CA CY CZ DE DK EE ES FI FR GB GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK US",
-	"ElectoralRollNumber GB", "IndividualTaxIdentificationNumber US", "InseeCode FR", "NationalIdentificationNumber DE ES IT", "NieNumber ES", "NifNumber ES",
-	"PassportNumber CA DE ES FR GB IT US", "PermanentResidenceNumber CA", "PhoneNumber BR DE ES FR GB IT US", "PostalCode CA", "RgNumber BR",
+	"ElectoralRollNumber GB", "IndividualTaxIdentificationNumber US", "InseeCode FR",
+	"NationalIdentificationNumber DE ES IT", "NieNumber ES", "NifNumber ES",
+	"PassportNumber CA DE ES FR GB IT US", "PermanentResidenceNumber CA", "PhoneNumber BR DE ES FR GB IT US",
+	"PostalCode CA", "RgNumber BR",
 	"SocialInsuranceNumber CA", "Ssn ES US", "TaxId DE ES FR GB", "ZipCode US",
 }
 
-// logMaskPolicy counts findings, in the metric LogEventsWithFindings, and masks them: AWS accepts neither without the other
-// (CloudWatch Logs User Guide, "Create a data protection policy for a single log group").
+// logMaskPolicy counts findings, in the metric LogEventsWithFindings, and masks them: AWS accepts neither without the
+// other (CloudWatch Logs User Guide, "Create a data protection policy for a single log group").
 func logMaskPolicy() (string, error) {
 	var identifiers []string
 	for _, data := range maskedData {
@@ -49,7 +52,8 @@ func logMaskPolicy() (string, error) {
 	}
 	type object = map[string]any
 	b, err := json.MarshalIndent(object{"Name": "mask-personal-data", "Version": "2021-06-01", "Statement": []object{
-		{"Sid": "Count", "DataIdentifier": identifiers, "Operation": object{"Audit": object{"FindingsDestination": object{}}}},
+		{"Sid": "Count", "DataIdentifier": identifiers,
+			"Operation": object{"Audit": object{"FindingsDestination": object{}}}},
 		{"Sid": "Mask", "DataIdentifier": identifiers, "Operation": object{"Deidentify": object{"MaskConfig": object{}}}},
 	}}, "", "  ")
 	return string(b), err

@@ -14,9 +14,9 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// Monitoring publishes to one topic when the log loses records, when the API fails, and when a principal changes what either
-// depends on: alarms, event rules and a dashboard. The rules need a CloudTrail trail in the account that logs management events
-// in this Region. Without one, no rule matches anything. An update of the stack also triggers them.
+// Monitoring publishes to one topic when the log loses records, when the API fails, and when a principal changes what
+// either depends on: alarms, event rules and a dashboard. The rules need a CloudTrail trail in the account that logs
+// management events in this Region. Without one, no rule matches anything. An update of the stack also triggers them.
 type Monitoring struct {
 	pulumi.ResourceState
 
@@ -34,11 +34,11 @@ type MonitoringArgs struct {
 	ApiName pulumi.StringInput `pulumi:"apiName"`
 	// StageName is the name of the API's stage. Required.
 	StageName string `pulumi:"stageName"`
-	// BucketNames are the buckets to watch: the invocation log, its access log and AuditQuery's results. Default: none, as when
-	// another stack has them.
+	// BucketNames are the buckets to watch: the invocation log, its access log and AuditQuery's results. Default: none, as
+	// when another stack has them.
 	BucketNames []pulumi.StringInput `pulumi:"bucketNames,optional"`
-	// LogGroupNames are the log groups to watch: the invocation log's, the function's, whose lines are metrics, and the API's.
-	// Default: none.
+	// LogGroupNames are the log groups to watch: the invocation log's, the function's, whose lines are metrics, and the
+	// API's. Default: none.
 	LogGroupNames []pulumi.StringInput `pulumi:"logGroupNames,optional"`
 	// KeyIds are the keys to watch that encrypt the invocation log. Default: none. The topic's own key is always watched.
 	KeyIds []pulumi.StringInput `pulumi:"keyIds,optional"`
@@ -48,10 +48,11 @@ type MonitoringArgs struct {
 	WorkgroupName pulumi.StringInput `pulumi:"workgroupName,optional"`
 	// SlowMs is the p90 latency, in milliseconds, that raises an alarm when calls reach it for 15 minutes. Default: 60000.
 	SlowMs float64 `pulumi:"slowMs,optional"`
-	// AlarmEmail is the address that gets every message, after its owner follows the link in SNS's first one. Default: none.
+	// AlarmEmail is the address that gets every message, after its owner follows the link in SNS's first one. Default:
+	// none.
 	AlarmEmail string `pulumi:"alarmEmail,optional"`
-	// CustomerManagedKey encrypts the messages, which have no prompts, with a KMS key of the topic's own, at 1 USD a month.
-	// False leaves them to TLS only. Default: true.
+	// CustomerManagedKey encrypts the messages, which have no prompts, with a KMS key of the topic's own, at 1 USD a
+	// month. False leaves them to TLS only. Default: true.
 	CustomerManagedKey *bool `pulumi:"customerManagedKey,optional"`
 	// Tags are added to every resource that can have tags. Default: none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
@@ -84,20 +85,24 @@ func (a MonitoringArgs) validate(name string) error {
 		errs = append(errs, fmt.Errorf("AlarmEmail: %w", err))
 	}
 	if (a.DatabaseName == nil) != (a.WorkgroupName == nil) {
-		errs = append(errs, errors.New("DatabaseName, WorkgroupName: got one of the two, want both, such as AuditQuery's, or none"))
+		errs = append(errs, errors.New("DatabaseName, WorkgroupName: got one of the two, want both, such as "+
+			"AuditQuery's, or none"))
 	}
 	if a.SlowMs < 0 {
 		errs = append(errs, fmt.Errorf("SlowMs: got %v, want more than 0", a.SlowMs))
 	}
 	if len(name) > 54 { // EventBridge API Reference, "PutRule": 64, and the longest suffix has 10
-		errs = append(errs, fmt.Errorf("name: got %q, %d characters, want at most 54: otherwise the names of rules are too long",
+		errs = append(errs, fmt.Errorf("name: got %q, %d characters, want at most 54: otherwise the names of rules "+
+			"are too long",
 			name, len(name)))
 	}
 	return errors.Join(errs...)
 }
 
 // NewMonitoring makes a Monitoring.
-func NewMonitoring(ctx *pulumi.Context, name string, args *MonitoringArgs, opts ...pulumi.ResourceOption) (*Monitoring, error) {
+func NewMonitoring(
+	ctx *pulumi.Context, name string, args *MonitoringArgs, opts ...pulumi.ResourceOption,
+) (*Monitoring, error) {
 	return construct(ctx, name, &Monitoring{}, args, opts)
 }
 
@@ -145,22 +150,27 @@ func newTopicKey(s scope) (*kms.Key, error) {
 		return nil, err
 	}
 	return kms.NewKey(s.ctx, s.name, &kms.KeyArgs{
-		Description: pulumi.String("Messages of " + s.name), EnableKeyRotation: pulumi.Bool(true), Policy: pulumi.String(policy),
-		Tags: s.withName(s.name), // docs/deployer-policy.json allows deleting the key by this tag, and not the log's key
+		Description: pulumi.String("Messages of " + s.name), EnableKeyRotation: pulumi.Bool(true),
+		Policy: pulumi.String(policy),
+		Tags:   s.withName(s.name), // docs/deployer-policy.json allows deleting the key by this tag, not the log's key
 	}, s.options()...)
 }
 
-// newTamperRules makes the rules that have something to watch. Which these are is known before any name is, so that a preview
-// shows them all.
-func newTamperRules(s scope, a MonitoringArgs, topicArn pulumi.StringOutput, afterPolicy []pulumi.ResourceOption) error {
+// newTamperRules makes the rules that have something to watch. Which these are is known before any name is, so that a
+// preview shows them all.
+func newTamperRules(
+	s scope, a MonitoringArgs, topicArn pulumi.StringOutput, afterPolicy []pulumi.ResourceOption,
+) error {
 	planned := watched{
-		buckets: make([]string, len(a.BucketNames)), logGroups: make([]string, len(a.LogGroupNames)), keyIds: make([]string, len(a.KeyIds)),
+		buckets: make([]string, len(a.BucketNames)), logGroups: make([]string, len(a.LogGroupNames)),
+		keyIds: make([]string, len(a.KeyIds)),
 	}
 	var database, workgroup pulumi.StringInput = pulumi.String(""), pulumi.String("")
 	if a.DatabaseName != nil {
 		planned.database, database, workgroup = "exists", a.DatabaseName, a.WorkgroupName
 	}
-	names := pulumi.All(pulumi.StringArray(a.BucketNames), pulumi.StringArray(a.LogGroupNames), pulumi.StringArray(a.KeyIds),
+	names := pulumi.All(pulumi.StringArray(a.BucketNames), pulumi.StringArray(a.LogGroupNames),
+		pulumi.StringArray(a.KeyIds),
 		a.ApiId, a.FunctionArn, topicArn, database, workgroup)
 	for i, plan := range tamperRules(planned) {
 		pattern := names.ApplyT(func(v []any) (string, error) {
@@ -171,7 +181,8 @@ func newTamperRules(s scope, a MonitoringArgs, topicArn pulumi.StringOutput, aft
 			})[i].pattern()
 		}).(pulumi.StringOutput)
 		rule, err := cloudwatch.NewEventRule(s.ctx, s.name+"-"+plan.name, &cloudwatch.EventRuleArgs{
-			Name: pulumi.String(s.name + "-" + plan.name), Description: pulumi.String(plan.means), EventPattern: pattern, Tags: s.tags,
+			Name: pulumi.String(s.name + "-" + plan.name), Description: pulumi.String(plan.means),
+			EventPattern: pattern, Tags: s.tags,
 			State: pulumi.String("ENABLED"), // set, because otherwise a disabled rule would not be drift
 		}, s.options()...)
 		if err != nil {
@@ -210,13 +221,16 @@ func newAlarms(s scope, a MonitoringArgs, topicArn pulumi.StringOutput, afterPol
 		}
 		if plan.query != "" {
 			alarmArgs.MetricQueries = cloudwatch.MetricAlarmMetricQueryArray{cloudwatch.MetricAlarmMetricQueryArgs{
-				Id: pulumi.String("q"), ReturnData: pulumi.Bool(true), Period: pulumi.Int(plan.periodSeconds), Label: pulumi.String(plan.name),
+				Id: pulumi.String("q"), ReturnData: pulumi.Bool(true),
+				Period: pulumi.Int(plan.periodSeconds), Label: pulumi.String(plan.name),
 				Expression: names.ApplyT(func(v []any) string { return named(v).query }).(pulumi.StringOutput),
 			}}
 		} else {
 			alarmArgs.Namespace, alarmArgs.MetricName = pulumi.String(plan.namespace), pulumi.String(plan.metric)
 			alarmArgs.Period = pulumi.Int(plan.periodSeconds)
-			alarmArgs.Dimensions = names.ApplyT(func(v []any) map[string]string { return named(v).dimensions }).(pulumi.StringMapOutput)
+			alarmArgs.Dimensions = names.ApplyT(func(v []any) map[string]string {
+				return named(v).dimensions
+			}).(pulumi.StringMapOutput)
 			if plan.percentile() {
 				alarmArgs.ExtendedStatistic = pulumi.String(plan.statistic)
 			} else {

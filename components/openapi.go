@@ -9,7 +9,9 @@ import (
 
 // apiDefinition is the document that API Gateway imports: openapi.json, with each operation calling the function.
 // Authorization is NONE (every caller that the API's policy allows) or AWS_IAM.
-func apiDefinition(title string, t iamdoc.Target, functionArn, authorization string, responseStreaming bool) (string, error) {
+func apiDefinition(
+	title string, t iamdoc.Target, functionArn, authorization string, responseStreaming bool,
+) (string, error) {
 	var document struct {
 		OpenAPI    string                               `json:"openapi"`
 		Info       map[string]any                       `json:"info"`
@@ -23,7 +25,8 @@ func apiDefinition(title string, t iamdoc.Target, functionArn, authorization str
 	document.Info["title"] = title
 	function := "arn:" + t.Partition + ":apigateway:" + t.Region + ":lambda:path/"
 	integration := map[string]any{
-		"type": "aws_proxy", "httpMethod": "POST", "responseTransferMode": "STREAM", "timeoutInMillis": streamedSeconds * 1000,
+		"type": "aws_proxy", "httpMethod": "POST",
+		"responseTransferMode": "STREAM", "timeoutInMillis": streamedSeconds * 1000,
 		"uri": function + "2021-11-15/functions/" + functionArn + "/response-streaming-invocations",
 	}
 	if !responseStreaming {
@@ -31,8 +34,8 @@ func apiDefinition(title string, t iamdoc.Target, functionArn, authorization str
 		integration["uri"] = function + "2015-03-31/functions/" + functionArn + "/invocations"
 		document.Binary = []string{"*/*"} // otherwise API Gateway takes an event stream for text, and damages it
 	}
-	// API Gateway answers a path without a route with "Missing Authentication Token", as it does a wrong signature. The function
-	// names the operation that it doesn't serve.
+	// API Gateway answers a path without a route with "Missing Authentication Token", as it does a wrong signature. The
+	// function names the operation that it doesn't serve.
 	for path, parameters := range map[string][]string{
 		"/{proxy+}": {"proxy"}, "/model/{modelId}/{proxy+}": {"modelId", "proxy"},
 	} {

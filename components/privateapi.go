@@ -40,22 +40,22 @@ type PrivateApiArgs struct {
 	// VpcEndpointIds are the execute-api endpoints, of this account and Region, to associate the API with. The API allows
 	// requests through them, and gets a DNS name for each. Required.
 	VpcEndpointIds []pulumi.StringInput `pulumi:"vpcEndpointIds"`
-	// SharedVpcEndpoints leaves the endpoints' policies to their owner, who must allow calls of this API. Default: false; the
-	// policies allow calls of this API only.
+	// SharedVpcEndpoints leaves the endpoints' policies to their owner, who must allow calls of this API. Default: false;
+	// the policies allow calls of this API only.
 	SharedVpcEndpoints bool `pulumi:"sharedVpcEndpoints,optional"`
-	// ConsumerVpcEndpointIds are execute-api endpoints of other VPCs, in any account, to allow as well. Their VPCs call the
-	// API by its own host name, with private DNS. Default: none.
+	// ConsumerVpcEndpointIds are execute-api endpoints of other VPCs, in any account, to allow as well. Their VPCs call
+	// the API by its own host name, with private DNS. Default: none.
 	ConsumerVpcEndpointIds []string `pulumi:"consumerVpcEndpointIds,optional"`
-	// Authorization is NONE or AWS_IAM. With AWS_IAM, callers sign requests, and the logs identify them. Default: NONE; every
-	// client that reaches an allowed endpoint can call.
+	// Authorization is NONE or AWS_IAM. With AWS_IAM, callers sign requests, and the logs identify them. Default: NONE;
+	// every client that reaches an allowed endpoint can call.
 	Authorization string `pulumi:"authorization,optional"`
-	// CallerArns are the only callers, with AWS_IAM: ARNs of roles and users, and of accounts, which stand for every principal
-	// in them. Callers of other accounts also need policies of their own that allow the call. Default: principals of the API's
-	// account whose own policies allow it.
+	// CallerArns are the only callers, with AWS_IAM: ARNs of roles and users, and of accounts, which stand for every
+	// principal in them. Callers of other accounts also need policies of their own that allow the call. Default:
+	// principals of the API's account whose own policies allow it.
 	CallerArns []string `pulumi:"callerArns,optional"`
-	// ResponseStreaming sends responses as the model makes them, for at most 15 minutes. False sends each one when it's complete,
-	// within 29 seconds and 6 MB. It must equal BedrockFunction's ResponseStreaming: if they differ, every call fails.
-	// Default: true.
+	// ResponseStreaming sends responses as the model makes them, for at most 15 minutes. False sends each one when it's
+	// complete, within 29 seconds and 6 MB. It must equal BedrockFunction's ResponseStreaming: if they differ, every call
+	// fails. Default: true.
 	ResponseStreaming *bool `pulumi:"responseStreaming,optional"`
 	// StageName is the first part of every path. Default: api.
 	StageName string `pulumi:"stageName,optional"`
@@ -93,8 +93,8 @@ func CheckStageName(name string) error {
 	return nil
 }
 
-// IAM User Guide, "AWS JSON policy elements: Principal": an ARN has no wildcard. Sessions are left out: callers choose their
-// names.
+// IAM User Guide, "AWS JSON policy elements: Principal": an ARN has no wildcard. Sessions are left out: callers choose
+// their names.
 var callerARN = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:(root|(role|user)/[\w+=,.@/-]+)$`)
 
 // CheckAuthorization rejects what API Gateway rejects, and callers that nothing would check.
@@ -104,7 +104,8 @@ func CheckAuthorization(authorization string, callerArns []string) error {
 		errs = append(errs, fmt.Errorf("got %q, want NONE or AWS_IAM", authorization))
 	}
 	if authorization != "AWS_IAM" && len(callerArns) > 0 {
-		errs = append(errs, fmt.Errorf("got callers %q without AWS_IAM, which alone identifies callers: want both or no callers", callerArns))
+		errs = append(errs, fmt.Errorf("got callers %q without AWS_IAM, which alone identifies callers: want both or "+
+			"no callers", callerArns))
 	}
 	for _, arn := range callerArns {
 		if !callerARN.MatchString(arn) {
@@ -121,7 +122,8 @@ func (a PrivateApiArgs) validate(string) error {
 		errs = append(errs, errors.New("FunctionArn: got nil, want a function's ARN, such as BedrockFunction's"))
 	}
 	if len(a.VpcEndpointIds) == 0 {
-		errs = append(errs, errors.New("VpcEndpointIds: got none, want the execute-api endpoints to admit, such as CoreVpc's"))
+		errs = append(errs, errors.New("VpcEndpointIds: got none, want the execute-api endpoints to admit, such as "+
+			"CoreVpc's"))
 	}
 	if err := CheckVpcEndpointIds(a.ConsumerVpcEndpointIds); err != nil {
 		errs = append(errs, fmt.Errorf("ConsumerVpcEndpointIds: %w", err))
@@ -143,7 +145,9 @@ func (a PrivateApiArgs) validate(string) error {
 }
 
 // NewPrivateApi makes a PrivateApi.
-func NewPrivateApi(ctx *pulumi.Context, name string, args *PrivateApiArgs, opts ...pulumi.ResourceOption) (*PrivateApi, error) {
+func NewPrivateApi(
+	ctx *pulumi.Context, name string, args *PrivateApiArgs, opts ...pulumi.ResourceOption,
+) (*PrivateApi, error) {
 	return construct(ctx, name, &PrivateApi{}, args, opts)
 }
 
@@ -151,7 +155,8 @@ func (c *PrivateApi) provision(s scope, a PrivateApiArgs) error {
 	body := a.FunctionArn.ToStringOutput().ApplyT(func(functionArn string) (string, error) {
 		return apiDefinition(s.name, s.target, functionArn, a.Authorization, *a.ResponseStreaming)
 	}).(pulumi.StringOutput)
-	resourcePolicy := pulumi.StringArray(a.VpcEndpointIds).ToStringArrayOutput().ApplyT(func(ids []string) (string, error) {
+	endpointIds := pulumi.StringArray(a.VpcEndpointIds)
+	resourcePolicy := endpointIds.ToStringArrayOutput().ApplyT(func(ids []string) (string, error) {
 		return apiPolicy(s.target, slices.Concat(ids, a.ConsumerVpcEndpointIds), a.Authorization, a.CallerArns)
 	}).(pulumi.StringOutput)
 	api, err := apigateway.NewRestApi(s.ctx, s.name, &apigateway.RestApiArgs{
@@ -162,7 +167,7 @@ func (c *PrivateApi) provision(s scope, a PrivateApiArgs) error {
 		// On the API itself: a policy in a resource of its own is lost when the body changes.
 		Policy: resourcePolicy,
 		EndpointConfiguration: &apigateway.RestApiEndpointConfigurationArgs{
-			Types: pulumi.String("PRIVATE"), VpcEndpointIds: pulumi.StringArray(a.VpcEndpointIds),
+			Types: pulumi.String("PRIVATE"), VpcEndpointIds: endpointIds,
 		},
 	}, s.options()...)
 	if err != nil {
@@ -188,7 +193,8 @@ func (c *PrivateApi) provision(s scope, a PrivateApiArgs) error {
 	return c.newStage(s, a, deployment, ready)
 }
 
-// access makes what calls need: the endpoints' policies, the permission to call the function, and the role for access logs.
+// access makes what calls need: the endpoints' policies, the permission to call the function, and the role for access
+// logs.
 func (c *PrivateApi) access(s scope, a PrivateApiArgs, api *apigateway.RestApi) (ready []pulumi.Resource, err error) {
 	for i, id := range a.VpcEndpointIds {
 		if a.SharedVpcEndpoints {
@@ -202,7 +208,8 @@ func (c *PrivateApi) access(s scope, a PrivateApiArgs, api *apigateway.RestApi) 
 		ready = append(ready, endpointPolicy)
 	}
 	permission, err := lambda.NewPermission(s.ctx, s.name, &lambda.PermissionArgs{
-		Action: pulumi.String("lambda:InvokeFunction"), Function: a.FunctionArn, Principal: pulumi.String("apigateway.amazonaws.com"),
+		Action: pulumi.String("lambda:InvokeFunction"), Function: a.FunctionArn,
+		Principal: pulumi.String("apigateway.amazonaws.com"),
 		SourceArn: pulumi.Sprintf("%s/%s/*", api.ExecutionArn, a.StageName),
 	}, s.options()...)
 	if err != nil {
@@ -220,7 +227,9 @@ func (c *PrivateApi) access(s scope, a PrivateApiArgs, api *apigateway.RestApi) 
 }
 
 // newStage makes the stage that serves the deployment, with its access log.
-func (c *PrivateApi) newStage(s scope, a PrivateApiArgs, deployment *apigateway.Deployment, ready []pulumi.Resource) error {
+func (c *PrivateApi) newStage(
+	s scope, a PrivateApiArgs, deployment *apigateway.Deployment, ready []pulumi.Resource,
+) error {
 	logGroup, err := s.newLogGroup("/aws/apigateway/"+s.name, a.LogRetentionDays)
 	if err != nil {
 		return err
@@ -231,7 +240,9 @@ func (c *PrivateApi) newStage(s scope, a PrivateApiArgs, deployment *apigateway.
 	}
 	stage, err := apigateway.NewStage(s.ctx, s.name, &apigateway.StageArgs{
 		RestApi: c.ApiId, Deployment: deployment.ID(), StageName: pulumi.String(a.StageName), Tags: s.tags,
-		AccessLogSettings: &apigateway.StageAccessLogSettingsArgs{DestinationArn: logGroup.Arn, Format: pulumi.String(format)},
+		AccessLogSettings: &apigateway.StageAccessLogSettingsArgs{
+			DestinationArn: logGroup.Arn, Format: pulumi.String(format),
+		},
 		// API Gateway's traces have the request's URL, and so the prompt of /generate/{prompt}
 		// (API Gateway Developer Guide, "AWS X-Ray traces for Amazon API Gateway APIs").
 		XrayTracingEnabled: pulumi.Bool(false),
@@ -253,18 +264,20 @@ func (c *PrivateApi) newStage(s scope, a PrivateApiArgs, deployment *apigateway.
 	return err
 }
 
-// newApiGatewayAccount lets API Gateway write access logs in this account and Region. A destroy resets the setting: left
-// behind, it would name a role that no longer exists.
+// newApiGatewayAccount lets API Gateway write access logs in this account and Region. A destroy resets the setting:
+// left behind, it would name a role that no longer exists.
 //
-// Its name is always the same: if a component is renamed, Pulumi makes the new resources first, and the old one, deleted
-// last, would reset the new one's setting.
+// Its name is always the same: if a component is renamed, Pulumi makes the new resources first, and the old one,
+// deleted last, would reset the new one's setting.
 func newApiGatewayAccount(s scope) (*apigateway.Account, error) {
 	const name = "api-gateway-account"
 	trust, err := iamdoc.JSON(iamdoc.Trust("apigateway.amazonaws.com"))
 	if err != nil {
 		return nil, err
 	}
-	role, err := iam.NewRole(s.ctx, name, &iam.RoleArgs{AssumeRolePolicy: pulumi.String(trust), Tags: s.tags}, s.options()...)
+	role, err := iam.NewRole(s.ctx, name, &iam.RoleArgs{
+		AssumeRolePolicy: pulumi.String(trust), Tags: s.tags,
+	}, s.options()...)
 	if err != nil {
 		return nil, err
 	}
@@ -280,17 +293,18 @@ func newApiGatewayAccount(s scope) (*apigateway.Account, error) {
 	}, s.options(pulumi.DependsOn([]pulumi.Resource{attachment}))...)
 }
 
-// accessLogFormat records each call's caller, time, route and outcome. $context.path and $context.error.messageString would
-// add the prompt of /generate/{prompt} (API Gateway Developer Guide, "$context variables").
+// accessLogFormat records each call's caller, time, route and outcome. $context.path and $context.error.messageString
+// would add the prompt of /generate/{prompt} (API Gateway Developer Guide, "$context variables").
 func accessLogFormat() (string, error) {
 	b, err := json.Marshal(map[string]string{
 		"extendedRequestId": "$context.extendedRequestId", // a caller can choose $context.requestId
 		"requestTime":       "$context.requestTime", "requestTimeEpoch": "$context.requestTimeEpoch",
 		"httpMethod": "$context.httpMethod", "resourcePath": "$context.resourcePath",
-		"status": "$context.status", "integrationStatus": "$context.integration.status", "errorType": "$context.error.responseType",
-		"responseLength": "$context.responseLength", "responseLatencyMs": "$context.responseLatency", "integrationLatencyMs": "$context.integration.latency",
-		"sourceIp": "$context.identity.sourceIp", "vpcId": "$context.identity.vpcId", "vpcEndpointId": "$context.identity.vpceId",
-		"userArn": "$context.identity.userArn",
+		"status": "$context.status", "integrationStatus": "$context.integration.status",
+		"errorType": "$context.error.responseType", "responseLength": "$context.responseLength",
+		"responseLatencyMs": "$context.responseLatency", "integrationLatencyMs": "$context.integration.latency",
+		"sourceIp": "$context.identity.sourceIp", "vpcId": "$context.identity.vpcId",
+		"vpcEndpointId": "$context.identity.vpceId", "userArn": "$context.identity.userArn",
 	})
 	return string(b), err
 }

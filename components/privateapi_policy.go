@@ -8,16 +8,17 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/iamdoc"
 )
 
-// apiPolicy denies every request that doesn't come through one of the VPC endpoints and, if callers are named, every other
-// caller. Deny and Allow are both needed: with IAM authorization a caller's own policy can replace the Allow, and without
-// the Allow no caller is allowed (API Gateway Developer Guide, "How resource policies affect authorization workflow").
+// apiPolicy denies every request that doesn't come through one of the VPC endpoints and, if callers are named, every
+// other caller. Deny and Allow are both needed: with IAM authorization a caller's own policy can replace the Allow, and
+// without the Allow no caller is allowed (API Gateway Developer Guide, "How resource policies affect authorization
+// workflow").
 //
-// API Gateway returns the short form "execute-api:/*" as a full ARN, which every preview would then report as a change. The
-// API's own id isn't known before the API, so it's a wildcard. The policy is attached to this API only.
+// API Gateway returns the short form "execute-api:/*" as a full ARN, which every preview would then report as a change.
+// The API's own id isn't known before the API, so it's a wildcard. The policy is attached to this API only.
 func apiPolicy(t iamdoc.Target, vpcEndpointIds []string, authorization string, callerArns []string) (string, error) {
 	if len(vpcEndpointIds) == 0 || slices.Contains(vpcEndpointIds, "") {
-		return "", fmt.Errorf("VpcEndpointIds: got %q, want at least one, and no empty one: the policy would deny every call "+
-			"or none", vpcEndpointIds)
+		return "", fmt.Errorf("VpcEndpointIds: got %q, want at least one, and no empty one: the policy would deny "+
+			"every call or none", vpcEndpointIds)
 	}
 	resource := []string{t.ARN("execute-api", "*/*")}
 	deny := func(sid, operator, key string, unless []string) iamdoc.Statement {
@@ -26,7 +27,9 @@ func apiPolicy(t iamdoc.Target, vpcEndpointIds []string, authorization string, c
 			Condition: iamdoc.Conditions{operator: {key: unless}},
 		}
 	}
-	statements := []iamdoc.Statement{deny("OnlyThroughTheseEndpoints", "StringNotEquals", "aws:SourceVpce", vpcEndpointIds)}
+	statements := []iamdoc.Statement{
+		deny("OnlyThroughTheseEndpoints", "StringNotEquals", "aws:SourceVpce", vpcEndpointIds),
+	}
 	allow := iamdoc.Statement{
 		Sid: "Invoke", Effect: "Allow", Principal: "*", Action: []string{"execute-api:Invoke"}, Resource: resource,
 	}
@@ -48,9 +51,9 @@ func apiPolicy(t iamdoc.Target, vpcEndpointIds []string, authorization string, c
 	return iamdoc.JSON(append(statements, allow)...)
 }
 
-// apiEndpointPolicy lets calls through an execute-api endpoint to this API only, all its stages and methods. The API's own
-// policy decides which callers are allowed: callers without a signature are anonymous here (API Gateway Developer Guide,
-// "Use VPC endpoint policies for private APIs").
+// apiEndpointPolicy lets calls through an execute-api endpoint to this API only, all its stages and methods. The API's
+// own policy decides which callers are allowed: callers without a signature are anonymous here (API Gateway Developer
+// Guide, "Use VPC endpoint policies for private APIs").
 func apiEndpointPolicy(executionArn string) (string, error) {
 	return iamdoc.EndpointPolicy(iamdoc.Statement{
 		Sid: "ThisApi", Effect: "Allow", Principal: "*", Action: []string{"execute-api:Invoke"},

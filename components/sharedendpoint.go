@@ -11,8 +11,9 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// warnOfPolicy compares the policy of a shared endpoint with the one that a component needs, and warns about what's missing:
-// calls would be denied with nothing but status 403. It needs both from AWS, so that a first preview has no warning.
+// warnOfPolicy compares the policy of a shared endpoint with the one that a component needs, and warns about what's
+// missing: calls would be denied with nothing but status 403. It needs both from AWS, so that a first preview has no
+// warning.
 func warnOfPolicy(s scope, endpointId pulumi.StringInput, needed pulumi.StringOutput) {
 	endpoint := ec2.LookupVpcEndpointOutput(s.ctx, ec2.LookupVpcEndpointOutputArgs{
 		Id: endpointId.ToStringOutput().ToStringPtrOutput(),
@@ -22,13 +23,14 @@ func warnOfPolicy(s scope, endpointId pulumi.StringInput, needed pulumi.StringOu
 		if err != nil || len(missing) == 0 {
 			return "", err
 		}
-		warning := fmt.Sprintf("the policy of endpoint %v does not allow %s; its owner has to add:\n%s", v[0], strings.Join(missing, ", "), v[2])
+		warning := fmt.Sprintf("the policy of endpoint %v does not allow %s; its owner has to add:\n%s",
+			v[0], strings.Join(missing, ", "), v[2])
 		return "", s.ctx.Log.Warn(warning, &pulumi.LogArgs{Resource: s.component})
 	})
 }
 
-// missingFrom lists what a needed policy allows and the owner's doesn't. An owner's policy that iampolicy can't parse allows
-// nothing.
+// missingFrom lists what a needed policy allows and the owner's doesn't. An owner's policy that iampolicy can't parse
+// allows nothing.
 func missingFrom(owners, needed string) (missing []string, err error) {
 	var document iamdoc.Document
 	if err := json.Unmarshal([]byte(needed), &document); err != nil {

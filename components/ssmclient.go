@@ -11,13 +11,14 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// SsmClientServices are the endpoints that Session Manager needs in a VPC without internet access. Amazon Linux 2023's agent
-// doesn't need ec2messages (Systems Manager User Guide, "Improve the security of EC2 instances by using VPC endpoints").
+// SsmClientServices are the endpoints that Session Manager needs in a VPC without internet access. Amazon Linux 2023's
+// agent doesn't need ec2messages (Systems Manager User Guide, "Improve the security of EC2 instances by using VPC
+// endpoints").
 var SsmClientServices = []string{"ssm", "ssmmessages"}
 
-// SsmClient is a small Amazon Linux instance inside the VPC, from which you can try the private API. It has no public address
-// and no key: connect with `aws ssm start-session --target <InstanceId>`. It attaches the policies of its endpoints, which
-// allow only its role. It costs about 4 USD a month, plus its endpoints.
+// SsmClient is a small Amazon Linux instance inside the VPC, from which you can try the private API. It has no public
+// address and no key: connect with `aws ssm start-session --target <InstanceId>`. It attaches the policies of its
+// endpoints, which allow only its role. It costs about 4 USD a month, plus its endpoints.
 type SsmClient struct {
 	pulumi.ResourceState
 
@@ -43,13 +44,16 @@ func (a SsmClientArgs) withDefaults() SsmClientArgs { return a }
 
 func (a SsmClientArgs) validate(string) error {
 	if a.SubnetId == nil || a.SecurityGroupIds == nil || a.SsmEndpointId == nil || a.SsmMessagesEndpointId == nil {
-		return errors.New("SubnetId, SecurityGroupIds, SsmEndpointId, SsmMessagesEndpointId: got nil, want all four, such as CoreVpc's")
+		return errors.New("SubnetId, SecurityGroupIds, SsmEndpointId, SsmMessagesEndpointId: got nil, want all four, " +
+			"such as CoreVpc's")
 	}
 	return nil
 }
 
 // NewSsmClient makes an SsmClient.
-func NewSsmClient(ctx *pulumi.Context, name string, args *SsmClientArgs, opts ...pulumi.ResourceOption) (*SsmClient, error) {
+func NewSsmClient(
+	ctx *pulumi.Context, name string, args *SsmClientArgs, opts ...pulumi.ResourceOption,
+) (*SsmClient, error) {
 	return construct(ctx, name, &SsmClient{}, args, opts)
 }
 
@@ -74,15 +78,18 @@ func (c *SsmClient) provision(s scope, a SsmClientArgs) error {
 		id      pulumi.StringInput
 		actions []string
 	}{{"ssm", a.SsmEndpointId, ssmActions}, {"ssmmessages", a.SsmMessagesEndpointId, ssmMessagesActions}} {
-		policy, err := s.named("-"+endpoint.service).newEndpointPolicy(endpoint.id, role.Arn.ApplyT(func(roleArn string) (string, error) {
+		policy := role.Arn.ApplyT(func(roleArn string) (string, error) {
 			return ssmEndpointPolicy(roleArn, endpoint.actions)
-		}).(pulumi.StringOutput))
+		}).(pulumi.StringOutput)
+		attached, err := s.named("-"+endpoint.service).newEndpointPolicy(endpoint.id, policy)
 		if err != nil {
 			return err
 		}
-		ready = append(ready, policy)
+		ready = append(ready, attached)
 	}
-	profile, err := iam.NewInstanceProfile(s.ctx, s.name, &iam.InstanceProfileArgs{Role: role.Name, Tags: s.tags}, s.options()...)
+	profile, err := iam.NewInstanceProfile(s.ctx, s.name, &iam.InstanceProfileArgs{
+		Role: role.Name, Tags: s.tags,
+	}, s.options()...)
 	if err != nil {
 		return err
 	}
@@ -90,7 +97,9 @@ func (c *SsmClient) provision(s scope, a SsmClientArgs) error {
 		Ami: pulumi.String(image.Value), InstanceType: pulumi.String("t4g.nano"), IamInstanceProfile: profile.Name,
 		SubnetId: a.SubnetId, VpcSecurityGroupIds: a.SecurityGroupIds, AssociatePublicIpAddress: pulumi.Bool(false),
 		// Tokens only: a forged request from the instance can't read its role's credentials.
-		MetadataOptions: &ec2.InstanceMetadataOptionsArgs{HttpEndpoint: pulumi.String("enabled"), HttpTokens: pulumi.String("required")},
+		MetadataOptions: &ec2.InstanceMetadataOptionsArgs{
+			HttpEndpoint: pulumi.String("enabled"), HttpTokens: pulumi.String("required"),
+		},
 		RootBlockDevice: &ec2.InstanceRootBlockDeviceArgs{Encrypted: pulumi.Bool(true), VolumeSize: pulumi.Int(8)},
 		Tags:            s.withName(s.name),
 		// Otherwise a newer image would replace a running client at any deployment.

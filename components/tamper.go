@@ -7,43 +7,44 @@ import (
 	"strings"
 )
 
-// watched are those whose changes are told; of a kind that is empty, the stack has none.
+// watched lists the resources whose changes raise an alert. An empty list means that the stack has no resource of that
+// type.
 type watched struct {
 	buckets, logGroups, keyIds []string
 	apiId, functionArn         string
 	topicArn                   string
 	database, workgroup        string // of the auditor's queries
-	// name is what those of the rules and alarms begin with.
+	// name is what the names of the rules and alarms begin with.
 	name string
 }
 
-// tamperRule is an EventBridge rule on calls that could end, empty or divert the log, or the telling of it.
+// tamperRule is an EventBridge rule that matches calls that could stop, delete or divert the log or its alerts.
 type tamperRule struct {
-	name string // the last part of the rule's
-	// means what was touched, and what to do first.
+	name string // the last part of the rule's name
+	// means is what was changed, and what to do first.
 	means string
 	calls calls
 }
 
-// eventPattern matches what CloudTrail tells EventBridge of calls, of those that were refused as well. Rules get writing
-// calls only unless they ask for more (EventBridge User Guide, "AWS service events delivered via AWS CloudTrail").
+// eventPattern matches the calls that CloudTrail sends to EventBridge, denied ones included. By default, rules get
+// write calls only (EventBridge User Guide, "AWS service events delivered via AWS CloudTrail").
 type eventPattern struct {
 	Source     []matcher `json:"source"`
 	DetailType []string  `json:"detail-type"`
 	Detail     calls     `json:"detail"`
 }
 
-// calls are CloudTrail's records, by their fields (CloudTrail User Guide, "CloudTrail record contents").
+// calls match CloudTrail's records by their fields (CloudTrail User Guide, "CloudTrail record contents").
 type calls struct {
 	EventSource       []string             `json:"eventSource,omitempty"`
 	EventName         []matcher            `json:"eventName,omitempty"`
 	RequestParameters map[string][]matcher `json:"requestParameters,omitempty"`
 	ResponseElements  map[string][]matcher `json:"responseElements,omitempty"`
-	// Or has two or more, or none.
+	// Or is empty or has at least two entries.
 	Or []calls `json:"$or,omitempty"`
 }
 
-// matcher is a text, or one of EventBridge's operators (EventBridge User Guide, "Comparison operators for use in event
+// matcher is a string or one of EventBridge's operators (EventBridge User Guide, "Comparison operators for use in event
 // patterns").
 type matcher any
 
@@ -74,15 +75,15 @@ func parameter(name string, matchers ...matcher) calls {
 	return calls{RequestParameters: map[string][]matcher{name: matchers}}
 }
 
-// tamperRules watch by resource where CloudTrail's parameters name it in a documented form, and then every call but the
-// everyday ones: what AWS adds later rings, too. Where the form is not documented they watch by the call's name alone,
-// and ring for the account's other resources of that kind as well: too loud is better than silent.
-// testdata/write-actions.txt has a verdict on each writing call of the services that are watched.
+// tamperRules match by resource if CloudTrail's parameters name it in a documented form, and then every call except
+// routine ones: calls that AWS adds later match too. If the form isn't documented, they match by the call's name only,
+// and so match calls on the account's other resources of that type: a false alert is better than a missed one.
+// testdata/write-actions.txt has a verdict on each write call of the services that are watched.
 //
-// Out of sight are: deleted records, unless the trail has S3's data events; lines written into a log group, for which
-// CloudTrail has no management event; IAM, whose calls CloudTrail tells in us-east-1 only, so that a delivery role without
-// its policy shows as a failed delivery; security groups and routes; and what keeps the message of itself from being sent:
-// the rule "watch" disabled, the topic without policy, key or subscriber.
+// The rules don't detect deleted records, unless the trail has S3's data events; lines written into a log group, for
+// which CloudTrail has no management event; IAM calls, which CloudTrail reports in us-east-1 only, so that a delivery
+// role without its policy shows as a failed delivery; changes of security groups and routes; and a change that prevents
+// its own alert: the rule "watch" disabled, or the topic without policy, key or subscriber.
 func tamperRules(w watched) (rules []tamperRule) {
 	add := func(name, means, service string, c calls) {
 		c.EventSource = append([]string{service + ".amazonaws.com"}, c.EventSource...)
@@ -90,14 +91,15 @@ func tamperRules(w watched) (rules []tamperRule) {
 	}
 	add("logging", "Bedrock's invocation logging was set or deleted: look whether it is on, and goes where it should. The function answers nothing while it does not.",
 		"bedrock", calls{EventName: texts("PutModelInvocationLoggingConfiguration", "DeleteModelInvocationLoggingConfiguration")})
-	// A project's mode goes before the account's, and bedrock-mantle sets the same modes (Bedrock User Guide, "Data retention").
+	// A project's mode overrides the account's, and bedrock-mantle sets the same modes (Bedrock User Guide, "Data
+	// retention").
 	add("retention", "How long AWS keeps prompts and answers, where, or who else gets them was set, for the account or a project: compare with dataRetentionModes. The function answers nothing under a mode that is not in it.",
 		"bedrock", calls{EventSource: []string{"bedrock-mantle.amazonaws.com"}, EventName: append(
 			each([]string{"PutAccountDataRetention", "PutOrganizationDataRetention", "PutProjectDataRetention", "DeleteAccountDataRetention", "DeleteOrganizationDataRetention", "DeleteProjectDataRetention"}, prefix),
 			texts("CreateProject", "UpdateProject")...)})
 	if len(w.buckets) > 0 {
 		// Names of calls differ between S3's API and CloudTrail (S3 User Guide, "Amazon S3 CloudTrail events"), and these
-		// beginnings fit both. Not every call: with data events, each record that Bedrock writes would ring.
+		// prefixes match both. Not every call: with data events, each record that Bedrock writes would match.
 		add("buckets", "The bucket of the invocation log, of its access log or of the queries' results was changed, or an object in it deleted: compare policy, lifecycle, versioning, lock, encryption and replication with pulumi preview --refresh.",
 			"s3", calls{
 				EventName: append(each([]string{"PutBucket", "DeleteBucket", "CreateBucket", "UpdateBucket"}, prefix),
@@ -114,15 +116,15 @@ func tamperRules(w watched) (rules []tamperRule) {
 				{EventName: everyday, RequestParameters: map[string][]matcher{
 					"logGroupIdentifier": each(w.logGroups, suffix, func(group string) matcher { return suffix(group + ":*") }),
 				}},
-				// Of the account, of several groups at once, or by another parameter: policies, keys, and what copies lines out or has
-				// a service of AWS write lines in.
+				// Calls for the account, for several groups at once, or with another parameter: policies, keys, and what copies
+				// lines out or lets an AWS service write lines.
 				{EventName: each([]string{"AssociateKmsKey", "AssociateSource", "CreateDelivery", "CreateScheduledQuery", "DeleteAccountPolicy", "DeleteResourcePolicy", "DisassociateKmsKey", "PutAccountPolicy",
 					"PutDelivery", "PutIntegration", "PutResourcePolicy", "UpdateScheduledQuery"}, prefix)},
 			}})
 	}
 	if len(w.keyIds) > 0 {
-		// Parameters are ids or ARNs, or, such as DeleteAlias's, do not name the key; then the answer does (KMS Developer
-		// Guide, "Logging AWS KMS API calls with AWS CloudTrail"). Uses of a key are reading calls, and not told.
+		// Parameters are IDs or ARNs. Those that don't name the key, such as DeleteAlias's, have it in the response (KMS
+		// Developer Guide, "Logging AWS KMS API calls with AWS CloudTrail"). Uses of a key are read calls, and don't match.
 		ids := each(w.keyIds, suffix)
 		add("keys", "A key that records or alarms are encrypted with was changed, disabled, given away or is to be deleted: without it nothing can be read again. A deletion can be cancelled until its day, the seventh at the soonest.",
 			"kms", calls{Or: []calls{
@@ -134,8 +136,8 @@ func tamperRules(w watched) (rules []tamperRule) {
 	add("endpoints", "A VPC endpoint of this account was made, changed or deleted: if it is one of the stack's, compare its policy and security groups with pulumi preview --refresh; one made in its VPC is a way out of it.",
 		"ec2", calls{EventName: texts("CreateVpcEndpoint", "ModifyVpcEndpoint", "DeleteVpcEndpoints")})
 	if w.database != "" {
-		// A saved query is named by an id, and the catalog's policy names no database (Athena API Reference, "UpdateNamedQuery";
-		// Glue API Reference, "PutResourcePolicy").
+		// A saved query is identified by an ID, and the catalog's policy names no database (Athena API Reference,
+		// "UpdateNamedQuery"; Glue API Reference, "PutResourcePolicy").
 		add("queries", "The auditor's table, its database, workgroup or a saved query was changed or deleted, or the catalog's policy set: an answer may lack calls or show others. Compare with pulumi preview --refresh, and ask audit list, which reads the log itself.",
 			"glue", calls{EventSource: []string{"athena.amazonaws.com"}, Or: []calls{
 				parameter("databaseName", w.database), parameter("name", w.database),
@@ -143,12 +145,12 @@ func tamperRules(w watched) (rules []tamperRule) {
 				{EventName: texts("UpdateNamedQuery", "DeleteNamedQuery", "PutResourcePolicy", "DeleteResourcePolicy", "PutDataCatalogEncryptionSettings")},
 			}})
 	}
-	// A name, an ARN or the end of one, and after each maybe a version (Lambda API Reference, "AddPermission").
+	// A name, an ARN or the end of one, each with or without a version (Lambda API Reference, "AddPermission").
 	arn := strings.Split(w.functionArn, ":")
 	name, partial := arn[len(arn)-1], strings.Join(arn[max(0, len(arn)-3):], ":")
 	add("function", "The function, its settings or who may call it were changed: what it runs is no longer what was deployed, unless that was pulumi up.",
 		"lambda", calls{
-			EventName: []matcher{map[string]any{"anything-but": map[string]string{"prefix": "Invoke"}}}, // data events, where the trail has them
+			EventName: []matcher{map[string]any{"anything-but": map[string]string{"prefix": "Invoke"}}}, // data events, if the trail has them
 			Or: []calls{
 				parameter("functionName", append(each([]string{name, partial, w.functionArn}, func(form string) matcher { return prefix(form + ":") }), suffix(name))...),
 				// ARNs, with or without a version (Lambda API Reference, "PutResourcePolicy", "TagResource").
@@ -156,9 +158,9 @@ func tamperRules(w watched) (rules []tamperRule) {
 			}})
 	add("trails", "A CloudTrail trail was stopped, changed or deleted: without one that logs writing calls, none of these alarms on tampering rings.",
 		"cloudtrail", calls{EventName: texts("StopLogging", "DeleteTrail", "UpdateTrail", "PutEventSelectors", "PutEventConfiguration")})
-	// Publish would ring for each ring, for ever, where the trail has SNS's data events.
+	// If the trail has SNS's data events, matching Publish would publish again for each message, without end.
 	add("watch", "An alarm, a rule or the topic of these alarms was changed, silenced or deleted: compare them with pulumi preview --refresh.",
-		// A mute rule silences alarms; a bus or metrics whose key AWS may not use silence rules and alarms.
+		// A mute rule silences alarms. A bus or metrics with a key that AWS can't use silence rules and alarms.
 		"events", calls{EventSource: []string{"monitoring.amazonaws.com", "sns.amazonaws.com"}, Or: []calls{
 			parameter("name", prefix(w.name)), parameter("rule", prefix(w.name)), parameter("alarmName", prefix(w.name)), parameter("alarmNames", prefix(w.name)),
 			{EventName: anythingBut("Publish", "PublishBatch"), RequestParameters: map[string][]matcher{"topicArn": texts(w.topicArn)}},
@@ -167,7 +169,8 @@ func tamperRules(w watched) (rules []tamperRule) {
 	return rules
 }
 
-// pattern is the rule's, on AWS's own events: no account can make up a source that begins with "aws.".
+// pattern is the rule's event pattern. It matches AWS's own events only: no account can send a source that begins with
+// "aws.".
 func (r tamperRule) pattern() (string, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
@@ -180,15 +183,15 @@ func (r tamperRule) pattern() (string, error) {
 	return pattern, err
 }
 
-// tamperFields are those of a call that its message tells. EventBridge escapes none: a quote in one would spoil the
-// message, and a caller who could put it there would go unseen (EventBridge User Guide, "Amazon EventBridge input
-// transformation"). In none of these can be one.
+// tamperFields are a call's fields in its message. EventBridge doesn't escape them: a quote would break the message,
+// and a caller who could add one would go undetected (EventBridge User Guide, "Amazon EventBridge input
+// transformation"). None of these fields can have one.
 var tamperFields = map[string]string{
 	"call": "$.detail.eventName", "by": "$.detail.userIdentity.arn", "from": "$.detail.sourceIPAddress", "at": "$.detail.eventTime",
 	"region": "$.detail.awsRegion", "error": "$.detail.errorCode", "id": "$.detail.eventID",
 }
 
-// message is the text that is sent: a line in quotes for each line. A field that a call does not have is left out.
+// message is the template of the message: each line in quotes. EventBridge leaves out a field that a call doesn't have.
 func (r tamperRule) message() string {
 	lines := []string{
 		r.name + ": <call> by <by>", "From <from> at <at>, in <region>. Refused with: <error>", r.means,

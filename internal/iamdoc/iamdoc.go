@@ -1,5 +1,5 @@
-// Package iamdoc writes IAM policy documents: statements, the conditions and principals that several policies share, the
-// sizes that AWS accepts, and ARNs of one account, Region and partition.
+// Package iamdoc writes IAM policy documents: statements, the conditions and principals that several policies share,
+// the sizes that AWS accepts, and ARNs of one account, Region and partition.
 package iamdoc
 
 import (
@@ -34,8 +34,8 @@ func JSON(statements ...Statement) (string, error) {
 	return string(b), err
 }
 
-// RolePolicy is JSON for a role's inline policy, within the size that IAM accepts. IAM doesn't count white space (IAM User
-// Guide, "IAM and AWS STS quotas").
+// RolePolicy is JSON for a role's inline policy, within the size that IAM accepts. IAM doesn't count white space (IAM
+// User Guide, "IAM and AWS STS quotas").
 func RolePolicy(statements ...Statement) (string, error) {
 	document, err := JSON(statements...)
 	return document, fits(err, "role", "IAM", len(strings.Join(strings.Fields(document), "")), 10_240)
@@ -58,8 +58,8 @@ func fits(err error, of, by string, size, most int) error {
 // Service is the principal of an AWS service, such as lambda.amazonaws.com.
 func Service(name string) map[string]string { return map[string]string{"Service": name} }
 
-// TrustForAccount lets an AWS service assume a role for this account and these ARNs only. No other customer of that service
-// can make it use the role (IAM User Guide, "The confused deputy problem").
+// TrustForAccount lets an AWS service assume a role for this account and these ARNs only. No other customer of that
+// service can make it use the role (IAM User Guide, "The confused deputy problem").
 func TrustForAccount(service, account, sourceARN string) Statement {
 	return Statement{
 		Sid: "OnlyForThisAccount", Effect: "Allow", Principal: Service(service),
@@ -68,11 +68,13 @@ func TrustForAccount(service, account, sourceARN string) Statement {
 }
 
 // Trust lets an AWS service assume a role. It's for services whose documented trust policy has no aws:SourceArn (Lambda
-// Developer Guide, "Execution role"; API Gateway Developer Guide, "Set up CloudWatch logging"; EC2 User Guide, "IAM roles
-// for Amazon EC2"): a condition on a key that they don't set would deny them the role. iam:PassRole, which never crosses
-// accounts, restricts which principals can give them the role.
+// Developer Guide, "Execution role"; API Gateway Developer Guide, "Set up CloudWatch logging"; EC2 User Guide, "IAM
+// roles for Amazon EC2"): a condition on a key that they don't set would deny them the role. iam:PassRole, which never
+// crosses accounts, restricts which principals can give them the role.
 func Trust(service string) Statement {
-	return Statement{Sid: "OnlyThisService", Effect: "Allow", Principal: Service(service), Action: []string{"sts:AssumeRole"}}
+	return Statement{
+		Sid: "OnlyThisService", Effect: "Allow", Principal: Service(service), Action: []string{"sts:AssumeRole"},
+	}
 }
 
 // BoundTo restricts an AWS service to requests that it makes for this account and these ARNs.
@@ -83,9 +85,9 @@ func BoundTo(account, sourceARN string) Conditions {
 	}
 }
 
-// OnlyBy is the condition key that restricts a statement of an endpoint's policy to one role. The Principal stays "*": AWS
-// would store an ARN there as the role's unique ID, and deny a role that's recreated under the same name (IAM User Guide,
-// "AWS JSON policy elements: Principal").
+// OnlyBy is the condition key that restricts a statement of an endpoint's policy to one role. The Principal stays "*":
+// AWS would store an ARN there as the role's unique ID, and deny a role that's recreated under the same name (IAM User
+// Guide, "AWS JSON policy elements: Principal").
 func OnlyBy(roleARN string) map[string][]string {
 	return map[string][]string{"aws:PrincipalArn": {roleARN}}
 }
@@ -98,8 +100,8 @@ func OnlyOverTLS(action string, resources ...string) Statement {
 	}
 }
 
-// AccountDecidesByIAM is KMS's default: IAM policies have no effect on a key whose policy lacks it, and a key whose policy
-// names only a role that's then deleted can never be changed again (KMS Developer Guide, "Default key policy").
+// AccountDecidesByIAM is KMS's default: IAM policies have no effect on a key whose policy lacks it, and a key whose
+// policy names only a role that's then deleted can never be changed again (KMS Developer Guide, "Default key policy").
 func AccountDecidesByIAM(t Target) Statement {
 	return Statement{
 		Sid: "AccountDecidesByIam", Effect: "Allow", Principal: map[string]string{"AWS": t.Root()},
@@ -118,8 +120,8 @@ func (t Target) ARN(service, resource string) string {
 // Bucket is the ARN of an S3 bucket.
 func (t Target) Bucket(name string) string { return "arn:" + t.Partition + ":s3:::" + name }
 
-// Root is the account as a principal: every principal in it whose own policies allow the action (IAM User Guide, "AWS JSON
-// policy elements: Principal").
+// Root is the account as a principal: every principal in it whose own policies allow the action (IAM User Guide, "AWS
+// JSON policy elements: Principal").
 func (t Target) Root() string { return "arn:" + t.Partition + ":iam::" + t.Account + ":root" }
 
 // Host is the name by which condition keys such as kms:ViaService know a service in this Region.

@@ -1,5 +1,5 @@
-// Package models checks model IDs and finds the ARNs that a policy has to name to allow a model: for an inference profile,
-// those of the models that it routes to as well.
+// Package models checks model IDs and finds the ARNs that a policy has to name to allow a model: for an inference
+// profile, those of the models that it routes to as well.
 package models
 
 import (
@@ -20,9 +20,9 @@ var (
 	modelARN = regexp.MustCompile(`^arn:(aws[a-z-]*):bedrock:([a-z0-9-]+):([0-9]{12}):(application-inference-profile|provisioned-model)/[a-z0-9]{12}$`)
 )
 
-// Check rejects an ID that isn't a model's, a model of another Region, and a profile that leaves the geography, unless that
-// is allowed. An application inference profile may still leave it: only New, which knows its routes, can tell. If region is
-// empty, every Region is accepted.
+// Check rejects an ID that isn't a model's, a model of another Region, and a profile that leaves the geography, unless
+// that is allowed. An application inference profile may still leave it: only New, which knows its routes, can tell. If
+// region is empty, every Region is accepted.
 func Check(id, region string, allowGlobalInference bool) error {
 	arn, profile := modelARN.FindStringSubmatch(id), inferenceProfileID.FindStringSubmatch(id)
 	switch {
@@ -41,8 +41,8 @@ func Check(id, region string, allowGlobalInference bool) error {
 }
 
 func globalError(id string) error {
-	return fmt.Errorf("got %q, whose requests may be processed in any region of the world: set allowGlobalInference to true if "+
-		"they may, or take a profile of one geography such as jp.…", id)
+	return fmt.Errorf("got %q, whose requests may be processed in any region of the world: set "+
+		"allowGlobalInference to true if they may, or take a profile of one geography such as jp.…", id)
 }
 
 // IsInferenceProfile reports whether AWS has to be asked which models the ID routes to.
@@ -50,14 +50,15 @@ func IsInferenceProfile(id string) bool {
 	return inferenceProfileID.MatchString(id) || strings.Contains(id, ":application-inference-profile/")
 }
 
-// Model is what a policy must name to allow one model: its own ARN and, for an inference profile, the foundation models that
-// it routes to, each in its Region.
+// Model is what a policy must name to allow one model: its own ARN and, for an inference profile, the foundation models
+// that it routes to, each in its Region.
 type Model struct {
 	ARN    string
 	Routes []string
 }
 
-// New is the model of an ID. For an inference profile, routes are the ARNs of its foundation models as AWS returns them.
+// New is the model of an ID. For an inference profile, routes are the ARNs of its foundation models as AWS returns
+// them.
 func New(t iamdoc.Target, id string, routes []string, allowGlobalInference bool) (Model, error) {
 	if err := Check(id, t.Region, allowGlobalInference); err != nil {
 		return Model{}, err
@@ -76,14 +77,15 @@ func New(t iamdoc.Target, id string, routes []string, allowGlobalInference bool)
 		// Bedrock User Guide, "Global cross-Region inference": the model in this Region, and the one without a Region.
 		routes = []string{here + profile[2], anywhere + profile[2]}
 	}
-	m := Model{ARN: id, Routes: slices.Sorted(slices.Values(routes))} // AWS promises no order: another order isn't a change
+	m := Model{ARN: id, Routes: slices.Sorted(slices.Values(routes))} // AWS promises no order, so a new order isn't a change
 	if profile != nil {
 		m.ARN = t.ARN("bedrock", "inference-profile/"+id)
 	}
 	if len(routes) == 0 {
 		return Model{}, fmt.Errorf("got %q, an inference profile that routes to no model", id)
 	}
-	if slices.ContainsFunc(routes, func(r string) bool { return strings.HasPrefix(r, anywhere) }) && !allowGlobalInference {
+	leaves := slices.ContainsFunc(routes, func(r string) bool { return strings.HasPrefix(r, anywhere) })
+	if leaves && !allowGlobalInference {
 		return Model{}, globalError(id)
 	}
 	return m, nil

@@ -8,12 +8,12 @@ import (
 	"slices"
 )
 
-// A smaller subnet leaves too few addresses for endpoints and the function's network interfaces: AWS reserves 5 addresses in
-// each subnet (VPC User Guide, "Subnet CIDR blocks").
+// A smaller subnet leaves too few addresses for endpoints and the function's network interfaces: AWS reserves 5
+// addresses in each subnet (VPC User Guide, "Subnet CIDR blocks").
 const smallestSubnetBits = 27
 
-// ByZone is the subnet of each zone, such as ap-northeast-1a. The zone's last letter decides, so that a zone keeps its range
-// when other zones are added or removed: AWS would reject two subnets that overlap while one replaces the other.
+// ByZone is the subnet of each zone, such as ap-northeast-1a. The zone's last letter decides, so that a zone keeps its
+// range when other zones are added or removed: AWS would reject two subnets that overlap while one replaces the other.
 func ByZone(vpcCidr string, zones []string) (map[string]string, error) {
 	slot, slots := map[string]int{}, 1
 	for _, zone := range zones {
@@ -34,8 +34,8 @@ func ByZone(vpcCidr string, zones []string) (map[string]string, error) {
 	return byZone, nil
 }
 
-// cut returns n equal subnets from the start of a VPC's range. Their prefix is 8 bits longer than the range's, and at most
-// /27. Adding a subnet never moves the ones before it.
+// cut returns n equal subnets from the start of a VPC's range. Their prefix is 8 bits longer than the range's, and at
+// most /27. Adding a subnet never moves the ones before it.
 func cut(vpcCidr string, n int) ([]string, error) {
 	vpc, err := netip.ParsePrefix(vpcCidr)
 	switch {
@@ -50,8 +50,8 @@ func cut(vpcCidr string, n int) ([]string, error) {
 	}
 	bits := min(vpc.Bits()+8, smallestSubnetBits)
 	if room := 1 << (bits - vpc.Bits()); n < 1 || n > room {
-		return nil, fmt.Errorf("got %q, which holds 1 to %d subnets of /%d, not %d: want a larger range, or availability zones "+
-			"of earlier letters", vpcCidr, room, bits, n)
+		return nil, fmt.Errorf("got %q, which holds 1 to %d subnets of /%d, not %d: want a larger range, or "+
+			"availability zones of earlier letters", vpcCidr, room, bits, n)
 	}
 	subnets := make([]string, n)
 	first := vpc.Addr().As4()
