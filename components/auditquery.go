@@ -3,7 +3,6 @@ package components
 import (
 	"cmp"
 	"errors"
-	"fmt"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/athena"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/glue"
@@ -55,18 +54,13 @@ func (a AuditQueryArgs) withDefaults() AuditQueryArgs {
 }
 
 func (a AuditQueryArgs) validate(string) error {
-	var errs []error
-	if a.LogBucketName == nil {
-		errs = append(errs, errors.New("LogBucketName: got none, want the name of the log's bucket"))
-	}
-	if a.BytesScannedCutoffPerQuery < 10_000_000 { // Athena API Reference, "WorkGroupConfiguration"
-		errs = append(errs, fmt.Errorf("BytesScannedCutoffPerQuery: got %d, want 10000000 or more, which is Athena's least",
-			a.BytesScannedCutoffPerQuery))
-	}
-	if a.ResultRetentionDays < 1 {
-		errs = append(errs, fmt.Errorf("ResultRetentionDays: got %d, want 1 or more", a.ResultRetentionDays))
-	}
-	return errors.Join(errs...)
+	var f faults
+	f.reject(a.LogBucketName == nil, "LogBucketName: got none, want the name of the log's bucket")
+	// Athena API Reference, "WorkGroupConfiguration"
+	f.reject(a.BytesScannedCutoffPerQuery < 10_000_000,
+		"BytesScannedCutoffPerQuery: got %d, want 10000000 or more, which is Athena's least", a.BytesScannedCutoffPerQuery)
+	f.reject(a.ResultRetentionDays < 1, "ResultRetentionDays: got %d, want 1 or more", a.ResultRetentionDays)
+	return errors.Join(f...)
 }
 
 // NewAuditQuery makes an AuditQuery.

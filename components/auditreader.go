@@ -2,7 +2,6 @@ package components
 
 import (
 	"errors"
-	"fmt"
 	"regexp"
 	"slices"
 
@@ -45,40 +44,30 @@ type AuditReaderArgs struct {
 func (a AuditReaderArgs) withDefaults() AuditReaderArgs { return a }
 
 func (a AuditReaderArgs) validate(string) error {
-	var errs []error
-	if len(a.AuditorArns) == 0 {
-		errs = append(errs, errors.New("AuditorArns: got none, want at least one; without auditors there is no need "+
-			"of a role"))
-	}
-	if err := CheckAuditors(a.AuditorArns); err != nil {
-		errs = append(errs, fmt.Errorf("AuditorArns: %w", err))
-	}
-	if a.LogBucketName == nil || a.LogGroupName == nil || a.AccessLogGroupName == nil {
-		errs = append(errs, errors.New("LogBucketName, LogGroupName, AccessLogGroupName: got none of one or more, "+
-			"want all three, such as BedrockLogging's and PrivateApi's"))
-	}
-	if (a.DatabaseName == nil) != (a.WorkgroupName == nil) || (a.DatabaseName == nil) != (a.ResultsBucketName == nil) {
-		errs = append(errs, errors.New("DatabaseName, WorkgroupName, ResultsBucketName: got some of them, want all three, "+
-			"such as AuditQuery's, or none"))
-	}
-	return errors.Join(errs...)
+	var f faults
+	f.reject(len(a.AuditorArns) == 0,
+		"AuditorArns: got none, want at least one; without auditors there is no need of a role")
+	f.check("AuditorArns", CheckAuditors(a.AuditorArns))
+	f.reject(a.LogBucketName == nil || a.LogGroupName == nil || a.AccessLogGroupName == nil,
+		"LogBucketName, LogGroupName, AccessLogGroupName: got none of one or more, "+
+			"want all three, such as BedrockLogging's and PrivateApi's")
+	noQueries := a.DatabaseName == nil
+	f.reject(noQueries != (a.WorkgroupName == nil) || noQueries != (a.ResultsBucketName == nil),
+		"DatabaseName, WorkgroupName, ResultsBucketName: got some of them, want all three, such as AuditQuery's, or none")
+	return errors.Join(f...)
 }
 
 var auditorARN = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/[A-Za-z0-9+=,.@_/-]+$`)
 
 // CheckAuditors accepts only single roles and users: an account would stand for every principal in it.
 func CheckAuditors(arns []string) error {
-	var errs []error
+	var f faults
 	for i, arn := range arns {
-		if !auditorARN.MatchString(arn) {
-			errs = append(errs, fmt.Errorf("got %q, want the ARN of a role or a user, such as "+
-				"arn:aws:iam::123456789012:role/auditor", arn))
-		}
-		if slices.Contains(arns[:i], arn) {
-			errs = append(errs, fmt.Errorf("got %q twice, want each auditor once", arn))
-		}
+		f.reject(!auditorARN.MatchString(arn),
+			"got %q, want the ARN of a role or a user, such as arn:aws:iam::123456789012:role/auditor", arn)
+		f.reject(slices.Contains(arns[:i], arn), "got %q twice, want each auditor once", arn)
 	}
-	return errors.Join(errs...)
+	return errors.Join(f...)
 }
 
 // NewAuditReader makes an AuditReader.

@@ -148,44 +148,26 @@ func checkEachOnceOf(got, allowed []string) error {
 }
 
 func (a BedrockFunctionArgs) validate(string) error {
-	var errs []error
-	if a.Code == nil {
-		errs = append(errs, errors.New("Code: got nil, want a zip as BuildFunctionZip makes it"))
-	}
-	if a.SubnetIds == nil || a.SecurityGroupIds == nil || a.BedrockRuntimeEndpointId == nil || a.BedrockEndpointId == nil {
-		errs = append(errs, errors.New("SubnetIds, SecurityGroupIds, BedrockRuntimeEndpointId, BedrockEndpointId: got "+
-			"nil, want all four, such as CoreVpc's"))
-	}
-	if (a.GuardrailId == nil) != (a.GuardrailVersion == nil) {
-		errs = append(errs, errors.New("GuardrailId, GuardrailVersion: got one of them, want both or none"))
-	}
-	if len(a.ModelIds) == 0 {
-		errs = append(errs, errors.New("ModelIds: got none, want at least one"))
-	}
+	var f faults
+	f.reject(a.Code == nil, "Code: got nil, want a zip as BuildFunctionZip makes it")
+	f.reject(a.SubnetIds == nil || a.SecurityGroupIds == nil, "SubnetIds, SecurityGroupIds: got nil, want both")
+	f.reject(a.BedrockRuntimeEndpointId == nil || a.BedrockEndpointId == nil,
+		"BedrockRuntimeEndpointId, BedrockEndpointId: got nil, want both, such as CoreVpc's")
+	f.reject((a.GuardrailId == nil) != (a.GuardrailVersion == nil),
+		"GuardrailId, GuardrailVersion: got one of them, want both or none")
+	f.reject(len(a.ModelIds) == 0, "ModelIds: got none, want at least one")
 	for _, id := range a.ModelIds {
-		if err := models.Check(id, "", a.AllowGlobalInference); err != nil {
-			errs = append(errs, fmt.Errorf("ModelIds: %w", err))
-		}
+		f.check("ModelIds", models.Check(id, "", a.AllowGlobalInference))
 	}
-	if err := CheckRetention(a.LogRetentionDays); err != nil {
-		errs = append(errs, fmt.Errorf("LogRetentionDays: %w", err))
-	}
+	f.check("LogRetentionDays", CheckRetention(a.LogRetentionDays))
 	for _, arn := range a.EnforcedGuardrailArns {
-		if err := CheckEnforcedGuardrail(arn, ""); err != nil {
-			errs = append(errs, fmt.Errorf("EnforcedGuardrailArns: %w", err))
-		}
+		f.check("EnforcedGuardrailArns", CheckEnforcedGuardrail(arn, ""))
 	}
-	if err := CheckDataRetentionModes(a.DataRetentionModes); err != nil {
-		errs = append(errs, fmt.Errorf("DataRetentionModes: %w", err))
-	}
-	if err := CheckServiceTiers(a.ServiceTiers); err != nil {
-		errs = append(errs, fmt.Errorf("ServiceTiers: %w", err))
-	}
-	if a.ReservedConcurrency < 0 {
-		errs = append(errs, fmt.Errorf("ReservedConcurrency: got %d, want 1 or more, or 0 for no reservation",
-			a.ReservedConcurrency))
-	}
-	return errors.Join(errs...)
+	f.check("DataRetentionModes", CheckDataRetentionModes(a.DataRetentionModes))
+	f.check("ServiceTiers", CheckServiceTiers(a.ServiceTiers))
+	f.reject(a.ReservedConcurrency < 0,
+		"ReservedConcurrency: got %d, want 1 or more, or 0 for no reservation", a.ReservedConcurrency)
+	return errors.Join(f...)
 }
 
 // NewBedrockFunction makes a BedrockFunction.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
-	"fmt"
 
 	"github.com/private-bedrock/private-bedrock/internal/iamdoc"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/bedrockmodel"
@@ -91,17 +90,13 @@ func (a BedrockLoggingArgs) withDefaults() BedrockLoggingArgs {
 }
 
 func (a BedrockLoggingArgs) validate(string) error {
-	var errs []error
-	if err := CheckRetention(a.LogRetentionDays); err != nil {
-		errs = append(errs, fmt.Errorf("LogRetentionDays: %w", err))
-	}
-	if err := CheckArchive(a.ArchiveAfterDays, a.ArchiveStorageClass, a.ExpireAfterDays); err != nil {
-		errs = append(errs, fmt.Errorf("ArchiveAfterDays, ArchiveStorageClass, ExpireAfterDays: %w", err))
-	}
-	if err := CheckObjectLock(a.ObjectLockMode, a.ObjectLockDays, a.ExpireAfterDays, *a.RetainLogs); err != nil {
-		errs = append(errs, fmt.Errorf("ObjectLockMode, ObjectLockDays: %w", err))
-	}
-	return errors.Join(errs...)
+	var f faults
+	f.check("LogRetentionDays", CheckRetention(a.LogRetentionDays))
+	f.check("ArchiveAfterDays, ArchiveStorageClass, ExpireAfterDays",
+		CheckArchive(a.ArchiveAfterDays, a.ArchiveStorageClass, a.ExpireAfterDays))
+	f.check("ObjectLockMode, ObjectLockDays",
+		CheckObjectLock(a.ObjectLockMode, a.ObjectLockDays, a.ExpireAfterDays, *a.RetainLogs))
+	return errors.Join(f...)
 }
 
 // NewBedrockLogging makes a BedrockLogging.

@@ -58,6 +58,23 @@ func construct[A arguments[A], C component[A]](
 	return c, ctx.RegisterResourceOutputs(c, outputs(c))
 }
 
+// faults are the errors in a component's arguments.
+type faults []error
+
+// check adds the error of an argument, if any.
+func (f *faults) check(argument string, err error) {
+	if err != nil {
+		*f = append(*f, fmt.Errorf("%s: %w", argument, err))
+	}
+}
+
+// reject adds an error if a condition is met.
+func (f *faults) reject(condition bool, format string, values ...any) {
+	if condition {
+		*f = append(*f, fmt.Errorf(format, values...))
+	}
+}
+
 // outputs are the component's fields that have a `pulumi` tag, by that tag.
 func outputs(c pulumi.ComponentResource) pulumi.Map {
 	all, v := pulumi.Map{}, reflect.ValueOf(c).Elem()

@@ -71,17 +71,11 @@ func (a CoreVpcArgs) withDefaults() CoreVpcArgs {
 }
 
 func (a CoreVpcArgs) validate(string) error {
-	var errs []error
-	if _, err := subnets.ByZone(a.CidrBlock, a.AvailabilityZones); err != nil {
-		errs = append(errs, fmt.Errorf("CidrBlock: %w", err))
-	}
-	if err := CheckRetention(a.FlowLogRetentionDays); err != nil {
-		errs = append(errs, fmt.Errorf("FlowLogRetentionDays: %w", err))
-	}
-	if err := CheckExistingVpc(a.VpcId, a.SubnetIds, a.EndpointIds); err != nil {
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
+	var f faults
+	_, err := subnets.ByZone(a.CidrBlock, a.AvailabilityZones)
+	f.check("CidrBlock", err)
+	f.check("FlowLogRetentionDays", CheckRetention(a.FlowLogRetentionDays))
+	return errors.Join(append(f, CheckExistingVpc(a.VpcId, a.SubnetIds, a.EndpointIds))...)
 }
 
 // NewCoreVpc makes a CoreVpc.

@@ -32,46 +32,41 @@ type existingEndpoint struct {
 // EC2 API Reference: the form of its IDs; older ones have 8 digits.
 var ec2ID = regexp.MustCompile(`^(vpc|subnet|vpce)-[0-9a-f]{8}([0-9a-f]{9})?$`)
 
+func isEC2ID(kind, id string) bool {
+	match := ec2ID.FindStringSubmatch(id)
+	return match != nil && match[1] == kind
+}
+
 // CheckExistingVpc rejects malformed IDs, and subnets or endpoints that are given without a VPC.
 func CheckExistingVpc(vpcId string, subnetIds []string, endpointIds map[string]string) error {
-	var errs []error
-	wrong := func(kind, id string) {
-		if match := ec2ID.FindStringSubmatch(id); match == nil || match[1] != kind {
-			errs = append(errs, fmt.Errorf("got %q, want an id such as %s-0123456789abcdef0", id, kind))
-		}
+	var f faults
+	want := func(kind, id string) {
+		f.reject(!isEC2ID(kind, id), "got %q, want an id such as %s-0123456789abcdef0", id, kind)
 	}
-	if vpcId == "" && len(subnetIds)+len(endpointIds) > 0 {
-		errs = append(errs, fmt.Errorf("VpcId: got none, but subnets %q and endpoints %v: want their VPC as well",
-			subnetIds, endpointIds))
-	}
+	f.reject(vpcId == "" && len(subnetIds)+len(endpointIds) > 0,
+		"VpcId: got none, but subnets %q and endpoints %v: want their VPC as well", subnetIds, endpointIds)
 	if vpcId != "" {
-		wrong("vpc", vpcId)
-		if len(subnetIds) == 0 {
-			errs = append(errs, fmt.Errorf("SubnetIds: got none, want the private subnets of %s to use, best in two zones",
-				vpcId))
-		}
+		want("vpc", vpcId)
+		f.reject(len(subnetIds) == 0,
+			"SubnetIds: got none, want the private subnets of %s to use, best in two zones", vpcId)
 	}
 	for _, id := range subnetIds {
-		wrong("subnet", id)
+		want("subnet", id)
 	}
 	for _, service := range slices.Sorted(maps.Keys(endpointIds)) {
-		wrong("vpce", endpointIds[service])
+		want("vpce", endpointIds[service])
 	}
-	return errors.Join(errs...)
+	return errors.Join(f...)
 }
 
 // CheckVpcEndpointIds rejects malformed and repeated IDs of endpoints.
 func CheckVpcEndpointIds(ids []string) error {
-	var errs []error
+	var f faults
 	for i, id := range ids {
-		if match := ec2ID.FindStringSubmatch(id); match == nil || match[1] != "vpce" {
-			errs = append(errs, fmt.Errorf("got %q, want endpoints' ids such as vpce-0123456789abcdef0", id))
-		}
-		if slices.Contains(ids[:i], id) {
-			errs = append(errs, fmt.Errorf("got %q twice, want each endpoint once", id))
-		}
+		f.reject(!isEC2ID("vpce", id), "got %q, want endpoints' ids such as vpce-0123456789abcdef0", id)
+		f.reject(slices.Contains(ids[:i], id), "got %q twice, want each endpoint once", id)
 	}
-	return errors.Join(errs...)
+	return errors.Join(f...)
 }
 
 // check reports everything that an existing VPC lacks at once, in the preview, so that no deployment fails halfway.

@@ -107,20 +107,14 @@ func CheckEnforcedGuardrail(arn, region string) error {
 }
 
 func (a GuardrailArgs) validate(name string) error {
-	var errs []error
-	if len(name) > 50 { // Bedrock API Reference, CreateGuardrail, name
-		errs = append(errs, fmt.Errorf("name: got %d characters, want at most 50", len(name)))
-	}
-	if len(a.ContentFilters)+len(a.BlockedWords)+len(a.PiiEntities) == 0 {
-		errs = append(errs, errors.New("ContentFilters, BlockedWords, PiiEntities: got none, want at least one entry"))
-	}
-	if err := CheckContentFilters(a.ContentFilters); err != nil {
-		errs = append(errs, fmt.Errorf("ContentFilters: %w", err))
-	}
-	if err := CheckPiiEntities(a.PiiEntities); err != nil {
-		errs = append(errs, fmt.Errorf("PiiEntities: %w", err))
-	}
-	return errors.Join(errs...)
+	var f faults
+	// Bedrock API Reference, CreateGuardrail, name
+	f.reject(len(name) > 50, "name: got %d characters, want at most 50", len(name))
+	f.reject(len(a.ContentFilters)+len(a.BlockedWords)+len(a.PiiEntities) == 0,
+		"ContentFilters, BlockedWords, PiiEntities: got none, want at least one entry")
+	f.check("ContentFilters", CheckContentFilters(a.ContentFilters))
+	f.check("PiiEntities", CheckPiiEntities(a.PiiEntities))
+	return errors.Join(f...)
 }
 
 // NewGuardrail makes a Guardrail.
@@ -135,7 +129,8 @@ func (c *Guardrail) provision(s scope, a GuardrailArgs) error {
 	inputs.Name, inputs.Tags = pulumi.String(s.name), s.tags
 	// Without a description, the AWS provider creates the guardrail, then fails and doesn't record it.
 	inputs.Description = pulumi.String("put on every call by private-bedrock")
-	inputs.BlockedInputMessaging, inputs.BlockedOutputsMessaging = pulumi.String(a.BlockedMessage), pulumi.String(a.BlockedMessage)
+	inputs.BlockedInputMessaging = pulumi.String(a.BlockedMessage)
+	inputs.BlockedOutputsMessaging = pulumi.String(a.BlockedMessage)
 	guardrail, err := bedrock.NewGuardrail(s.ctx, s.name, inputs, s.options()...)
 	if err != nil {
 		return err
@@ -184,7 +179,9 @@ func (a GuardrailArgs) policies() *bedrock.GuardrailArgs {
 				Type: pulumi.String(entity), Action: pulumi.String("BLOCK"),
 			})
 		}
-		inputs.SensitiveInformationPolicyConfig = bedrock.GuardrailSensitiveInformationPolicyConfigArgs{PiiEntitiesConfigs: entities}
+		inputs.SensitiveInformationPolicyConfig = bedrock.GuardrailSensitiveInformationPolicyConfigArgs{
+			PiiEntitiesConfigs: entities,
+		}
 	}
 	return inputs
 }

@@ -31,7 +31,8 @@ func CheckArchive(afterDays int, storageClass string, expireAfterDays int) error
 		return nil
 	case afterDays < 1:
 		return fmt.Errorf("got archiving after %d days, want 1 or more, or the storage class %s", afterDays, notArchived)
-	case storageClass == "STANDARD_IA" && afterDays < 30: // S3 User Guide, "Transitioning objects using Amazon S3 Lifecycle"
+	// S3 User Guide, "Transitioning objects using Amazon S3 Lifecycle"
+	case storageClass == "STANDARD_IA" && afterDays < 30:
 		return fmt.Errorf("got STANDARD_IA after %d days, want 30 or more, which S3 asks of that class", afterDays)
 	case expireAfterDays > 0 && expireAfterDays <= afterDays: // S3 API Reference, "PutBucketLifecycleConfiguration"
 		return fmt.Errorf("got expiry after %d days and archiving after %d, want expiry later, or the storage class %s",
@@ -70,9 +71,11 @@ func logLifecycle(a BedrockLoggingArgs) s3.BucketLifecycleConfigurationV2RuleArr
 		rules = append(rules, s3.BucketLifecycleConfigurationV2RuleArgs{
 			Id: pulumi.String("archive"), Status: pulumi.String("Enabled"),
 			Filter: s3.BucketLifecycleConfigurationV2RuleFilterArgs{ObjectSizeGreaterThan: pulumi.Int(1)}, // bytes
-			Transitions: s3.BucketLifecycleConfigurationV2RuleTransitionArray{s3.BucketLifecycleConfigurationV2RuleTransitionArgs{
-				Days: pulumi.Int(a.ArchiveAfterDays), StorageClass: pulumi.String(a.ArchiveStorageClass),
-			}},
+			Transitions: s3.BucketLifecycleConfigurationV2RuleTransitionArray{
+				s3.BucketLifecycleConfigurationV2RuleTransitionArgs{
+					Days: pulumi.Int(a.ArchiveAfterDays), StorageClass: pulumi.String(a.ArchiveStorageClass),
+				},
+			},
 		})
 	}
 	if a.ExpireAfterDays > 0 {
@@ -85,8 +88,10 @@ func logLifecycle(a BedrockLoggingArgs) s3.BucketLifecycleConfigurationV2RuleArr
 func cleanUp() s3.BucketLifecycleConfigurationV2RuleArgs {
 	return s3.BucketLifecycleConfigurationV2RuleArgs{
 		Id: pulumi.String("clean-up"), Status: pulumi.String("Enabled"), Filter: everyObject,
-		AbortIncompleteMultipartUpload: s3.BucketLifecycleConfigurationV2RuleAbortIncompleteMultipartUploadArgs{DaysAfterInitiation: pulumi.Int(7)},
-		Expiration:                     s3.BucketLifecycleConfigurationV2RuleExpirationArgs{ExpiredObjectDeleteMarker: pulumi.Bool(true)},
+		AbortIncompleteMultipartUpload: s3.BucketLifecycleConfigurationV2RuleAbortIncompleteMultipartUploadArgs{
+			DaysAfterInitiation: pulumi.Int(7),
+		},
+		Expiration: s3.BucketLifecycleConfigurationV2RuleExpirationArgs{ExpiredObjectDeleteMarker: pulumi.Bool(true)},
 	}
 }
 
@@ -95,15 +100,19 @@ func cleanUp() s3.BucketLifecycleConfigurationV2RuleArgs {
 func expire(days int) s3.BucketLifecycleConfigurationV2RuleArgs {
 	return s3.BucketLifecycleConfigurationV2RuleArgs{
 		Id: pulumi.String("expire"), Status: pulumi.String("Enabled"), Filter: everyObject,
-		Expiration:                  s3.BucketLifecycleConfigurationV2RuleExpirationArgs{Days: pulumi.Int(days)},
-		NoncurrentVersionExpiration: s3.BucketLifecycleConfigurationV2RuleNoncurrentVersionExpirationArgs{NoncurrentDays: pulumi.Int(days)},
+		Expiration: s3.BucketLifecycleConfigurationV2RuleExpirationArgs{Days: pulumi.Int(days)},
+		NoncurrentVersionExpiration: s3.BucketLifecycleConfigurationV2RuleNoncurrentVersionExpirationArgs{
+			NoncurrentDays: pulumi.Int(days),
+		},
 	}
 }
 
 // expireResults deletes copies of records, and their versions a day later.
 func expireResults(days int) s3.BucketLifecycleConfigurationV2RuleArgs {
 	rule := expire(days)
-	rule.NoncurrentVersionExpiration = s3.BucketLifecycleConfigurationV2RuleNoncurrentVersionExpirationArgs{NoncurrentDays: pulumi.Int(1)}
+	rule.NoncurrentVersionExpiration = s3.BucketLifecycleConfigurationV2RuleNoncurrentVersionExpirationArgs{
+		NoncurrentDays: pulumi.Int(1),
+	}
 	return rule
 }
 
@@ -158,6 +167,9 @@ func newAccessLog(s scope, a BedrockLoggingArgs, logged *s3.BucketV2) (*s3.Bucke
 	return bucket, logging, err
 }
 
+// encryptionByDefault is short for a name of 86 characters.
+type encryptionByDefault = s3.BucketServerSideEncryptionConfigurationV2RuleApplyServerSideEncryptionByDefaultArgs
+
 // bucketEncryption encrypts with a KMS key or, if that's nil, with S3's own.
 func bucketEncryption(key pulumi.StringPtrInput) s3.BucketServerSideEncryptionConfigurationV2RuleArgs {
 	if key == nil {
@@ -165,14 +177,14 @@ func bucketEncryption(key pulumi.StringPtrInput) s3.BucketServerSideEncryptionCo
 	}
 	return s3.BucketServerSideEncryptionConfigurationV2RuleArgs{
 		BucketKeyEnabled: pulumi.Bool(true), // otherwise S3 calls KMS, which is billed, for each object
-		ApplyServerSideEncryptionByDefault: s3.BucketServerSideEncryptionConfigurationV2RuleApplyServerSideEncryptionByDefaultArgs{
+		ApplyServerSideEncryptionByDefault: encryptionByDefault{
 			SseAlgorithm: pulumi.String("aws:kms"), KmsMasterKeyId: key,
 		},
 	}
 }
 
 var ownKeyOfS3 = s3.BucketServerSideEncryptionConfigurationV2RuleArgs{
-	ApplyServerSideEncryptionByDefault: s3.BucketServerSideEncryptionConfigurationV2RuleApplyServerSideEncryptionByDefaultArgs{
+	ApplyServerSideEncryptionByDefault: encryptionByDefault{
 		SseAlgorithm: pulumi.String("AES256"),
 	},
 }
@@ -200,7 +212,9 @@ func protectBucket(
 	}
 	// If a record is overwritten or deleted, it stays as a noncurrent version.
 	versioning, err := s3.NewBucketVersioningV2(s.ctx, s.name, &s3.BucketVersioningV2Args{
-		Bucket: bucket.ID(), VersioningConfiguration: &s3.BucketVersioningV2VersioningConfigurationArgs{Status: pulumi.String("Enabled")},
+		Bucket: bucket.ID(), VersioningConfiguration: &s3.BucketVersioningV2VersioningConfigurationArgs{
+			Status: pulumi.String("Enabled"),
+		},
 	}, s.options()...)
 	if err != nil {
 		return nil, err

@@ -54,7 +54,8 @@ func keepForeignLogging(s scope, a BedrockLoggingArgs) (pulumi.ResourceOption, e
 // waysOut names arguments of BedrockLogging and, in parentheses, the program's setting for leaving the component out.
 const waysOut = `
 To replace the existing configuration, set adoptInvocationLogging to true.
-To keep it, remove BedrockLogging (manageInvocationLogging: false). To destroy this stack, first update it with retainLogs: true.`
+To keep it, remove BedrockLogging (manageInvocationLogging: false).
+To destroy this stack, first update it with retainLogs: true.`
 
 // loggingDestination is where logging goes; the zero value means that logging is off.
 type loggingDestination struct{ bucket, logGroup string }

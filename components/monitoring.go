@@ -76,27 +76,17 @@ func CheckAlarmEmail(address string) error {
 }
 
 func (a MonitoringArgs) validate(name string) error {
-	var errs []error
-	if a.FunctionArn == nil || a.ApiId == nil || a.ApiName == nil || a.StageName == "" {
-		errs = append(errs, errors.New("FunctionArn, ApiId, ApiName, StageName: got nil, want all four, "+
-			"such as BedrockFunction's and PrivateApi's"))
-	}
-	if err := CheckAlarmEmail(a.AlarmEmail); err != nil {
-		errs = append(errs, fmt.Errorf("AlarmEmail: %w", err))
-	}
-	if (a.DatabaseName == nil) != (a.WorkgroupName == nil) {
-		errs = append(errs, errors.New("DatabaseName, WorkgroupName: got one of the two, want both, such as "+
-			"AuditQuery's, or none"))
-	}
-	if a.SlowMs < 0 {
-		errs = append(errs, fmt.Errorf("SlowMs: got %v, want more than 0", a.SlowMs))
-	}
-	if len(name) > 54 { // EventBridge API Reference, "PutRule": 64, and the longest suffix has 10
-		errs = append(errs, fmt.Errorf("name: got %q, %d characters, want at most 54: otherwise the names of rules "+
-			"are too long",
-			name, len(name)))
-	}
-	return errors.Join(errs...)
+	var f faults
+	f.reject(a.FunctionArn == nil || a.ApiId == nil || a.ApiName == nil || a.StageName == "",
+		"FunctionArn, ApiId, ApiName, StageName: got nil, want all four, such as BedrockFunction's and PrivateApi's")
+	f.check("AlarmEmail", CheckAlarmEmail(a.AlarmEmail))
+	f.reject((a.DatabaseName == nil) != (a.WorkgroupName == nil),
+		"DatabaseName, WorkgroupName: got one of the two, want both, such as AuditQuery's, or none")
+	f.reject(a.SlowMs < 0, "SlowMs: got %v, want more than 0", a.SlowMs)
+	// EventBridge API Reference, "PutRule": 64, and the longest suffix has 10
+	f.reject(len(name) > 54,
+		"name: got %q, %d characters, want at most 54: otherwise the names of rules are too long", name, len(name))
+	return errors.Join(f...)
 }
 
 // NewMonitoring makes a Monitoring.

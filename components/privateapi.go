@@ -99,49 +99,30 @@ var callerARN = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:(root|(role|u
 
 // CheckAuthorization rejects what API Gateway rejects, and callers that nothing would check.
 func CheckAuthorization(authorization string, callerArns []string) error {
-	var errs []error
-	if authorization != "NONE" && authorization != "AWS_IAM" {
-		errs = append(errs, fmt.Errorf("got %q, want NONE or AWS_IAM", authorization))
-	}
-	if authorization != "AWS_IAM" && len(callerArns) > 0 {
-		errs = append(errs, fmt.Errorf("got callers %q without AWS_IAM, which alone identifies callers: want both or "+
-			"no callers", callerArns))
-	}
+	var f faults
+	f.reject(authorization != "NONE" && authorization != "AWS_IAM", "got %q, want NONE or AWS_IAM", authorization)
+	f.reject(authorization != "AWS_IAM" && len(callerArns) > 0,
+		"got callers %q without AWS_IAM, which alone identifies callers: want both or no callers", callerArns)
 	for _, arn := range callerArns {
-		if !callerARN.MatchString(arn) {
-			errs = append(errs, fmt.Errorf("got %q, want the ARN of a role, a user or an account, such as "+
-				"arn:aws:iam::123456789012:role/app", arn))
-		}
+		f.reject(!callerARN.MatchString(arn),
+			"got %q, want the ARN of a role, a user or an account, such as arn:aws:iam::123456789012:role/app", arn)
 	}
-	return errors.Join(errs...)
+	return errors.Join(f...)
 }
 
 func (a PrivateApiArgs) validate(string) error {
-	var errs []error
-	if a.FunctionArn == nil {
-		errs = append(errs, errors.New("FunctionArn: got nil, want a function's ARN, such as BedrockFunction's"))
-	}
-	if len(a.VpcEndpointIds) == 0 {
-		errs = append(errs, errors.New("VpcEndpointIds: got none, want the execute-api endpoints to admit, such as "+
-			"CoreVpc's"))
-	}
-	if err := CheckVpcEndpointIds(a.ConsumerVpcEndpointIds); err != nil {
-		errs = append(errs, fmt.Errorf("ConsumerVpcEndpointIds: %w", err))
-	}
-	if err := CheckAuthorization(a.Authorization, a.CallerArns); err != nil {
-		errs = append(errs, fmt.Errorf("Authorization, CallerArns: %w", err))
-	}
-	if err := CheckStageName(a.StageName); err != nil {
-		errs = append(errs, fmt.Errorf("StageName: %w", err))
-	}
-	if a.ThrottlingRateLimit < 0 || a.ThrottlingBurstLimit < 0 {
-		errs = append(errs, fmt.Errorf("ThrottlingRateLimit, ThrottlingBurstLimit: got %v, %d, want more than 0",
-			a.ThrottlingRateLimit, a.ThrottlingBurstLimit))
-	}
-	if err := CheckRetention(a.LogRetentionDays); err != nil {
-		errs = append(errs, fmt.Errorf("LogRetentionDays: %w", err))
-	}
-	return errors.Join(errs...)
+	var f faults
+	f.reject(a.FunctionArn == nil, "FunctionArn: got nil, want a function's ARN, such as BedrockFunction's")
+	f.reject(len(a.VpcEndpointIds) == 0,
+		"VpcEndpointIds: got none, want the execute-api endpoints to admit, such as CoreVpc's")
+	f.check("ConsumerVpcEndpointIds", CheckVpcEndpointIds(a.ConsumerVpcEndpointIds))
+	f.check("Authorization, CallerArns", CheckAuthorization(a.Authorization, a.CallerArns))
+	f.check("StageName", CheckStageName(a.StageName))
+	f.reject(a.ThrottlingRateLimit < 0 || a.ThrottlingBurstLimit < 0,
+		"ThrottlingRateLimit, ThrottlingBurstLimit: got %v, %d, want more than 0",
+		a.ThrottlingRateLimit, a.ThrottlingBurstLimit)
+	f.check("LogRetentionDays", CheckRetention(a.LogRetentionDays))
+	return errors.Join(f...)
 }
 
 // NewPrivateApi makes a PrivateApi.

@@ -43,11 +43,10 @@ type SsmClientArgs struct {
 func (a SsmClientArgs) withDefaults() SsmClientArgs { return a }
 
 func (a SsmClientArgs) validate(string) error {
-	if a.SubnetId == nil || a.SecurityGroupIds == nil || a.SsmEndpointId == nil || a.SsmMessagesEndpointId == nil {
-		return errors.New("SubnetId, SecurityGroupIds, SsmEndpointId, SsmMessagesEndpointId: got nil, want all four, " +
-			"such as CoreVpc's")
-	}
-	return nil
+	var f faults
+	f.reject(a.SubnetId == nil || a.SecurityGroupIds == nil || a.SsmEndpointId == nil || a.SsmMessagesEndpointId == nil,
+		"SubnetId, SecurityGroupIds, SsmEndpointId, SsmMessagesEndpointId: got nil, want all four, such as CoreVpc's")
+	return errors.Join(f...)
 }
 
 // NewSsmClient makes an SsmClient.

@@ -77,7 +77,7 @@ func New(t iamdoc.Target, id string, routes []string, allowGlobalInference bool)
 		// Bedrock User Guide, "Global cross-Region inference": the model in this Region, and the one without a Region.
 		routes = []string{here + profile[2], anywhere + profile[2]}
 	}
-	m := Model{ARN: id, Routes: slices.Sorted(slices.Values(routes))} // AWS promises no order, so a new order isn't a change
+	m := Model{ARN: id, Routes: slices.Sorted(slices.Values(routes))} // AWS promises no order: a new one isn't a change
 	if profile != nil {
 		m.ARN = t.ARN("bedrock", "inference-profile/"+id)
 	}
