@@ -30,35 +30,49 @@ func alarms(functionName, apiName, stageName string, slowMs float64) []alarm {
 		// Guide, "Monitor Amazon Bedrock Runtime metrics"), and an alarm on a dimension that doesn't exist never changes its
 		// state. A query adds up all dimensions (CloudWatch User Guide, "Create a CloudWatch alarm based on a Metrics
 		// Insights query"), and is billed for each metric that it finds.
-		return alarm{name: name, query: `SELECT SUM(` + metric + `) FROM "AWS/Bedrock"`, means: means, threshold: 1, periodSeconds: 60, periods: 1}
+		return alarm{name: name, query: `SELECT SUM(` + metric + `) FROM "AWS/Bedrock"`, means: means,
+			threshold: 1, periodSeconds: 60, periods: 1}
 	}
 	return []alarm{
 		lost("delivery-s3", "ModelInvocationLogsS3DeliveryFailure",
-			"Bedrock could not write records to the log's bucket: they are lost there, and in CloudWatch Logs for logRetentionDays only. Look at the bucket's policy and lock, and at the key."),
+			"Bedrock could not write records to the log's bucket: they are lost there, and in CloudWatch Logs for "+
+				"logRetentionDays only. Look at the bucket's policy and lock, and at the key."),
 		lost("delivery-logs", "ModelInvocationLogsCloudWatchDeliveryFailure",
-			"Bedrock could not write records to the log group. Look at the role that the logging configuration names, at the log group and at the key."),
+			"Bedrock could not write records to the log group. Look at the role that the logging configuration names, at "+
+				"the log group and at the key."),
 		lost("delivery-large", "ModelInvocationLargeDataS3DeliveryFailure",
-			"Bedrock could not write bodies over 100 KB: their records lack the prompt or the answer. Look at the bucket's policy and lock, and at the key."),
+			"Bedrock could not write bodies over 100 KB: their records lack the prompt or the answer. Look at the "+
+				"bucket's policy and lock, and at the key."),
 		{
 			// MAX and not SUM: a principal that can put metrics could put negative ones, except into AWS's own namespaces.
 			name: "refused", query: `SELECT MAX(UnloggedInvocationsRefused) FROM PrivateBedrock WHERE FunctionName = '` + functionName + `'`, threshold: 1, periodSeconds: 60, periods: 1,
-			means: "The function refuses calls. Bedrock's invocation logging is off, leaves out kinds of data or isn't as the stack set it, or the account's data retention mode isn't in dataRetentionModes. Set it again; the rule named logging or retention reported who changed it.",
+			means: "The function refuses calls. Bedrock's invocation logging is off, leaves out kinds of data or isn't as the " +
+				"stack set it, or the account's data retention mode isn't in dataRetentionModes. Set it again; the rule named " +
+				"logging or retention reported who changed it.",
 		},
 		{
-			name: "errors", namespace: "AWS/Lambda", metric: "Errors", dimensions: function, statistic: "Sum", threshold: 1, periodSeconds: 300, periods: 1,
-			means: "The function crashed, ran out of time or memory, or could not start: its callers got no answer. Look at the end of its log.",
+			name: "errors", namespace: "AWS/Lambda", metric: "Errors", dimensions: function, statistic: "Sum",
+			threshold: 1, periodSeconds: 300, periods: 1,
+			means: "The function crashed, ran out of time or memory, or could not start: its callers got no answer. Look at the " +
+				"end of its log.",
 		},
 		{
-			name: "throttles", namespace: "AWS/Lambda", metric: "Throttles", dimensions: function, statistic: "Sum", threshold: 1, periodSeconds: 300, periods: 1,
-			means: "Lambda refused to start the function: the account's concurrency is used up, or somebody reserved none for it. Look at its reserved concurrency and at the account's quota.",
+			name: "throttles", namespace: "AWS/Lambda", metric: "Throttles", dimensions: function, statistic: "Sum",
+			threshold: 1, periodSeconds: 300, periods: 1,
+			means: "Lambda refused to start the function: the account's concurrency is used up, or somebody reserved none for " +
+				"it. Look at its reserved concurrency and at the account's quota.",
 		},
 		{
-			name: "api-5xx", namespace: "AWS/ApiGateway", metric: "5XXError", dimensions: api, statistic: "Sum", threshold: 5, periodSeconds: 300, periods: 1,
-			means: "Five calls or more failed within five minutes. Statuses in the API's access log tell a model's failures (500, 503, 424) from the function's (502, 504).",
+			name: "api-5xx", namespace: "AWS/ApiGateway", metric: "5XXError", dimensions: api, statistic: "Sum",
+			threshold: 5, periodSeconds: 300, periods: 1,
+			means: "Five calls or more failed within five minutes. Statuses in the API's access log tell a model's failures " +
+				"(500, 503, 424) from the function's (502, 504).",
 		},
 		{
-			name: "api-latency", namespace: "AWS/ApiGateway", metric: "Latency", dimensions: api, statistic: "p90", threshold: slowMs, periodSeconds: 300, periods: 3,
-			means: "For a quarter of an hour, one call in ten took as long as the threshold says. The dashboard tells which model, and whether the first byte was late or the answer long.",
+			name: "api-latency", namespace: "AWS/ApiGateway", metric: "Latency", dimensions: api, statistic: "p90",
+			threshold: slowMs, periodSeconds: 300, periods: 3,
+			means: "For a quarter of an hour, one call in ten took as long as the threshold says. The dashboard tells which " +
+				"model, and whether the first byte was late or the answer long.",
 		},
 	}
 }
