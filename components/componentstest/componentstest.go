@@ -12,13 +12,13 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// What the recorder's AWS answers.
+// What the recorder returns for the account and the Region.
 const (
 	Account = "123456789012"
 	Region  = "ap-northeast-1"
 )
 
-// Resource is one that a program registered.
+// Resource is a resource that a program registered.
 type Resource struct {
 	Type, Name, Parent string // Parent is a URN
 	Inputs             map[string]any
@@ -26,10 +26,10 @@ type Resource struct {
 	Dependencies       []string // URNs
 }
 
-// Recording is all that a program registered, in no order.
+// Recording is every resource that a program registered, in no particular order.
 type Recording []Resource
 
-// Option of a run.
+// Option configures a run.
 type Option func(*options)
 
 type options struct {
@@ -38,7 +38,7 @@ type options struct {
 	stack    string
 }
 
-// Preview runs the program as the first preview does: no resource has an id or an output yet.
+// Preview runs the program as the first preview does, before any resource has an ID or an output.
 func Preview() Option { return func(o *options) { o.recorder.preview = true } }
 
 // Config sets the stack's name and its configuration, by full key.
@@ -46,17 +46,18 @@ func Config(stack string, config map[string]string) Option {
 	return func(o *options) { o.stack, o.config = stack, config }
 }
 
-// Zones sets where AWS offers an endpoint service, by its short name; "" is all others, and EC2.
+// Zones sets the zones in which AWS offers each endpoint service, by its short name. "" stands for EC2 and every other
+// service.
 func Zones(offered map[string][]string) Option {
 	return func(o *options) { o.recorder.zones = offered }
 }
 
-// Answer sets what AWS answers to a lookup by its token, such as "aws:ec2/getVpc:getVpc".
+// Answer sets what AWS returns for a lookup by its token, such as "aws:ec2/getVpc:getVpc".
 func Answer(token string, answer func(args map[string]any) (map[string]any, error)) Option {
 	return func(o *options) { o.recorder.answers[token] = answer }
 }
 
-// Record runs a program and answers with what it registered and its error.
+// Record runs a program and returns what it registered and its error.
 func Record(program pulumi.RunFunc, opts ...Option) (Recording, error) {
 	o := options{recorder: &recorder{seen: map[string]bool{}, answers: map[string]func(map[string]any) (map[string]any, error){}, zones: map[string][]string{"": {Region + "a", Region + "c", Region + "d"}}}, stack: "test"}
 	for _, option := range opts {
@@ -78,7 +79,7 @@ func Run(t testing.TB, program pulumi.RunFunc, opts ...Option) Recording {
 	return recording
 }
 
-// OfType are the resources of a type, such as "aws:ec2/subnet:Subnet".
+// OfType returns the resources of a type, such as "aws:ec2/subnet:Subnet".
 func (r Recording) OfType(typ string) (found Recording) {
 	for _, one := range r {
 		if one.Type == typ {
@@ -88,7 +89,7 @@ func (r Recording) OfType(typ string) (found Recording) {
 	return found
 }
 
-// Names are all types and names, in order.
+// Names returns the type and name of every resource, sorted.
 func (r Recording) Names() (all []string) {
 	for _, one := range r {
 		all = append(all, one.Type+" "+one.Name)
@@ -97,7 +98,7 @@ func (r Recording) Names() (all []string) {
 	return all
 }
 
-// Inputs are those of the resource of a type and name.
+// Inputs returns the inputs of the resource that has this type and name.
 func (r Recording) Inputs(t testing.TB, typ, name string) map[string]any {
 	t.Helper()
 	for _, one := range r.OfType(typ) {
@@ -127,7 +128,7 @@ func (r *recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.P
 	} else {
 		r.seen[key] = true
 	}
-	// Two resources of one physical name cannot both exist, but in two databases.
+	// Two resources can have the same physical name only in two databases.
 	if name := args.Inputs["name"]; name.IsString() {
 		if key := fmt.Sprint(args.TypeToken, " named ", name.StringValue(), args.Inputs["database"], args.Inputs["databaseName"]); r.seen[key] {
 			return "", nil, fmt.Errorf("%s is there twice", key)
