@@ -53,8 +53,8 @@ func alarms(functionName, apiName, stageName string, slowMs float64) []alarm {
 		{
 			name: "errors", namespace: "AWS/Lambda", metric: "Errors", dimensions: function, statistic: "Sum",
 			threshold: 1, periodSeconds: 300, periods: 1,
-			means: "The function crashed, ran out of time or memory, or could not start: its callers got no answer. Look at the " +
-				"end of its log.",
+			means: "The function crashed, ran out of time or memory, or could not start: its callers got no answer. Look at " +
+				"the end of its log.",
 		},
 		{
 			name: "throttles", namespace: "AWS/Lambda", metric: "Throttles", dimensions: function, statistic: "Sum",
