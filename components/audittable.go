@@ -1,12 +1,17 @@
 package components
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/private-bedrock/private-bedrock/internal/contract"
+)
 
 const recordsTable = "records"
 
 // recordsLocation is where Bedrock writes this account's and region's records; the permission check lies above it.
 func recordsLocation(to target, bucket string) string {
-	return "s3://" + bucket + "/" + logPrefix + "/AWSLogs/" + to.account + "/BedrockModelInvocationLogs/" + to.region + "/"
+	return "s3://" + bucket + "/" + contract.LogPrefix + "/AWSLogs/" + to.account + "/" + contract.RecordsFolder +
+		"/" + to.region + "/"
 }
 
 // recordsFormat has the whole line as the table's one column, and calls.sql take it apart: the delimiter of fields is

@@ -11,6 +11,8 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/lambda"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/private-bedrock/private-bedrock/internal/contract"
 )
 
 // A function that lives longer than API Gateway waits answers nobody.
@@ -195,17 +197,19 @@ func NewBedrockFunction(ctx *pulumi.Context, name string, args *BedrockFunctionA
 		return nil, err
 	}
 	environment := pulumi.StringMap{
-		"MODEL_IDS": pulumi.String(strings.Join(a.ModelIds, ",")), "RESPONSE_STREAMING": pulumi.String(strconv.FormatBool(!a.Buffered)),
-		"DATA_RETENTION_MODES": pulumi.String(strings.Join(a.DataRetentionModes, ",")), "SERVICE_TIERS": pulumi.String(strings.Join(a.ServiceTiers, ",")),
+		contract.EnvModelIDs:           pulumi.String(strings.Join(a.ModelIds, ",")),
+		contract.EnvResponseStreaming:  pulumi.String(strconv.FormatBool(!a.Buffered)),
+		contract.EnvDataRetentionModes: pulumi.String(strings.Join(a.DataRetentionModes, ",")),
+		contract.EnvServiceTiers:       pulumi.String(strings.Join(a.ServiceTiers, ",")),
 	}
 	if a.AllowUnloggedInvocations {
-		environment["REQUIRE_INVOCATION_LOGGING"] = pulumi.String("false")
+		environment[contract.EnvRequireInvocationLogging] = pulumi.String("false")
 	}
 	if a.InvocationLoggingConfiguration != nil {
-		environment["LOGGING_CONFIGURATION"] = a.InvocationLoggingConfiguration
+		environment[contract.EnvLoggingConfiguration] = a.InvocationLoggingConfiguration
 	}
 	if a.AllowUnevaluatedTools {
-		environment["ALLOW_UNEVALUATED_TOOLS"] = pulumi.String("true")
+		environment[contract.EnvAllowUnevaluatedTools] = pulumi.String("true")
 	}
 	var reserved pulumi.IntPtrInput
 	if a.ReservedConcurrency > 0 { // for Lambda 0 means that the function is never started
@@ -218,7 +222,7 @@ func NewBedrockFunction(ctx *pulumi.Context, name string, args *BedrockFunctionA
 	var guardrailArn, version pulumi.StringInput = pulumi.String(""), pulumi.String("")
 	if a.GuardrailId != nil {
 		guardrailArn, version = pulumi.Sprintf("arn:%s:bedrock:%s:%s:guardrail/%s", to.partition, to.region, to.account, a.GuardrailId), a.GuardrailVersion
-		environment["GUARDRAIL_ID"], environment["GUARDRAIL_VERSION"] = a.GuardrailId, a.GuardrailVersion
+		environment[contract.EnvGuardrailID], environment[contract.EnvGuardrailVersion] = a.GuardrailId, a.GuardrailVersion
 	}
 	permissions := pulumi.All(logGroup.Arn, a.BedrockRuntimeEndpointId, a.BedrockEndpointId, guardrailArn, version).ApplyT(func(v []any) (string, error) {
 		return functionPolicy(v[0].(string), v[1].(string), v[2].(string), models, guardrailVersion{v[3].(string), v[4].(string)}, a.EnforcedGuardrailArns, a.ServiceTiers)

@@ -7,6 +7,8 @@ import (
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/s3"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/private-bedrock/private-bedrock/internal/contract"
 )
 
 const (
@@ -108,7 +110,7 @@ var everyObject = s3.BucketLifecycleConfigurationV2RuleFilterArgs{Prefix: pulumi
 // newLogBucket makes all that must be in place before Bedrock writes to the bucket. key is nil without one of the customer's.
 func newLogBucket(ctx *pulumi.Context, name string, a BedrockLoggingArgs, to target, bucket *s3.BucketV2, key pulumi.StringPtrInput, child []pulumi.ResourceOption) ([]pulumi.Resource, error) {
 	policy := bucket.Arn.ApplyT(func(arn string) (string, error) {
-		return logBucketPolicy(arn, to.account, to.region, to.partition, []string{logPrefix, largeDataPrefix})
+		return logBucketPolicy(arn, to.account, to.region, to.partition, []string{contract.LogPrefix, contract.LargeDataPrefix})
 	}).(pulumi.StringOutput)
 	ready, err := protectBucket(ctx, name, bucket, bucketEncryption(key), policy, logLifecycle(a), child)
 	if err != nil || a.ObjectLockMode == noObjectLock {

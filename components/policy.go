@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/private-bedrock/private-bedrock/internal/contract"
 )
 
 // policyDocument marshals to an IAM policy (IAM User Guide, "IAM JSON policy elements reference").
@@ -353,7 +355,8 @@ func auditReaderPolicy(to target, log auditedLog) (string, error) {
 	records := bucketArn(log.bucket)
 	statements := []statement{
 		allow("ListRecords", []string{"s3:ListBucket"}, records),
-		allow("ReadRecords", []string{"s3:GetObject"}, recordsBelow(records, logPrefix, to.account), recordsBelow(records, largeDataPrefix, to.account)),
+		allow("ReadRecords", []string{"s3:GetObject"},
+			recordsBelow(records, contract.LogPrefix, to.account), recordsBelow(records, contract.LargeDataPrefix, to.account)),
 		// CloudWatch Logs asks for a group's ARN that ends in ":*" (CloudWatch Logs User Guide, "CloudWatch Logs resources and
 		// operations").
 		allow("ReadLogGroups", []string{"logs:FilterLogEvents"}, arn("logs", "log-group:"+log.logGroup+":*"), arn("logs", "log-group:"+log.accessLogGroup+":*")),
@@ -393,7 +396,7 @@ func s3Service(to target) string { return "s3." + to.region + ".amazonaws.com" }
 
 // recordsBelow is all that Bedrock writes below a prefix, permission check and large bodies included.
 func recordsBelow(bucketArn, prefix, account string) string {
-	return bucketArn + "/" + prefix + "/AWSLogs/" + account + "/BedrockModelInvocationLogs/*"
+	return bucketArn + "/" + prefix + "/AWSLogs/" + account + "/" + contract.RecordsFolder + "/*"
 }
 
 // onlyOverTLS denies all else (S3 User Guide, "Security best practices for Amazon S3"). "s3:*": every way of reading or

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/private-bedrock/private-bedrock/internal/contract"
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 )
 
@@ -83,7 +84,7 @@ func TestPolicies(t *testing.T) {
 			return trustPolicy("bedrock.amazonaws.com", account, bedrockArns("aws", region, account))
 		},
 		"log-bucket": func() (string, error) {
-			return logBucketPolicy("arn:aws:s3:::example", account, region, "aws", []string{logPrefix, largeDataPrefix})
+			return logBucketPolicy("arn:aws:s3:::example", account, region, "aws", []string{contract.LogPrefix, contract.LargeDataPrefix})
 		},
 		"log-mask":       logMaskPolicy,
 		"results-bucket": func() (string, error) { return resultsBucketPolicy("arn:aws:s3:::example-results") },
