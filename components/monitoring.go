@@ -113,7 +113,7 @@ func NewMonitoring(ctx *pulumi.Context, name string, args *MonitoringArgs, opts 
 		}
 		key, err := kms.NewKey(ctx, name, &kms.KeyArgs{
 			Description: pulumi.String("Messages of " + name), EnableKeyRotation: pulumi.Bool(true), Policy: pulumi.String(keyPolicy),
-			Tags: withName(a.Tags, name), // by which docs/deployer-policy.json has this key deleted, and not the log's
+			Tags: withName(a.Tags, name), // by which policies/deployer-policy.json has this key deleted, and not the log's
 		}, parent)
 		if err != nil {
 			return nil, err

@@ -19,8 +19,8 @@ func (s *running) newRoles(t *testing.T) map[string]*deployingRole {
 	t.Helper()
 	roles := map[string]*deployingRole{}
 	for name, files := range map[string][]string{
-		"preview": {"../../docs/preview-policy.json"},
-		"deploy":  {"../../docs/preview-policy.json", "../../docs/deployer-policy.json", "../../docs/deployer-policy-ec2-iam.json"},
+		"preview": {"../../policies/preview-policy.json"},
+		"deploy":  {"../../policies/preview-policy.json", "../../policies/deployer-policy.json", "../../policies/deployer-policy-ec2-iam.json"},
 	} {
 		report := func(err error) {
 			if !*updateRights {

@@ -136,7 +136,7 @@ func TestRoleReportsWhatIsDenied(t *testing.T) {
 	t.Cleanup(aws.Close)
 	var denied []string
 	_, front := newRole(t, client{url: aws.URL, region: "ap-northeast-1"}, func(err error) { denied = append(denied, err.Error()) },
-		"../../docs/preview-policy.json", "../../docs/deployer-policy.json", "../../docs/deployer-policy-ec2-iam.json")
+		"../../policies/preview-policy.json", "../../policies/deployer-policy.json", "../../policies/deployer-policy-ec2-iam.json")
 	call := func(service, body string) {
 		c := client{url: front, region: "ap-northeast-1"}
 		if _, err := c.do(t.Context(), service, http.MethodPost, "/", map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, []byte(body)); err != nil {
