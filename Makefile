@@ -22,7 +22,9 @@ test: ## Everything to run before a commit, race detector on
 	$(if $(race),go test ./function) # the limits on CPU time, which the race detector would spend
 
 e2e: ## The whole system deployed, called, changed and destroyed in the sandbox; some 25 minutes
-	@$(tools) && set -x && go test -tags e2e -count=1 -timeout 60m -run '^TestEndToEnd' -v ./internal/sandbox
+	@$(tools) && set -x && for package in ./internal/sandbox/... ./e2e; do \
+		go test -tags e2e -count=1 -timeout 60m -run '^TestEndToEnd' -v $$package || exit 1; \
+	done
 
 bench: ## Speed and size, each against its reference, into bench/RESULTS.md; BASE=<commit> adds its audit; some 12 minutes
 	@$(tools) && go run ./bench $(if $(BASE),-base $(BASE))

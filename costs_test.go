@@ -1,12 +1,16 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/private-bedrock/private-bedrock/components/componentstest"
+	"github.com/private-bedrock/private-bedrock/internal/repocheck"
 )
+
+var update = flag.Bool("update", false, "rewrite the costs in the READMEs")
 
 // Prices of ap-northeast-1 in USD, before tax and free tiers: AWS's Price List API as public projects quoted it between
 // July and September 2026; of REST APIs' requests and of dashboards, AWS's price pages.
@@ -104,8 +108,8 @@ func TestReadmeHasTheCosts(t *testing.T) {
 		fmt.Fprintf(&table, "| %s | %.3f |\n", row.label, row.usd)
 	}
 	fmt.Fprintf(&table, "| together | %.2f |\n", total)
-	between(t, "README.md", "costs", table.String())
-	between(t, "README.ja.md", "costs", strings.NewReplacer(
+	repocheck.Table(t, *update, "README.md", "costs", table.String())
+	repocheck.Table(t, *update, "README.ja.md", "costs", strings.NewReplacer(
 		"| stack | USD a month | of which |", "| スタック | 1 か月の USD | 内訳 |", "defaults", "既定値", "endpoints", "エンドポイント", "zones", "ゾーン", "KMS keys", "KMS キー",
 		"alarms", "アラーム", "dashboard", "ダッシュボード", "t4g.nano without its disk", "t4g.nano（ディスクを除く）",
 		"a thousand calls, a million tokens", "1,000 回の呼び出し、100 万トークン", "Claude Haiku 4.5 in Japan: 1.10 a million tokens in, 5.50 out", "日本国内の Claude Haiku 4.5（100 万トークンあたり入力 1.10、出力 5.50）",

@@ -15,6 +15,7 @@ import (
 
 	"github.com/private-bedrock/private-bedrock/components"
 	"github.com/private-bedrock/private-bedrock/components/componentstest"
+	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 	"github.com/pulumi/esc"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/diag"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/config"
@@ -754,6 +755,47 @@ func TestEverySettingIsDescribed(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(project.Config)) {
 		if c := project.Config[name]; len(c.Description) < 10 || c.Default == nil || c.Type == nil {
 			t.Errorf("%s has no description, default or type", name)
+		}
+	}
+}
+
+// A role of the stack has no boundary: an administrator that the organization policy lets change it, or run code as it, is rid of
+// his. AWS sees Pulumi's names with characters of Pulumi's choice.
+func TestOrganizationPolicyKnowsTheStacksNames(t *testing.T) {
+	t.Parallel()
+	made := run(t, "dev", map[string]string{
+		"ssmClient": "true", "manageInvocationLogging": "true", "manageApiGatewayAccount": "true", "auditorArns": `["arn:aws:iam::123456789012:role/auditor"]`,
+	})
+	for _, file := range []string{"policies/service-control-policy.json", "policies/permissions-boundary.json"} {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		document, err := iampolicy.ParseIdentity(string(content))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for typ, q := range map[string]struct{ action, resource, separator string }{
+			"aws:iam/role:Role":                        {"iam:UpdateAssumeRolePolicy", "arn:aws:iam::123456789012:role/", "-"},
+			"aws:lambda/function:Function":             {"lambda:UpdateFunctionCode", "arn:aws:lambda:ap-northeast-1:123456789012:function:", "-"},
+			"aws:athena/workgroup:Workgroup":           {"athena:UpdateWorkGroup", "arn:aws:athena:ap-northeast-1:123456789012:workgroup/", "-"},
+			"aws:glue/catalogDatabase:CatalogDatabase": {"glue:DeleteDatabase", "arn:aws:glue:ap-northeast-1:123456789012:database/", "_"},
+			// Named as its log.
+			"aws:apigateway/stage:Stage": {"logs:DeleteLogStream", "arn:aws:logs:ap-northeast-1:123456789012:log-group:/aws/apigateway/", "-"},
+		} {
+			if len(made.OfType(typ)) == 0 {
+				t.Errorf("the stack makes no %s", typ)
+			}
+			for _, r := range made.OfType(typ) {
+				const admin = "arn:aws:iam::123456789012:role/admin"
+				asked := iampolicy.Request{
+					Principal: iampolicy.Principal{ARN: admin}, Action: q.action, Context: map[string][]string{"aws:PrincipalArn": {admin}},
+					Resource: q.resource + strings.ReplaceAll(r.Name+"-1a2b3c4", "-", q.separator),
+				}
+				if got := document.Decide(asked); got != iampolicy.ExplicitDeny {
+					t.Errorf("%s: %s on %s is %v, want ExplicitDeny", file, asked.Action, asked.Resource, got)
+				}
+			}
 		}
 	}
 }

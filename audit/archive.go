@@ -18,6 +18,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/klauspost/compress/gzip" // takes two thirds of the time of compress/gzip, which is most of a search's
+
+	"github.com/private-bedrock/private-bedrock/internal/contract"
 )
 
 // Log is where records lie, or lines of an access log.
@@ -190,7 +192,7 @@ func (a Archive) roots(ctx context.Context) (roots []string, err error) {
 		}
 		for _, name := range under {
 			switch {
-			case path.Base(name) == "BedrockModelInvocationLogs":
+			case path.Base(name) == contract.RecordsFolder:
 				found = true
 				regions, err := a.store.folders(ctx, name)
 				if err != nil {

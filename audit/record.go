@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/private-bedrock/private-bedrock/internal/contract"
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 )
 
@@ -46,13 +47,15 @@ func parse(line value) (r record, err error) {
 	identity, metadata := r.object(line, "identity"), r.object(line, "requestMetadata")
 	input, output := r.object(line, "input"), r.object(line, "output")
 	r.Entry = &Entry{
-		Timestamp: when, RequestID: r.text(line, "requestId"), APIExtendedRequestID: r.text(metadata, "apiExtendedRequestId"),
-		IdentityARN: r.text(identity, "arn"), SourceVpce: r.text(metadata, "sourceVpce"), SourceIP: r.text(metadata, "sourceIp"),
+		Timestamp: when, RequestID: r.text(line, "requestId"),
+		APIExtendedRequestID: r.text(metadata, contract.MetadataAPIExtendedRequestID),
+		IdentityARN:          r.text(identity, "arn"),
+		SourceVpce:           r.text(metadata, contract.MetadataSourceVpce), SourceIP: r.text(metadata, contract.MetadataSourceIP),
 		ModelID: r.text(line, "modelId"), Operation: r.text(line, "operation"), Region: r.text(line, "region"), InferenceRegion: r.text(line, "inferenceRegion"),
 		InputTokenCount: r.count(input, "inputTokenCount"), OutputTokenCount: r.count(output, "outputTokenCount"),
 		CacheReadInputTokenCount: r.count(input, "cacheReadInputTokenCount"), CacheWriteInputTokenCount: r.count(input, "cacheWriteInputTokenCount"),
 		ErrorCode:      cmp.Or(plain(line.get("errorCode")), failed(plain(line.get("status")))),
-		metadataCaller: r.text(metadata, "caller"),
+		metadataCaller: r.text(metadata, contract.MetadataCaller),
 	}
 	r.Caller = r.IdentityARN
 	r.Input = body{input.get("inputBodyJson"), r.text(input, "inputBodyS3Path")}

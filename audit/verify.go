@@ -5,14 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/private-bedrock/private-bedrock/internal/contract"
 )
 
-// Call is a line of the API's access log.
+// Call is a line of the API's access log, whose format is PrivateApi's: components/testdata/access-log.json.
 type Call struct {
 	ExtendedRequestID string `json:"extendedRequestId"`
 	HTTPMethod        string `json:"httpMethod"`
@@ -58,16 +59,12 @@ func (c *Call) caller() string {
 // none tells whether API Gateway had no value for a variable of the access log.
 func none(seen string) bool { return seen == "" || seen == "-" }
 
-// notMetadata is what requestMetadata cannot hold, and the function replaces (Bedrock API Reference, Converse).
-var notMetadata = regexp.MustCompile(`[^a-zA-Z0-9\s:_@$#=/+,.-]`)
-
 // metadata is what the function writes for a value that API Gateway logged.
 func metadata(seen string) string {
 	if none(seen) {
 		return ""
 	}
-	seen = notMetadata.ReplaceAllString(seen, "_")
-	return seen[:min(len(seen), 256)]
+	return contract.MetadataValue(seen)
 }
 
 const (
@@ -87,7 +84,8 @@ func (c *Call) contradiction(e Entry) string {
 		return fmt.Sprintf("its API request %s was made at %s, and no call takes longer than %v", c.ExtendedRequestID, c.Time.Format(time.RFC3339), longestCall)
 	}
 	for _, one := range []struct{ name, seen, said string }{
-		{"caller", c.UserARN, e.metadataCaller}, {"sourceIp", c.SourceIP, e.SourceIP}, {"sourceVpce", c.VpcEndpointID, e.SourceVpce},
+		{contract.MetadataCaller, c.UserARN, e.metadataCaller}, {contract.MetadataSourceIP, c.SourceIP, e.SourceIP},
+		{contract.MetadataSourceVpce, c.VpcEndpointID, e.SourceVpce},
 	} {
 		if want := metadata(one.seen); one.said != want {
 			return fmt.Sprintf("its requestMetadata has %s %q, and the access log has %q", one.name, one.said, one.seen)
@@ -218,7 +216,7 @@ func Verify(ctx context.Context, records Reader, access Log, since, until, now t
 		case seen[e.RequestID]:
 			problem = "it is in the log twice"
 		case api == "":
-			problem = "not made through the API: its requestMetadata has no apiExtendedRequestId"
+			problem = "not made through the API: its requestMetadata has no " + contract.MetadataAPIExtendedRequestID
 		case c == nil && since.IsZero() && len(lines) > 0 && e.Timestamp.Before(lines[0]):
 			if inside {
 				v.Older++

@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
 
 	"github.com/private-bedrock/private-bedrock/components"
+	"github.com/private-bedrock/private-bedrock/internal/contract"
 )
 
 const (
@@ -64,7 +65,7 @@ const (
 )
 
 // streaming is the function's environment as it is deployed by default.
-const streaming = "RESPONSE_STREAMING=true"
+const streaming = contract.EnvResponseStreaming + "=true"
 
 var (
 	sdk            = direct(converse)

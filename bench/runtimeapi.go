@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/private-bedrock/private-bedrock/internal/contract"
 )
 
 // process is one running copy of a function behind a Lambda Runtime API of its own (Lambda Developer Guide, "Using the
@@ -69,7 +71,7 @@ func (b *bench) start(ctx context.Context, function, endpoint string, variables 
 		"AWS_LAMBDA_FUNCTION_NAME=bench", "AWS_LAMBDA_FUNCTION_VERSION=$LATEST", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=256",
 		"AWS_LAMBDA_LOG_GROUP_NAME=bench", "AWS_LAMBDA_LOG_STREAM_NAME=bench", "AWS_LAMBDA_LOG_FORMAT=JSON", "AWS_LAMBDA_LOG_LEVEL=INFO",
 		"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand", "LAMBDA_TASK_ROOT=" + b.folder, "_HANDLER=bootstrap",
-		"LANG=en_US.UTF-8", "TZ=:UTC", "PATH=/usr/local/bin:/usr/bin:/bin", "MODEL_IDS=" + model,
+		"LANG=en_US.UTF-8", "TZ=:UTC", "PATH=/usr/local/bin:/usr/bin:/bin", contract.EnvModelIDs + "=" + model,
 	}, variables...)
 	p.cmd.Stderr = &p.stderr
 	began := time.Now()

@@ -1,6 +1,10 @@
 package components
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/private-bedrock/private-bedrock/internal/contract"
+)
 
 // alarm is a CloudWatch alarm on a metric of one dimensioned series, or on a query over all series of a metric.
 type alarm struct {
@@ -45,7 +49,9 @@ func alarms(functionName, apiName, stageName string, slowMs float64) []alarm {
 				"bucket's policy and lock, and at the key."),
 		{
 			// MAX and not SUM: a principal that can put metrics could put negative ones, except into AWS's own namespaces.
-			name: "refused", query: `SELECT MAX(UnloggedInvocationsRefused) FROM PrivateBedrock WHERE FunctionName = '` + functionName + `'`, threshold: 1, periodSeconds: 60, periods: 1,
+			name: "refused", threshold: 1, periodSeconds: 60, periods: 1,
+			query: `SELECT MAX(` + contract.MetricUnloggedInvocationsRefused + `) FROM ` + contract.MetricNamespace +
+				` WHERE ` + contract.DimensionFunctionName + ` = '` + functionName + `'`,
 			means: "The function refuses calls. Bedrock's invocation logging is off, leaves out kinds of data or isn't as the " +
 				"stack set it, or the account's data retention mode isn't in dataRetentionModes. Set it again; the rule named " +
 				"logging or retention reported who changed it.",

@@ -15,6 +15,7 @@ import (
 
 	"github.com/private-bedrock/private-bedrock/audit"
 	"github.com/private-bedrock/private-bedrock/internal/athenatest"
+	"github.com/private-bedrock/private-bedrock/internal/contract"
 	"github.com/private-bedrock/private-bedrock/internal/iamdoc"
 )
 
@@ -104,6 +105,11 @@ func TestTableDecodesEveryField(t *testing.T) {
 // Two readers of one log that differ on who called, what, or at what cost: one of them misleads its auditor.
 func TestCallsAreThoseOfTheAuditReader(t *testing.T) {
 	t.Parallel()
+	for _, key := range contract.MetadataKeys {
+		if !strings.Contains(callsSQL, "'$.requestMetadata."+key+"'") {
+			t.Errorf("calls.sql has no requestMetadata of key %s, which the function writes", key)
+		}
+	}
 	lines := samples(t)
 	lines["forged"] = strings.NewReplacer("assumed-role/bedrock-app-dev-function-role/", "assumed-role/bedrock-app-dev-function-role2/", `"requestId":"converse"`, `"requestId":"forged"`).Replace(lines["converse"])
 	file := filepath.Join(t.TempDir(), "records")

@@ -3,6 +3,7 @@ package components
 import (
 	"strings"
 
+	"github.com/private-bedrock/private-bedrock/internal/contract"
 	"github.com/private-bedrock/private-bedrock/internal/iamdoc"
 )
 
@@ -10,7 +11,8 @@ const recordsTable = "records"
 
 // recordsLocation is where Bedrock writes this account's and Region's records. Its permission check is above that.
 func recordsLocation(to iamdoc.Target, bucket string) string {
-	return "s3://" + bucket + "/" + logPrefix + "/AWSLogs/" + to.Account + "/BedrockModelInvocationLogs/" + to.Region + "/"
+	return "s3://" + bucket + "/" + contract.LogPrefix + "/AWSLogs/" + to.Account + "/" + contract.RecordsFolder +
+		"/" + to.Region + "/"
 }
 
 // recordsFormat makes the whole line the table's one column, which calls.sql takes apart: the delimiter of fields is

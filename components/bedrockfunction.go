@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/private-bedrock/private-bedrock/internal/contract"
 	"github.com/private-bedrock/private-bedrock/internal/iamdoc"
 	"github.com/private-bedrock/private-bedrock/internal/models"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/bedrock"
@@ -269,22 +270,22 @@ func (c *BedrockFunction) newFunction(s scope, a BedrockFunctionArgs, ready []pu
 // environment are the function's environment variables.
 func (a BedrockFunctionArgs) environment() pulumi.StringMap {
 	variables := pulumi.StringMap{
-		"MODEL_IDS":            pulumi.String(strings.Join(a.ModelIds, ",")),
-		"RESPONSE_STREAMING":   pulumi.String(strconv.FormatBool(*a.ResponseStreaming)),
-		"DATA_RETENTION_MODES": pulumi.String(strings.Join(a.DataRetentionModes, ",")),
-		"SERVICE_TIERS":        pulumi.String(strings.Join(a.ServiceTiers, ",")),
+		contract.EnvModelIDs:           pulumi.String(strings.Join(a.ModelIds, ",")),
+		contract.EnvResponseStreaming:  pulumi.String(strconv.FormatBool(*a.ResponseStreaming)),
+		contract.EnvDataRetentionModes: pulumi.String(strings.Join(a.DataRetentionModes, ",")),
+		contract.EnvServiceTiers:       pulumi.String(strings.Join(a.ServiceTiers, ",")),
 	}
 	if !*a.RequireInvocationLogging {
-		variables["REQUIRE_INVOCATION_LOGGING"] = pulumi.String("false")
+		variables[contract.EnvRequireInvocationLogging] = pulumi.String("false")
 	}
 	if a.InvocationLoggingConfiguration != nil {
-		variables["LOGGING_CONFIGURATION"] = a.InvocationLoggingConfiguration
+		variables[contract.EnvLoggingConfiguration] = a.InvocationLoggingConfiguration
 	}
 	if a.AllowUnevaluatedTools {
-		variables["ALLOW_UNEVALUATED_TOOLS"] = pulumi.String("true")
+		variables[contract.EnvAllowUnevaluatedTools] = pulumi.String("true")
 	}
 	if a.GuardrailId != nil {
-		variables["GUARDRAIL_ID"], variables["GUARDRAIL_VERSION"] = a.GuardrailId, a.GuardrailVersion
+		variables[contract.EnvGuardrailID], variables[contract.EnvGuardrailVersion] = a.GuardrailId, a.GuardrailVersion
 	}
 	return variables
 }

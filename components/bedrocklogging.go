@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 
+	"github.com/private-bedrock/private-bedrock/internal/contract"
 	"github.com/private-bedrock/private-bedrock/internal/iamdoc"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/bedrockmodel"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
@@ -12,12 +13,6 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/kms"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/s3"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
-)
-
-// The prefixes of the seed: every record, and the bodies over 100 KB of CloudWatch Logs' records.
-const (
-	logPrefix       = "bedrock"
-	largeDataPrefix = "bedrock-large-data"
 )
 
 // BedrockLogging turns on Bedrock's model invocation logging, to S3 for years and to CloudWatch Logs for days. An
@@ -174,13 +169,13 @@ func (c *BedrockLogging) configure(
 		TextDataDeliveryEnabled: pulumi.Bool(true), ImageDataDeliveryEnabled: pulumi.Bool(true),
 		EmbeddingDataDeliveryEnabled: pulumi.Bool(true), VideoDataDeliveryEnabled: pulumi.Bool(true),
 		S3Config: &bedrockmodel.InvocationLoggingConfigurationLoggingConfigS3ConfigArgs{
-			BucketName: bucket.ID(), KeyPrefix: pulumi.String(logPrefix),
+			BucketName: bucket.ID(), KeyPrefix: pulumi.String(contract.LogPrefix),
 		},
 		CloudwatchConfig: &bedrockmodel.InvocationLoggingConfigurationLoggingConfigCloudwatchConfigArgs{
 			LogGroupName: logGroup.Name, RoleArn: role.Arn,
 			LargeDataDeliveryS3Config: bedrockmodel.
 				InvocationLoggingConfigurationLoggingConfigCloudwatchConfigLargeDataDeliveryS3ConfigArgs{
-				BucketName: bucket.ID(), KeyPrefix: pulumi.String(largeDataPrefix),
+				BucketName: bucket.ID(), KeyPrefix: pulumi.String(contract.LargeDataPrefix),
 			},
 		},
 	}
@@ -208,8 +203,8 @@ func loggingConfiguration(bucketName, logGroupName, roleArn string) (string, err
 		S3Config s3Config `json:"s3Config"`
 	}
 	c.CloudWatchConfig.LogGroupName, c.CloudWatchConfig.RoleArn = logGroupName, roleArn
-	c.CloudWatchConfig.LargeDataDeliveryS3Config = s3Config{bucketName, largeDataPrefix}
-	c.S3Config = s3Config{bucketName, logPrefix}
+	c.CloudWatchConfig.LargeDataDeliveryS3Config = s3Config{bucketName, contract.LargeDataPrefix}
+	c.S3Config = s3Config{bucketName, contract.LogPrefix}
 	b, err := json.Marshal(c)
 	return string(b), err
 }

@@ -1,6 +1,9 @@
 package components
 
-import "github.com/private-bedrock/private-bedrock/internal/iamdoc"
+import (
+	"github.com/private-bedrock/private-bedrock/internal/contract"
+	"github.com/private-bedrock/private-bedrock/internal/iamdoc"
+)
 
 // logDeliveryPolicy lets Bedrock write its one log stream. With a group's ARN that ends in ":*", Bedrock would answer
 // "Failed to validate permissions for log group". keyArn is empty if the group has no customer managed key.
@@ -76,8 +79,8 @@ func accessLogBucketPolicy(bucketArn, loggedBucketArn, account string) (string, 
 
 // records are everything that Bedrock writes to the bucket, permission check and large bodies included.
 func records(bucketArn, account string) (arns []string) {
-	for _, prefix := range []string{logPrefix, largeDataPrefix} {
-		arns = append(arns, bucketArn+"/"+prefix+"/AWSLogs/"+account+"/BedrockModelInvocationLogs/*")
+	for _, prefix := range []string{contract.LogPrefix, contract.LargeDataPrefix} {
+		arns = append(arns, bucketArn+"/"+prefix+"/AWSLogs/"+account+"/"+contract.RecordsFolder+"/*")
 	}
 	return arns
 }

@@ -3,6 +3,8 @@ package components
 import (
 	"encoding/json"
 	"fmt"
+
+	"github.com/private-bedrock/private-bedrock/internal/contract"
 )
 
 // widget is a dashboard's widget (CloudWatch API Reference, "Dashboard body structure and syntax").
@@ -33,7 +35,9 @@ func dashboardBody(region, functionName, apiName, stageName string, alarmArns []
 		return []any{map[string]string{"expression": fmt.Sprintf("SEARCH('%s %s', '%s', 300)", schema, terms, statistic), "label": label}}
 	}
 	byModel := func(metric, statistic string) any {
-		return search(statistic+" ${PROP('Dim.ModelId')}", "{PrivateBedrock,FunctionName,ModelId}", fmt.Sprintf(`FunctionName="%s" MetricName="%s"`, functionName, metric), statistic)
+		const schema = "{" + contract.MetricNamespace + "," + contract.DimensionFunctionName + "," + contract.DimensionModelID + "}"
+		terms := fmt.Sprintf(contract.DimensionFunctionName+`="%s" MetricName="%s"`, functionName, metric)
+		return search(statistic+" ${PROP('Dim."+contract.DimensionModelID+"')}", schema, terms, statistic)
 	}
 	function := func(metric, statistic string) any {
 		return []any{"AWS/Lambda", metric, "FunctionName", functionName, map[string]string{"stat": statistic}}
@@ -41,15 +45,20 @@ func dashboardBody(region, functionName, apiName, stageName string, alarmArns []
 	api := func(metric, statistic string) any {
 		return []any{"AWS/ApiGateway", metric, "ApiName", apiName, "Stage", stageName, map[string]string{"stat": statistic}}
 	}
-	graph("Calls by model", byModel("InvocationLatency", "SampleCount"))
-	graph("Tokens in, by model", byModel("InputTokenCount", "Sum"))
-	graph("Tokens out, by model", byModel("OutputTokenCount", "Sum"))
-	graph("Latency by model, ms", byModel("InvocationLatency", "p50"), byModel("InvocationLatency", "p90"))
-	graph("First byte of streams by model, ms", byModel("TimeToFirstToken", "p50"), byModel("TimeToFirstToken", "p90"))
-	graph("Tokens from the cache, by model", byModel("CacheReadInputTokenCount", "Sum"), byModel("CacheWriteInputTokenCount", "Sum"))
-	graph("Errors by model: callers', then servers'", byModel("InvocationClientErrors", "Sum"), byModel("InvocationServerErrors", "Sum"))
-	graph("Throttles by model, and of the function", byModel("InvocationThrottles", "Sum"), function("Throttles", "Sum"))
-	graph("Refused: prompts not logged, or shared", byModel("UnloggedInvocationsRefused", "Sum"))
+	graph("Calls by model", byModel(contract.MetricInvocationLatency, "SampleCount"))
+	graph("Tokens in, by model", byModel(contract.MetricInputTokenCount, "Sum"))
+	graph("Tokens out, by model", byModel(contract.MetricOutputTokenCount, "Sum"))
+	graph("Latency by model, ms",
+		byModel(contract.MetricInvocationLatency, "p50"), byModel(contract.MetricInvocationLatency, "p90"))
+	graph("First byte of streams by model, ms",
+		byModel(contract.MetricTimeToFirstToken, "p50"), byModel(contract.MetricTimeToFirstToken, "p90"))
+	graph("Tokens from the cache, by model",
+		byModel(contract.MetricCacheReadInputTokenCount, "Sum"), byModel(contract.MetricCacheWriteInputTokenCount, "Sum"))
+	graph("Errors by model: callers', then servers'",
+		byModel(contract.MetricInvocationClientErrors, "Sum"), byModel(contract.MetricInvocationServerErrors, "Sum"))
+	graph("Throttles by model, and of the function",
+		byModel(contract.MetricInvocationThrottles, "Sum"), function("Throttles", "Sum"))
+	graph("Refused: prompts not logged, or shared", byModel(contract.MetricUnloggedInvocationsRefused, "Sum"))
 	graph("Delivery of records", search("", `Namespace="AWS/Bedrock"`, "Delivery", "Sum"))
 	graph("The function: errors, copies at once", function("Errors", "Sum"), function("ConcurrentExecutions", "Maximum"))
 	graph("The API: calls, 4xx, 5xx, latency", api("Count", "Sum"), api("4XXError", "Sum"), api("5XXError", "Sum"), api("Latency", "p90"))

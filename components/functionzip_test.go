@@ -25,7 +25,7 @@ func TestBuildFunctionZipIsReproducible(t *testing.T) {
 		return b
 	}
 	elsewhere := t.TempDir()
-	for _, folder := range []string{"function", "openapi"} {
+	for _, folder := range []string{"function", "internal/contract", "openapi"} {
 		if err := os.CopyFS(filepath.Join(elsewhere, folder), os.DirFS(filepath.Join("..", folder))); err != nil {
 			t.Fatal(err)
 		}

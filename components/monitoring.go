@@ -142,7 +142,7 @@ func newTopicKey(s scope) (*kms.Key, error) {
 	return kms.NewKey(s.ctx, s.name, &kms.KeyArgs{
 		Description: pulumi.String("Messages of " + s.name), EnableKeyRotation: pulumi.Bool(true),
 		Policy: pulumi.String(policy),
-		Tags:   s.withName(s.name), // docs/deployer-policy.json allows deleting the key by this tag, not the log's key
+		Tags:   s.withName(s.name), // policies/deployer-policy.json allows deleting the key by this tag, not the log's key
 	}, s.options()...)
 }
 

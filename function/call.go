@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
+
+	"github.com/private-bedrock/private-bedrock/internal/contract"
 )
 
 // call is what the log keeps of one request: no prompt, no answer, no text of the caller's.
@@ -52,25 +54,27 @@ func (c *call) record(ctx context.Context, log *slog.Logger) {
 		name, unit string
 		value      int64
 	}{
-		{"InvocationLatency", "Milliseconds", time.Since(c.start).Milliseconds()},
-		{"InputTokenCount", "Count", int64(c.tokens.Input)},
-		{"OutputTokenCount", "Count", int64(c.tokens.Output)},
-		{"CacheReadInputTokenCount", "Count", int64(c.tokens.CacheRead)},
-		{"CacheWriteInputTokenCount", "Count", int64(c.tokens.CacheWrite)},
-		{"InvocationClientErrors", "Count", int64(count(c.status >= 400 && c.status < 500 && c.status != 429))},
-		{"UnloggedInvocationsRefused", "Count", int64(count(c.unlogged))},
-		{"InvocationThrottles", "Count", int64(count(c.status == 429))},
-		{"InvocationServerErrors", "Count", int64(count(c.status >= 500 || c.err != nil))},
+		{contract.MetricInvocationLatency, "Milliseconds", time.Since(c.start).Milliseconds()},
+		{contract.MetricInputTokenCount, "Count", int64(c.tokens.Input)},
+		{contract.MetricOutputTokenCount, "Count", int64(c.tokens.Output)},
+		{contract.MetricCacheReadInputTokenCount, "Count", int64(c.tokens.CacheRead)},
+		{contract.MetricCacheWriteInputTokenCount, "Count", int64(c.tokens.CacheWrite)},
+		{contract.MetricInvocationClientErrors, "Count", int64(count(c.status >= 400 && c.status < 500 && c.status != 429))},
+		{contract.MetricUnloggedInvocationsRefused, "Count", int64(count(c.unlogged))},
+		{contract.MetricInvocationThrottles, "Count", int64(count(c.status == 429))},
+		{contract.MetricInvocationServerErrors, "Count", int64(count(c.status >= 500 || c.err != nil))},
 	}
 	if c.firstByte > 0 {
 		values = append(values, struct {
 			name, unit string
 			value      int64
-		}{"TimeToFirstToken", "Milliseconds", c.firstByte.Milliseconds()})
+		}{contract.MetricTimeToFirstToken, "Milliseconds", c.firstByte.Milliseconds()})
 	}
-	d := directive{Namespace: "PrivateBedrock", Dimensions: [][]string{{"FunctionName", "ModelId"}}}
+	dimensions := []string{contract.DimensionFunctionName, contract.DimensionModelID}
+	d := directive{Namespace: contract.MetricNamespace, Dimensions: [][]string{dimensions}}
 	attributes := []slog.Attr{
-		slog.String("FunctionName", cmp.Or(lambdacontext.FunctionName, "none")), slog.String("ModelId", cmp.Or(c.model, "none")),
+		slog.String(contract.DimensionFunctionName, cmp.Or(lambdacontext.FunctionName, "none")),
+		slog.String(contract.DimensionModelID, cmp.Or(c.model, "none")),
 		slog.String("route", c.route), slog.Int("status", c.status), slog.String("apiExtendedRequestId", c.apiExtendedRequestID),
 	}
 	for _, v := range values {

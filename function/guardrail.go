@@ -22,6 +22,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream/eventstreamapi"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
 	"github.com/aws/smithy-go/encoding/httpbinding"
+
+	"github.com/private-bedrock/private-bedrock/internal/contract"
 )
 
 // newGuardrail returns nil if no guardrail is set. Half of a guardrail is an error: calls would be unguarded.
@@ -30,7 +32,8 @@ func newGuardrail(id, version string) (*types.GuardrailConfiguration, error) {
 	case id == "" && version == "":
 		return nil, nil
 	case id == "" || version == "":
-		return nil, fmt.Errorf("GUARDRAIL_ID, GUARDRAIL_VERSION: got %q, %q, want both or none", id, version)
+		const both = contract.EnvGuardrailID + ", " + contract.EnvGuardrailVersion
+		return nil, fmt.Errorf(both+": got %q, %q, want both or none", id, version)
 	}
 	// No trace: it would quote what was blocked.
 	return &types.GuardrailConfiguration{GuardrailIdentifier: &id, GuardrailVersion: &version}, nil

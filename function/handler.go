@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -24,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
 
+	"github.com/private-bedrock/private-bedrock/internal/contract"
 	"github.com/private-bedrock/private-bedrock/openapi"
 )
 
@@ -225,21 +225,17 @@ func (h handler) modelOf(ctx context.Context, asked string) (id string, found bo
 	return id, found && slices.Contains(h.models, id)
 }
 
-// Bedrock API Reference, Converse, requestMetadata: at most 256 of these characters a value, else it refuses the call.
-var notMetadata = regexp.MustCompile(`[^a-zA-Z0-9\s:_@$#=/+,.-]`)
-
 // metadata goes into Bedrock's invocation log with the call. The id is the extended one, which is API Gateway's alone: a
 // caller can choose the other (API Gateway Developer Guide, "$context variables").
 func (r request) metadata() map[string]string {
 	m := map[string]string{
-		"apiExtendedRequestId": r.RequestContext.ExtendedRequestID,
-		"caller":               r.RequestContext.Identity.UserARN,
-		"sourceVpce":           r.RequestContext.Identity.VpceID,
-		"sourceIp":             r.RequestContext.Identity.SourceIP,
+		contract.MetadataAPIExtendedRequestID: r.RequestContext.ExtendedRequestID,
+		contract.MetadataCaller:               r.RequestContext.Identity.UserARN,
+		contract.MetadataSourceVpce:           r.RequestContext.Identity.VpceID,
+		contract.MetadataSourceIP:             r.RequestContext.Identity.SourceIP,
 	}
 	for k, v := range m {
-		v = notMetadata.ReplaceAllString(v, "_")
-		m[k] = v[:min(len(v), 256)]
+		m[k] = contract.MetadataValue(v)
 	}
 	return m
 }

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/private-bedrock/private-bedrock/internal/contract"
 )
 
 const (
@@ -98,7 +100,8 @@ func parseDestination(config string) (d destination, err error) {
 	decoder := json.NewDecoder(bytes.NewReader([]byte(config)))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&d); err != nil || d == (destination{}) {
-		return d, fmt.Errorf("LOGGING_CONFIGURATION: got %q, want cloudWatchConfig, s3Config or both, as Bedrock's LoggingConfig has them, or nothing: %v", config, err)
+		return d, fmt.Errorf(contract.EnvLoggingConfiguration+": got %q, want cloudWatchConfig, s3Config or both, "+
+			"as Bedrock's LoggingConfig has them, or nothing: %v", config, err)
 	}
 	return d, nil
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
+
+	"github.com/private-bedrock/private-bedrock/internal/contract"
 )
 
 func main() {
@@ -34,26 +36,33 @@ func run(env func(string) string) error {
 }
 
 func newHandler(env func(string) string) (handler, error) {
-	models := listed(env("MODEL_IDS"))
+	models := listed(env(contract.EnvModelIDs))
 	if len(models) == 0 {
-		return handler{}, fmt.Errorf("MODEL_IDS: got %q, want the model ids that may be called, separated by commas", env("MODEL_IDS"))
+		return handler{}, fmt.Errorf(contract.EnvModelIDs+": got %q, want the model ids that may be called, separated by commas",
+			env(contract.EnvModelIDs))
 	}
-	streaming := env("RESPONSE_STREAMING")
+	streaming := env(contract.EnvResponseStreaming)
 	if streaming != "true" && streaming != "false" {
-		return handler{}, fmt.Errorf("RESPONSE_STREAMING: got %q, want true or false, as the API's integration is", streaming)
+		return handler{}, fmt.Errorf(contract.EnvResponseStreaming+": got %q, want true or false, as the API's integration is",
+			streaming)
 	}
-	guardrail, err := newGuardrail(env("GUARDRAIL_ID"), env("GUARDRAIL_VERSION"))
+	guardrail, err := newGuardrail(env(contract.EnvGuardrailID), env(contract.EnvGuardrailVersion))
 	if err != nil {
 		return handler{}, err
 	}
-	destination, err := parseDestination(env("LOGGING_CONFIGURATION"))
+	destination, err := parseDestination(env(contract.EnvLoggingConfiguration))
 	if err != nil {
 		return handler{}, err
 	}
 	b, err := newBedrock(env)
-	h := handler{bedrock: b, models: models, tiers: listed(env("SERVICE_TIERS"), "default"), guardrail: guardrail, unevaluatedTools: env("ALLOW_UNEVALUATED_TOOLS") == "true", passed: &passed{}, streaming: streaming == "true", log: lambdacontext.NewLogger()}
-	h.logging = newInvocationLog(env("REQUIRE_INVOCATION_LOGGING") != "false", destination, b.loggingConfig, h.logFailure)
-	h.retention = newRetention(listed(env("DATA_RETENTION_MODES"), unshared...), b.dataRetention, h.logFailure)
+	h := handler{
+		bedrock: b, models: models, tiers: listed(env(contract.EnvServiceTiers), "default"), guardrail: guardrail,
+		unevaluatedTools: env(contract.EnvAllowUnevaluatedTools) == "true", passed: &passed{},
+		streaming: streaming == "true", log: lambdacontext.NewLogger(),
+	}
+	required := env(contract.EnvRequireInvocationLogging) != "false"
+	h.logging = newInvocationLog(required, destination, b.loggingConfig, h.logFailure)
+	h.retention = newRetention(listed(env(contract.EnvDataRetentionModes), unshared...), b.dataRetention, h.logFailure)
 	return h, err
 }
 

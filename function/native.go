@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
+
+	"github.com/private-bedrock/private-bedrock/internal/contract"
 )
 
 // nativeOperation is Bedrock Runtime's own that a route stands for, by the last part of its path.
@@ -190,16 +192,14 @@ func withoutGuardrail(body []byte) []byte {
 	return writeObject(kept)
 }
 
-// serverMetadata are the entries that no caller sets, and maxMetadata is how many Bedrock takes (Bedrock User Guide, "Tag
-// requests with metadata").
-var serverMetadata = []string{"apiExtendedRequestId", "caller", "sourceVpce", "sourceIp"}
-
+// maxMetadata is how many entries Bedrock takes (Bedrock User Guide, "Tag requests with metadata").
 const maxMetadata = 16
 
-// addMetadata keeps what a caller says beside what the server says; Bedrock refuses what it does not take.
+// addMetadata keeps what a caller says beside what the server says, whose keys no caller sets; Bedrock refuses what it does
+// not take.
 func addMetadata(metadata map[string]string, given json.RawMessage) error {
 	share := maxMetadata
-	for _, key := range serverMetadata {
+	for _, key := range contract.MetadataKeys {
 		if metadata[key] != "" {
 			share--
 		}
@@ -217,11 +217,11 @@ func addMetadata(metadata map[string]string, given json.RawMessage) error {
 		if json.Unmarshal(m.value, &value) != nil {
 			return badRequest("InvalidMetadata", "requestMetadata: want an object of texts")
 		}
-		if !slices.ContainsFunc(serverMetadata, func(own string) bool { return strings.EqualFold(own, m.key) }) {
+		if !slices.ContainsFunc(contract.MetadataKeys, func(own string) bool { return strings.EqualFold(own, m.key) }) {
 			metadata[m.key] = value
 		}
 	}
-	if len(metadata)-len(serverMetadata) > share {
+	if len(metadata)-len(contract.MetadataKeys) > share {
 		return tooMany
 	}
 	return nil

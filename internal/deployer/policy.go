@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// OfEc2AndIam tells the rights that are in a policy of their own, docs/deployer-policy-ec2-iam.json: one would be too long.
+// OfEc2AndIam tells the rights that are in a policy of their own, policies/deployer-policy-ec2-iam.json: one would be too long.
 func OfEc2AndIam(r Right) bool {
 	service, _, _ := strings.Cut(r.Action, ":")
 	return service == "ec2" || service == "iam" || service == "route53"

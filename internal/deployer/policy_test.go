@@ -17,7 +17,7 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 )
 
-var update = flag.Bool("update", false, "rewrite the policies in docs from testdata, which make e2e compares with the calls it sees")
+var update = flag.Bool("update", false, "rewrite the policies from testdata, which make e2e compares with the calls it sees")
 
 // document is a policy, and what it is made from.
 type document struct {
@@ -52,9 +52,9 @@ func documents(t *testing.T) []document {
 		}
 	}
 	return []document{
-		{"../../docs/preview-policy.json", preview, nil},
-		{"../../docs/deployer-policy.json", services, preview},
-		{"../../docs/deployer-policy-ec2-iam.json", ec2AndIam, preview},
+		{"../../policies/preview-policy.json", preview, nil},
+		{"../../policies/deployer-policy.json", services, preview},
+		{"../../policies/deployer-policy-ec2-iam.json", ec2AndIam, preview},
 	}
 }
 

@@ -1,5 +1,5 @@
 // Package deployer knows the rights that a deployment needs. It reads them off the calls that pulumi makes, and makes of
-// them the policies docs/deployer-policy.json and docs/preview-policy.json.
+// them the policies policies/deployer-policy.json and policies/preview-policy.json.
 package deployer
 
 import (

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Request is one call, as AWS sees it when it decides.
@@ -265,5 +266,12 @@ var wildcards = strings.NewReplacer(`\*`, `.*`, `\?`, `.`)
 // glob reports whether the whole of s matches a pattern of * and ?, in time
 // linear in s whatever the pattern, as package regexp guarantees.
 func glob(pattern, s string) bool {
-	return regexp.MustCompile(`(?s)^` + wildcards.Replace(regexp.QuoteMeta(pattern)) + `$`).MatchString(s)
+	compiled, known := globs.Load(pattern)
+	if !known {
+		compiled, _ = globs.LoadOrStore(pattern, regexp.MustCompile(`(?s)^`+wildcards.Replace(regexp.QuoteMeta(pattern))+`$`))
+	}
+	return compiled.(*regexp.Regexp).MatchString(s)
 }
+
+// globs keeps compiled patterns, because a policy decides many requests.
+var globs sync.Map

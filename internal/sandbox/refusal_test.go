@@ -91,11 +91,11 @@ func TestEndToEndAudioFlag(t *testing.T) {
 	}
 	for flag, want := range map[string]any{"": nil, `"audioDataDeliveryEnabled":true,`: true, `"audioDataDeliveryEnabled":false,`: false} {
 		config := `{"loggingConfig":{` + flag + `"s3Config":{"bucketName":"logs","keyPrefix":"bedrock"}}}`
-		if _, err := s.aws.do(t.Context(), "bedrock", http.MethodPut, loggingPath, map[string]string{"Content-Type": "application/json"}, []byte(config)); err != nil {
+		if _, err := s.aws.do(t.Context(), "bedrock", http.MethodPut, "/logging/modelinvocations", map[string]string{"Content-Type": "application/json"}, []byte(config)); err != nil {
 			t.Fatal(err)
 		}
 		var out map[string]map[string]any
-		if err := s.aws.get(t.Context(), "bedrock", loggingPath, &out); err != nil {
+		if err := s.aws.get(t.Context(), "bedrock", "/logging/modelinvocations", &out); err != nil {
 			t.Fatal(err)
 		}
 		if got, found := out["loggingConfig"]["audioDataDeliveryEnabled"]; got != want || found != (flag != "") {

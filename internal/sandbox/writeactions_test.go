@@ -133,7 +133,7 @@ func TestWriteActionsHaveAVerdict(t *testing.T) {
 				}
 			}
 			if action != "" && !slices.ContainsFunc(deniedActions, func(pattern string) bool { ok, _ := path.Match(pattern, action); return ok }) {
-				t.Errorf("%s %s: docs/service-control-policy.json does not deny %s", service, call, action)
+				t.Errorf("%s %s: policies/service-control-policy.json does not deny %s", service, call, action)
 			}
 		}
 	}
@@ -159,7 +159,7 @@ func readText(t *testing.T, file string) string {
 // TestOrganizationPolicyVerdicts asks these.
 func deniedByOrganization(t *testing.T) (actions []string) {
 	t.Helper()
-	for _, s := range decoded(t, readText(t, "../../docs/service-control-policy.json"))["Statement"].([]any) {
+	for _, s := range decoded(t, readText(t, "../../policies/service-control-policy.json"))["Statement"].([]any) {
 		for _, action := range s.(map[string]any)["Action"].([]any) {
 			actions = append(actions, action.(string))
 		}

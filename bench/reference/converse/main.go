@@ -15,6 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
+
+	"github.com/private-bedrock/private-bedrock/internal/contract"
 )
 
 func main() {
@@ -23,8 +25,8 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	f := function{bedrockruntime.NewFromConfig(loaded), os.Getenv("MODEL_IDS")}
-	if os.Getenv("RESPONSE_STREAMING") == "true" {
+	f := function{bedrockruntime.NewFromConfig(loaded), os.Getenv(contract.EnvModelIDs)}
+	if os.Getenv(contract.EnvResponseStreaming) == "true" {
 		lambda.Start(f.stream)
 	}
 	lambda.Start(f.answer)

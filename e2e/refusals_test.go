@@ -1,15 +1,15 @@
 //go:build e2e
 
-package sandbox
+package e2e
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
@@ -65,13 +65,53 @@ func (s *running) refusesUnkept(t *testing.T) {
 	}
 }
 
-// namesWhatIsNotServed: a user who reads "Missing Authentication Token" looks for a wrong signature.
-func (s *running) namesWhatIsNotServed(t *testing.T) {
-	in := &bedrockruntime.CountTokensInput{ModelId: aws.String(localModel), Input: &types.CountTokensInputMemberConverse{Value: types.ConverseTokensRequest{Messages: says("Hello")}}}
-	_, err := s.bedrock("execute-api").CountTokens(t.Context(), in)
-	var refused smithy.APIError
-	if !errors.As(err, &refused) || strings.Contains(refused.ErrorCode(), "Authentication") || !regexp.MustCompile(`(?i)count-?tokens`).MatchString(refused.ErrorMessage()) {
-		t.Errorf("%v, want the operation's name", err)
+// until waits for every copy of the function, which each look for themselves, once a minute. A refusal has the reason in it.
+func (s *running) until(t *testing.T, want int, reason string) {
+	t.Helper()
+	began := time.Now()
+	for inARow := 0; inARow < 20; {
+		status, _, body := s.call(t, http.MethodPost, "/generate/Hello", "", "", "")
+		if status != 200 && (status != 503 || !strings.Contains(body, reason)) {
+			t.Fatalf("status %d: %s", status, body)
+		}
+		if inARow++; status != want {
+			inARow = 0
+		}
+		if time.Since(began) > 90*time.Second {
+			t.Fatalf("still %d after %v, want %d", status, time.Since(began), want)
+		}
+	}
+	if status, _, _ := s.call(t, http.MethodGet, "/health", "", "", ""); status != want {
+		t.Errorf("/health: status %d, want %d", status, want)
+	}
+	t.Logf("%d after %v", want, time.Since(began))
+}
+
+// refusesUnlogged switches logging off behind the function's back, and then a part of it.
+func (s *running) refusesUnlogged(t *testing.T) {
+	good, err := s.aws.do(t.Context(), "bedrock", http.MethodGet, loggingPath, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(config []byte) {
+		t.Helper()
+		if _, err := s.aws.do(t.Context(), "bedrock", http.MethodPut, loggingPath, map[string]string{"Content-Type": "application/json"}, config); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := len(s.objects(t, s.StackOutputs["logBucketName"]))
+	if _, err := s.aws.do(t.Context(), "bedrock", http.MethodDelete, loggingPath, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	s.until(t, 503, "is off")
+	put(good)
+	s.until(t, 200, "is off")
+	put(regexp.MustCompile(`("textDataDeliveryEnabled": ?)true`).ReplaceAll(good, []byte("${1}false")))
+	s.until(t, 503, "leaves out some kinds of data")
+	put(good)
+	s.until(t, 200, "leaves out")
+	if after := len(s.objects(t, s.StackOutputs["logBucketName"])); after <= before {
+		t.Errorf("%d objects, want more than %d: logging is on again", after, before)
 	}
 }
 
@@ -108,33 +148,4 @@ func (s *running) refusesShared(t *testing.T) {
 	}
 	put("default")
 	s.until(t, 200, "")
-}
-
-// namesForgedRecords: a caller asks Bedrock past the API. The metadata claims a call that the API refused, and another caller. Only the
-// record's identity is AWS's own.
-func (s *running) namesForgedRecords(t *testing.T) {
-	audit := s.audit(t)
-	status, header, _ := s.call(t, http.MethodPost, "/generate", "", "application/json", `{"prompt":7}`)
-	id := header.Get("X-Amz-Apigw-Id")
-	if status != 400 || id == "" {
-		t.Fatalf("status %d, %v", status, header)
-	}
-	const mark, victim, forger = "past the API", "arn:aws:iam::" + account + ":user/victim", "arn:aws:iam::" + account + ":root"
-	body := `{"messages":[{"role":"user","content":[{"text":"` + mark + `"}]}],"requestMetadata":{"apiExtendedRequestId":"` + id + `","caller":"` + victim + `"}}`
-	if _, err := s.aws.do(t.Context(), "bedrock", http.MethodPost, "/model/"+localModel+"/converse", map[string]string{"Content-Type": "application/json"}, []byte(body)); err != nil {
-		t.Fatal(err)
-	}
-	for _, from := range [][]string{{"--stack", "local"}, {"--stack", "local", "--log-group", s.StackOutputs["logGroupName"]}} {
-		if out, status := audit(append([]string{"verify"}, from...)...); status != 2 || !strings.Contains(out, forger) {
-			t.Errorf("verify %v: exit status %d, want 2 and a record by %s: %s", from, status, forger, out)
-		}
-		if out, status := audit(append([]string{"list", "--text", mark}, from...)...); status != 0 || strings.Count(out, "\n") != 1 || strings.Contains(out, "victim") {
-			t.Errorf("list %v: exit status %d, want one line, without the claimed caller: %s", from, status, out)
-		}
-		var exported struct{ Caller string }
-		out, status := audit(append([]string{"export", "--text", mark}, from...)...)
-		if err := json.Unmarshal([]byte(out), &exported); err != nil || status != 0 || exported.Caller != forger {
-			t.Errorf("export %v: exit status %d, %v, caller %q, want %q: %s", from, status, err, exported.Caller, forger, out)
-		}
-	}
 }

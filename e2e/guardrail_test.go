@@ -1,6 +1,6 @@
 //go:build e2e
 
-package sandbox
+package e2e
 
 import (
 	"encoding/json"
@@ -14,23 +14,52 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/document"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
-
-	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 )
 
-// fenceRows: the function's role denies every action that another policy of the account could add, of services that it uses and of
-// others.
-func fenceRows(p *proof, d deployedStack) {
-	role := d.name + " function role"
-	for _, action := range []string{
-		"bedrock:CreateModelInvocationJob", "bedrock:InvokeTool", "bedrock:PutAccountDataRetention", "bedrock:DeleteModelInvocationLoggingConfiguration",
-		"ec2:RunInstances", "iam:PassRole", "kms:CreateGrant", "logs:DeleteLogGroup", "s3:GetObject", "s3:PutObject", "sts:AssumeRole", "xray:GetTraceSummaries",
-	} {
-		r := iampolicy.Request{Action: action, Resource: "*", Context: map[string][]string{"aws:PrincipalArn": {d.roleArn}}}
-		p.row(false, role+": "+action+" by another policy of the account", func(policy func(string) iampolicy.Document) bool {
-			return allowed([]iampolicy.Request{r}, []iampolicy.Document{policy(role), everything()}, nil) == nil
-		})
+// says is a conversation of one prompt.
+func says(text string) []types.Message {
+	return []types.Message{{Role: types.ConversationRoleUser, Content: []types.ContentBlock{&types.ContentBlockMemberText{Value: text}}}}
+}
+
+// looks is a tool to look with.
+func looks(name, description, title string) *types.ToolConfiguration {
+	return &types.ToolConfiguration{Tools: []types.Tool{&types.ToolMemberToolSpec{Value: types.ToolSpecification{
+		Name: &name, Description: &description,
+		InputSchema: &types.ToolInputSchemaMemberJson{Value: document.NewLazyDocument(map[string]string{"title": title})},
+	}}}}
+}
+
+// wholeSaid is what an answer says: its text and its tools' inputs.
+func wholeSaid(t *testing.T, out *bedrockruntime.ConverseOutput) (said string) {
+	t.Helper()
+	for _, block := range out.Output.(*types.ConverseOutputMemberMessage).Value.Content {
+		switch b := block.(type) {
+		case *types.ContentBlockMemberText:
+			said += b.Value
+		case *types.ContentBlockMemberToolUse:
+			input, err := b.Value.Input.MarshalSmithyDocument()
+			if err != nil {
+				t.Fatal(err)
+			}
+			said += string(input)
+		}
 	}
+	return said
+}
+
+// streamSaid is the same of a stream.
+func streamSaid(stream *bedrockruntime.ConverseStreamEventStream) (said string) {
+	for event := range stream.Events() {
+		if delta, ok := event.(*types.ConverseStreamOutputMemberContentBlockDelta); ok {
+			switch delta := delta.Value.Delta.(type) {
+			case *types.ContentBlockDeltaMemberText:
+				said += delta.Value
+			case *types.ContentBlockDeltaMemberToolUse:
+				said += *delta.Value.Input
+			}
+		}
+	}
+	return said
 }
 
 // asksTool is a conversation in which a tool was asked and answered.
@@ -69,7 +98,7 @@ func (s *running) guardsTools(t *testing.T, who aws.Credentials, outputs map[str
 		}
 		stream, err := client.ConverseStream(t.Context(), &bedrockruntime.ConverseStreamInput{ModelId: model, Messages: messages, ToolConfig: tools})
 		if err == nil {
-			said["ConverseStream"], _ = streamSaid(stream.GetStream())
+			said["ConverseStream"] = streamSaid(stream.GetStream())
 			err = stream.GetStream().Err()
 		}
 		failed["ConverseStream"] = err
@@ -79,14 +108,15 @@ func (s *running) guardsTools(t *testing.T, who aws.Credentials, outputs map[str
 		}
 		chunked, err := client.InvokeModelWithResponseStream(t.Context(), &bedrockruntime.InvokeModelWithResponseStreamInput{ModelId: claude, Body: body})
 		if err == nil {
-			for _, one := range chunks(chunked.GetStream()) {
+			for event := range chunked.GetStream().Events() {
+				one, _ := event.(*types.ResponseStreamMemberChunk)
 				var c struct {
 					Delta struct {
 						Text    string
 						Partial string `json:"partial_json"`
 					}
 				}
-				if err := json.Unmarshal([]byte(one), &c); err != nil {
+				if err := json.Unmarshal(one.Value.Bytes, &c); err != nil {
 					t.Fatal(err)
 				}
 				said["InvokeModelWithResponseStream"] += c.Delta.Text + c.Delta.Partial
@@ -96,17 +126,17 @@ func (s *running) guardsTools(t *testing.T, who aws.Credentials, outputs map[str
 		failed["InvokeModelWithResponseStream"] = err
 		return said, failed
 	}
-	harmless := toolNamed("look", "looks", "where")
+	harmless := looks("look", "looks", "where")
 	for name, c := range map[string]struct {
 		tools    *types.ToolConfiguration
 		messages []types.Message
 		body     []byte
 	}{
-		"a tool's description":   {toolNamed("look", "say "+word, "where"), asksTool("a", "b"), anthropic("go on", "say "+word, "where", "a", "b")},
-		"a tool's schema":        {toolNamed("look", "looks", word), asksTool("a", "b"), anthropic("go on", "looks", word, "a", "b")},
+		"a tool's description":   {looks("look", "say "+word, "where"), asksTool("a", "b"), anthropic("go on", "say "+word, "where", "a", "b")},
+		"a tool's schema":        {looks("look", "looks", word), asksTool("a", "b"), anthropic("go on", "looks", word, "a", "b")},
 		"what a tool was asked":  {harmless, asksTool(word, "b"), anthropic("go on", "looks", "where", word, "b")},
 		"what a tool found":      {harmless, asksTool("a", "the "+word), anthropic("go on", "looks", "where", "a", "the "+word)},
-		"what a tool was called": {toolNamed(word, "looks", "where"), asksTool("a", "b"), []byte(strings.ReplaceAll(string(anthropic("go on", "looks", "where", "a", "b")), `"look"`, `"`+word+`"`))},
+		"what a tool was called": {looks(word, "looks", "where"), asksTool("a", "b"), []byte(strings.ReplaceAll(string(anthropic("go on", "looks", "where", "a", "b")), `"look"`, `"`+word+`"`))},
 	} {
 		said, failed := ask(c.tools, c.messages, c.body)
 		for operation, err := range failed {

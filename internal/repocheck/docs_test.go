@@ -1,16 +1,16 @@
-package main
+package repocheck
 
 import (
 	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/workspace"
@@ -18,32 +18,12 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the tables in the documents")
 
-var documents sync.Mutex // two tests may write to one
-
-// between holds what a document has between <!-- name --> and <!-- /name --> against what it should have.
-func between(t *testing.T, file, name, want string) {
-	t.Helper()
-	documents.Lock()
-	defer documents.Unlock()
-	content, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
+// TestMain runs the tests in the project's folder, which their paths begin at.
+func TestMain(m *testing.M) {
+	if err := os.Chdir("../.."); err != nil {
+		panic(err)
 	}
-	before, rest, begun := strings.Cut(string(content), "<!-- "+name+" -->\n")
-	got, after, ended := strings.Cut(rest, "<!-- /"+name+" -->\n")
-	if !begun || !ended {
-		t.Fatalf("%s: want <!-- %s -->, a table, <!-- /%s -->", file, name, name)
-	}
-	if got == want {
-		return
-	}
-	if *update {
-		if err := os.WriteFile(file, []byte(before+"<!-- "+name+" -->\n"+want+"<!-- /"+name+" -->\n"+after), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	t.Errorf("%s, %s: got\n%s\nwant\n%s\n(go test . -update writes it)", file, name, got, want)
+	os.Exit(m.Run())
 }
 
 // A table of settings that has fallen behind sends its reader the wrong way. The README has of each what fits into a line.
@@ -76,7 +56,7 @@ func TestDocumentsHaveEverySetting(t *testing.T) {
 		short += fmt.Sprintf("| `%s` | %s | %s. |\n", name, value, strings.TrimSuffix(sentence, "."))
 		whole += fmt.Sprintf("| `%s` | %s | %s |\n", name, value, c.Description)
 	}
-	between(t, "README.md", "settings", short)
+	Table(t, *update, "README.md", "settings", short)
 	japanese, err := os.ReadFile("README.ja.md")
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +67,7 @@ func TestDocumentsHaveEverySetting(t *testing.T) {
 			t.Errorf("README.ja.md has no row %s", row)
 		}
 	}
-	between(t, "docs/settings.md", "settings", whole)
+	Table(t, *update, "docs/settings.md", "settings", whole)
 }
 
 // An output that no document names is looked for in the code, or not found at all.
@@ -164,18 +144,20 @@ func TestThreatModelNamesItsTests(t *testing.T) {
 		t.Fatal(err)
 	}
 	var tests strings.Builder
-	for _, pattern := range []string{"*_test.go", "*/*_test.go", "*/*/*_test.go"} {
-		files, err := filepath.Glob(pattern)
-		if err != nil {
-			t.Fatal(err)
+	if err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && len(path) > 1 && strings.HasPrefix(path, "."): // .local and .tools are no sources of the project's
+			return fs.SkipDir
+		case !strings.HasSuffix(path, "_test.go"):
+			return nil
 		}
-		for _, file := range files {
-			content, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			tests.Write(content)
-		}
+		content, err := os.ReadFile(path)
+		tests.Write(content)
+		return err
+	}); err != nil {
+		t.Fatal(err)
 	}
 	_, table, _ := strings.Cut(string(model), "|---|---|---|---|\n")
 	table, _, _ = strings.Cut(table, "\n\n")

@@ -1,12 +1,10 @@
 //go:build e2e
 
-package sandbox
+package e2e
 
 import (
-	"context"
 	"encoding/binary"
 	"encoding/hex"
-	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -14,10 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // A developer's machine has web pages open, and other users. Each socket that the sandbox opens is closed to both.
@@ -36,6 +32,7 @@ func (s *running) listensOnLoopback(t *testing.T) {
 	}
 }
 
+// refusesWebPages: a page that a developer only looks at could otherwise deploy a function, which runs on the machine.
 func (s *running) refusesWebPages(t *testing.T) {
 	tcp, _ := listening(t, s.started)
 	refuseWebPages(t, tcp, filepath.Base(s.InvokeURL))
@@ -147,13 +144,11 @@ func listening(t *testing.T, of func(pid int) bool) (tcp []netip.AddrPort, unix 
 
 // moto deploys and runs what it is asked to, and answers each request that arrives.
 func TestEndToEndMotoIsClosedToOthers(t *testing.T) {
-	c, stop, err := startMoto(t.Context(), "ap-northeast-1", filepath.Join(t.TempDir(), "moto.log"))
-	if err != nil {
-		t.Fatal(err)
+	var caller struct {
+		Account string `xml:"GetCallerIdentityResult>Account"`
 	}
-	defer stop()
-	if id, err := c.accountID(t.Context()); err != nil || id != account {
-		t.Errorf("got %q, %v", id, err)
+	if err := play(t).aws.query(t.Context(), "sts", "2011-06-15", "GetCallerIdentity", nil, &caller); err != nil || caller.Account != account {
+		t.Errorf("got %q, %v", caller.Account, err)
 	}
 	children := func(pid int) bool {
 		status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
@@ -164,48 +159,4 @@ func TestEndToEndMotoIsClosedToOthers(t *testing.T) {
 		t.Fatalf("moto listens on %v and %q, want one Unix socket", tcp, unix)
 	}
 	closedToOthers(t, unix[0])
-}
-
-// A Docker engine runs containers as root, with any folder of the machine in them. moto asks it to for each function that
-// is invoked and each batch job.
-func TestEndToEndMotoReachesNoDockerEngine(t *testing.T) {
-	folder, err := os.MkdirTemp("", "docker")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(folder)
-	engine, err := net.Listen("unix", filepath.Join(folder, "docker.sock"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var asked sync.Map
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked.Store(r.Method+" "+r.URL.Path, true)
-		http.NotFound(w, r)
-	})}
-	go server.Serve(engine)
-	defer server.Close()
-	t.Setenv("DOCKER_HOST", "unix://"+engine.Addr().String())
-	c, stop, err := startMoto(t.Context(), "ap-northeast-1", filepath.Join(t.TempDir(), "moto.log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stop()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	trust := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
-	var ignored struct{}
-	if err := c.iam(ctx, "CreateRole", map[string]string{"RoleName": "f", "AssumeRolePolicyDocument": trust}, &ignored); err != nil {
-		t.Fatal(err)
-	}
-	function := `{"FunctionName":"f","Runtime":"python3.13","Handler":"f.f","Role":"arn:aws:iam::` + account + `:role/f","Code":{"ZipFile":"UEsFBgAAAAAAAAAAAAAAAAAAAAAAAA=="}}`
-	if _, err := c.do(ctx, "lambda", http.MethodPost, "/2015-03-31/functions", nil, []byte(function)); err != nil {
-		t.Fatal(err)
-	}
-	answer, err := c.do(ctx, "lambda", http.MethodPost, "/2015-03-31/functions/f/invocations", nil, []byte("{}"))
-	t.Logf("invoked: %s, %v", answer, err)
-	asked.Range(func(request, _ any) bool {
-		t.Errorf("moto asked the Docker engine: %v", request)
-		return true
-	})
 }

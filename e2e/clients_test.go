@@ -1,46 +1,28 @@
 //go:build e2e
 
-package sandbox
+package e2e
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
-	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
+	"github.com/aws/smithy-go"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox"
 )
 
 const localModel = "anthropic.claude-haiku-4-5-20251001-v1:0"
-
-// recordsOf are those of calls whose input holds a mark.
-func (s *running) recordsOf(t *testing.T, mark string) (found []Record) {
-	t.Helper()
-	for _, line := range s.events(t, s.StackOutputs["logGroupName"]) {
-		var r Record
-		if json.Unmarshal([]byte(line), &r) == nil && bytes.Contains(r.Input.BodyJSON, []byte(mark)) {
-			found = append(found, r)
-		}
-	}
-	return found
-}
 
 // boto is what a Python program does that has never heard of this project.
 const boto = `
@@ -114,7 +96,7 @@ func (s *running) bedrock(signingName string) *bedrockruntime.Client {
 	return bedrockruntime.New(bedrockruntime.Options{
 		Region: s.Region, BaseEndpoint: &s.InvokeURL, Retryer: aws.NopRetryer{},
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: RootKey, SecretAccessKey: RootKey}, nil
+			return aws.Credentials{AccessKeyID: sandbox.RootKey, SecretAccessKey: sandbox.RootKey}, nil
 		}),
 	}, options...)
 }
@@ -135,7 +117,7 @@ func (s *running) faultsAreTyped(t *testing.T) {
 	client := s.bedrock("execute-api")
 	var wait sync.WaitGroup // at once: some are tried again, with waits
 	defer wait.Wait()
-	for name, status := range Faults {
+	for name, status := range sandbox.Faults {
 		wait.Go(func() {
 			_, err := client.Converse(t.Context(), said("fault "+name))
 			var typed interface{ ErrorCode() string }
@@ -145,7 +127,7 @@ func (s *running) faultsAreTyped(t *testing.T) {
 			}
 		})
 	}
-	for _, name := range StreamFaults["ConverseStream"] {
+	for _, name := range sandbox.StreamFaults["ConverseStream"] {
 		wait.Go(func() {
 			out, err := client.ConverseStream(t.Context(), streamed("break "+name))
 			if err != nil {
@@ -164,7 +146,7 @@ func (s *running) faultsAreTyped(t *testing.T) {
 	own := map[string]int{ // where they differ from Bedrock's
 		"ServiceQuotaExceededException": 429, "InternalServerException": 502,
 	}
-	for name, status := range Faults {
+	for name, status := range sandbox.Faults {
 		status := cmp.Or(own[name], status)
 		for _, stream := range []string{"false", "true"} {
 			wait.Go(func() {
@@ -177,138 +159,13 @@ func (s *running) faultsAreTyped(t *testing.T) {
 	}
 }
 
-// streams: the first word of an answer is there long before the last.
-func (s *running) streams(t *testing.T) {
-	words := strings.Repeat("word ", 10) // with "You said: slowly", 13 pieces, 100 ms apart
-	start := time.Now()
-	response, err := http.Post(s.InvokeURL+"/generate", "application/json", strings.NewReader(`{"prompt":"slowly `+words+canary+`","stream":true}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	var first time.Duration
-	var names []string
-	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
-		if name, found := strings.CutPrefix(lines.Text(), "event: "); found {
-			if names = append(names, name); first == 0 {
-				first = time.Since(start)
-			}
-		}
-	}
-	last := time.Since(start)
-	if n := len(names); response.Header.Get("Content-Type") != "text/event-stream" || n < 10 || names[0] != "delta" || names[n-1] != "done" || last-first < time.Second {
-		t.Errorf("%s: first after %v, last after %v: %v", response.Header, first, last, names)
-	}
-
-	start, first = time.Now(), 0
-	out, err := s.bedrock("execute-api").ConverseStream(t.Context(), streamed("slowly "+words+canary))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for event := range out.GetStream().Events() {
-		if _, ok := event.(*types.ConverseStreamOutputMemberContentBlockDelta); ok && first == 0 {
-			first = time.Since(start)
-		}
-	}
-	if last := time.Since(start); out.GetStream().Err() != nil || last-first < time.Second {
-		t.Errorf("converse-stream: first after %v, last after %v, %v", first, last, out.GetStream().Err())
-	}
-}
-
-// clientLeaves: what it asked for goes on, as on AWS, and is recorded; others are served.
-func (s *running) clientLeaves(t *testing.T) {
-	const mark = "until its client leaves"
-	response, err := http.Post(s.InvokeURL+"/generate", "application/json", strings.NewReader(`{"prompt":"slowly one two three `+mark+`","stream":true}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.ReadFull(response.Body, make([]byte, 20)); err != nil {
-		t.Fatal(err)
-	}
-	response.Body.Close()
-	if status, _, body := s.call(t, http.MethodPost, "/generate/Hello", "", "", ""); status != 200 {
-		t.Errorf("another call: status %d: %s", status, body)
-	}
-	var found []Record
-	for end := time.Now().Add(30 * time.Second); len(found) == 0 && time.Now().Before(end); found = s.recordsOf(t, mark) {
-	}
-	if len(found) != 1 || !bytes.Contains(found[0].Output.BodyJSON, []byte("leaves")) {
-		t.Errorf("records %+v, want one of the whole answer", found)
-	}
-}
-
-// thousandCalls: nothing is lost and nothing recorded twice where many call at once.
-func (s *running) thousandCalls(t *testing.T) {
-	const callers, each = 50, 20
-	var wait sync.WaitGroup
-	for caller := range callers {
-		wait.Go(func() {
-			client := s.bedrock("execute-api")
-			for i := range each {
-				prompt := fmt.Sprintf("thousand %d-%d.", caller, i)
-				var err error
-				switch i % 4 {
-				case 0:
-					_, err = client.Converse(t.Context(), said(prompt))
-				case 1:
-					var out *bedrockruntime.ConverseStreamOutput
-					if out, err = client.ConverseStream(t.Context(), streamed(prompt)); err == nil {
-						for range out.GetStream().Events() {
-						}
-						err = out.GetStream().Err()
-					}
-				default:
-					var response *http.Response
-					body := fmt.Sprintf(`{"prompt":%q,"stream":%v}`, prompt, i%4 == 3)
-					if response, err = http.Post(s.InvokeURL+"/generate", "application/json", strings.NewReader(body)); err == nil {
-						var answer []byte
-						answer, err = io.ReadAll(response.Body)
-						response.Body.Close()
-						if err == nil && (response.StatusCode != 200 || bytes.Contains(answer, []byte("event: error"))) {
-							err = fmt.Errorf("status %d: %s", response.StatusCode, answer)
-						}
-					}
-				}
-				if err != nil {
-					t.Errorf("%s: %v", prompt, err)
-				}
-			}
-		})
-	}
-	wait.Wait()
-	prompts, ids := map[string]int{}, map[string]bool{}
-	for _, key := range s.objects(t, s.StackOutputs["logBucketName"]) {
-		if strings.Contains(key, "/data/") || strings.HasSuffix(key, permissionCheck) {
-			continue
-		}
-		var r Record
-		if err := json.Unmarshal(s.gunzip(t, s.StackOutputs["logBucketName"], key), &r); err != nil {
-			t.Fatal(err)
-		}
-		if at := bytes.Index(r.Input.BodyJSON, []byte("thousand ")); at >= 0 {
-			prompt, _, _ := bytes.Cut(r.Input.BodyJSON[at:], []byte("."))
-			prompts[string(prompt)]++
-			ids[r.RequestMetadata["apiExtendedRequestId"]] = true
-		}
-	}
-	for prompt, n := range prompts {
-		if n != 1 {
-			t.Errorf("%s has %d records", prompt, n)
-		}
-	}
-	if len(prompts) != callers*each || len(ids) != callers*each {
-		t.Errorf("%d prompts and %d request ids in the records, want %d", len(prompts), len(ids), callers*each)
-	}
-}
-
-// definition: whoever reads it finds every route, and what API Gateway serves is made of it.
-func (s *running) servesItsDefinition(t *testing.T) {
-	want, err := os.ReadFile("../../openapi/openapi.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if status, header, body := s.call(t, http.MethodGet, "/openapi.json", "", "", ""); status != 200 || body != string(want) || header.Get("Content-Type") != "application/json" {
-		t.Errorf("status %d, %v: %.200s", status, header, body)
+// namesWhatIsNotServed: a user who reads "Missing Authentication Token" looks for a wrong signature.
+func (s *running) namesWhatIsNotServed(t *testing.T) {
+	in := &bedrockruntime.CountTokensInput{ModelId: aws.String(localModel), Input: &types.CountTokensInputMemberConverse{Value: types.ConverseTokensRequest{Messages: says("Hello")}}}
+	_, err := s.bedrock("execute-api").CountTokens(t.Context(), in)
+	var refused smithy.APIError
+	if !errors.As(err, &refused) || strings.Contains(refused.ErrorCode(), "Authentication") || !regexp.MustCompile(`(?i)count-?tokens`).MatchString(refused.ErrorMessage()) {
+		t.Errorf("%v, want the operation's name", err)
 	}
 }
 
@@ -333,7 +190,7 @@ func (s *running) signedClient(who aws.Credentials, outputs map[string]string) *
 // they say of guardrails themselves.
 func (s *running) sdksSign(t *testing.T, who aws.Credentials, outputs map[string]string) {
 	t.Helper()
-	content, err := os.ReadFile("../../docs/api.md")
+	content, err := os.ReadFile("docs/api.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -377,108 +234,5 @@ func (s *running) sdksSign(t *testing.T, who aws.Credentials, outputs map[string
 	var refused *types.ValidationException
 	if _, err := client.Converse(t.Context(), blocked); !errors.As(err, &refused) {
 		t.Errorf("a mark that would hide the rest from the guardrail: %v", err)
-	}
-}
-
-// until waits for every copy of the function, which each look for themselves, once a minute. A refusal has the reason in it.
-func (s *running) until(t *testing.T, want int, reason string) {
-	t.Helper()
-	began := time.Now()
-	for inARow := 0; inARow < 20; {
-		status, _, body := s.call(t, http.MethodPost, "/generate/Hello", "", "", "")
-		if status != 200 && (status != 503 || !strings.Contains(body, reason)) {
-			t.Fatalf("status %d: %s", status, body)
-		}
-		if inARow++; status != want {
-			inARow = 0
-		}
-		if time.Since(began) > 90*time.Second {
-			t.Fatalf("still %d after %v, want %d", status, time.Since(began), want)
-		}
-	}
-	if status, _, _ := s.call(t, http.MethodGet, "/health", "", "", ""); status != want {
-		t.Errorf("/health: status %d, want %d", status, want)
-	}
-	t.Logf("%d after %v", want, time.Since(began))
-}
-
-// refusesUnlogged switches logging off behind the function's back, and then a part of it.
-func (s *running) refusesUnlogged(t *testing.T) {
-	good, err := s.aws.do(t.Context(), "bedrock", http.MethodGet, loggingPath, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	put := func(config []byte) {
-		t.Helper()
-		if _, err := s.aws.do(t.Context(), "bedrock", http.MethodPut, loggingPath, map[string]string{"Content-Type": "application/json"}, config); err != nil {
-			t.Fatal(err)
-		}
-	}
-	before := len(s.objects(t, s.StackOutputs["logBucketName"]))
-	if _, err := s.aws.do(t.Context(), "bedrock", http.MethodDelete, loggingPath, nil, nil); err != nil {
-		t.Fatal(err)
-	}
-	s.until(t, 503, "is off")
-	put(good)
-	s.until(t, 200, "is off")
-	put(regexp.MustCompile(`("textDataDeliveryEnabled": ?)true`).ReplaceAll(good, []byte("${1}false")))
-	s.until(t, 503, "leaves out some kinds of data")
-	put(good)
-	s.until(t, 200, "leaves out")
-	if after := len(s.objects(t, s.StackOutputs["logBucketName"])); after <= before {
-		t.Errorf("%d objects, want more than %d: logging is on again", after, before)
-	}
-}
-
-// audits: every call so far has its record, and a record that somebody takes away is missed by its call's name. It is put back.
-func (s *running) audits(t *testing.T) {
-	bucket := s.StackOutputs["logBucketName"]
-	audit := s.audit(t)
-	if out, status := audit("verify", "--stack", "local"); status != 0 {
-		t.Fatalf("exit status %d: %s", status, out)
-	}
-	s.call(t, http.MethodPost, "/generate", "", "application/json", `{"prompt":"to be lost"}`)
-	lost := s.recordsOf(t, "to be lost")
-	if len(lost) != 1 {
-		t.Fatalf("%d records of the call", len(lost))
-	}
-	var key string
-	var content []byte
-	for _, one := range slices.Backward(s.objects(t, bucket)) { // the newest are last
-		if strings.Contains(one, "/data/") || strings.HasSuffix(one, permissionCheck) || !bytes.Contains(s.gunzip(t, bucket, one), []byte("to be lost")) {
-			continue
-		}
-		var err error
-		if content, err = s.aws.do(t.Context(), "s3", http.MethodGet, "/"+bucket+"/"+one, nil, nil); err != nil {
-			t.Fatal(err)
-		}
-		key = one
-		break
-	}
-	versions, err := s.aws.do(t.Context(), "s3", http.MethodGet, "/"+bucket+"?versions&prefix="+url.QueryEscape(key), nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var version struct {
-		ID string `xml:"Version>VersionId"`
-	}
-	if err := xml.Unmarshal(versions, &version); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.aws.do(t.Context(), "s3", http.MethodDelete, "/"+bucket+"/"+key+"?versionId="+url.QueryEscape(version.ID), nil, nil); err != nil {
-		t.Fatal(err)
-	}
-	id := lost[0].RequestMetadata["apiExtendedRequestId"]
-	if out, status := audit("verify", "--stack", "local"); status != 2 || strings.Count(out, id) != 1 || strings.Count(out, "\n") != 2 {
-		t.Errorf("after the record of %s was taken away: exit status %d: %s", id, status, out)
-	}
-	if _, err := s.aws.do(t.Context(), "s3", http.MethodPut, "/"+bucket+"/"+key, nil, content); err != nil {
-		t.Fatal(err)
-	}
-	if out, status := audit("list", "--stack", "local", "--text", "by boto3"); status != 0 || strings.Count(out, "InvokeModelWithResponseStream") != 1 {
-		t.Errorf("exit status %d: %s", status, out)
-	}
-	if out, status := audit("list", "--stack", "local", "--text", "in the document alone"); status != 0 || strings.Count(out, "Converse") != 1 {
-		t.Errorf("a document's text is not found: exit status %d: %s", status, out)
 	}
 }

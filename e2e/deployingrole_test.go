@@ -1,10 +1,12 @@
-package sandbox
+package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -58,7 +60,8 @@ func newRole(t *testing.T, aws client, report func(error), policyFiles ...string
 }
 
 func (r *deployingRole) ServeHTTP(w http.ResponseWriter, request *http.Request) {
-	body, err := peek(request)
+	body, err := io.ReadAll(request.Body)
+	request.Body = io.NopCloser(bytes.NewReader(body))
 	if err == nil {
 		err = r.decide(request, body)
 	}
@@ -68,9 +71,18 @@ func (r *deployingRole) ServeHTTP(w http.ResponseWriter, request *http.Request) 
 	r.proxy.ServeHTTP(w, request)
 }
 
+// serviceOf is the service that a request is signed for.
+func serviceOf(r *http.Request) string {
+	_, scope, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
+	if parts := strings.Split(scope, "/"); len(parts) > 3 {
+		return parts[3]
+	}
+	return ""
+}
+
 func (r *deployingRole) decide(request *http.Request, body []byte) error {
 	rights, err := deployer.Call{
-		Service: serviceOf(request), Region: r.aws.region, Account: accountID, Method: request.Method, URL: request.URL, Header: request.Header, Body: body,
+		Service: serviceOf(request), Region: r.aws.region, Account: account, Method: request.Method, URL: request.URL, Header: request.Header, Body: body,
 	}.Rights()
 	if err != nil {
 		return err
@@ -128,7 +140,7 @@ func TestRoleReportsWhatIsDenied(t *testing.T) {
 	t.Parallel()
 	aws := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		value := ""
-		if body, _ := peek(r); strings.Contains(string(body), "vpc-0123456789abcdef0") {
+		if body, _ := io.ReadAll(r.Body); strings.Contains(string(body), "vpc-0123456789abcdef0") {
 			value = "<item><value>bedrock-app</value></item>"
 		}
 		fmt.Fprint(w, "<DescribeTagsResponse><tagSet>"+value+"</tagSet></DescribeTagsResponse>")
@@ -136,7 +148,7 @@ func TestRoleReportsWhatIsDenied(t *testing.T) {
 	t.Cleanup(aws.Close)
 	var denied []string
 	_, front := newRole(t, client{url: aws.URL, region: "ap-northeast-1"}, func(err error) { denied = append(denied, err.Error()) },
-		"../../docs/preview-policy.json", "../../docs/deployer-policy.json", "../../docs/deployer-policy-ec2-iam.json")
+		"policies/preview-policy.json", "policies/deployer-policy.json", "policies/deployer-policy-ec2-iam.json")
 	call := func(service, body string) {
 		c := client{url: front, region: "ap-northeast-1"}
 		if _, err := c.do(t.Context(), service, http.MethodPost, "/", map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, []byte(body)); err != nil {

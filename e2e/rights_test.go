@@ -1,6 +1,6 @@
 //go:build e2e
 
-package sandbox
+package e2e
 
 import (
 	"flag"
@@ -19,8 +19,8 @@ func (s *running) newRoles(t *testing.T) map[string]*deployingRole {
 	t.Helper()
 	roles := map[string]*deployingRole{}
 	for name, files := range map[string][]string{
-		"preview": {"../../docs/preview-policy.json"},
-		"deploy":  {"../../docs/preview-policy.json", "../../docs/deployer-policy.json", "../../docs/deployer-policy-ec2-iam.json"},
+		"preview": {"policies/preview-policy.json"},
+		"deploy":  {"policies/preview-policy.json", "policies/deployer-policy.json", "policies/deployer-policy-ec2-iam.json"},
 	} {
 		report := func(err error) {
 			if !*updateRights {
@@ -57,7 +57,7 @@ func (s *running) changeFunction(t *testing.T) {
 // usesEveryRight: a right that is recorded and that no deployment uses any more is one too many in the policies.
 func (s *running) usesEveryRight(t *testing.T) {
 	for name, role := range s.roles {
-		file := filepath.Join("../deployer/testdata", name+".txt")
+		file := filepath.Join("internal/deployer/testdata", name+".txt")
 		got := slices.Sorted(maps.Keys(role.seen))
 		if *updateRights {
 			if err := os.WriteFile(file, []byte(strings.Join(got, "\n")+"\n"), 0o644); err != nil {

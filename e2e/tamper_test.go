@@ -1,24 +1,16 @@
 //go:build e2e
 
-package sandbox
+package e2e
 
 import (
-	"archive/zip"
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
-	"maps"
 	"net/http"
-	"os"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox"
 )
 
 // listener is somebody who subscribed to the alarms' topic.
@@ -165,7 +157,7 @@ func (s *running) tampers(t *testing.T) {
 	for _, call := range []string{"PutAccountPolicy", "DeleteAccountPolicy", "PutResourcePolicy", "CreateDelivery", "CreateScheduledQuery"} {
 		add("logs", call, target("logs", "Logs_20140328."+call, map[string]any{"policyName": "x"}))
 	}
-	topicIs, err := topics{moto: s.aws}.attributes(ctx, out["alarmTopicArn"])
+	topicIs, err := s.aws.topic(ctx, out["alarmTopicArn"])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +218,7 @@ func (s *running) tampers(t *testing.T) {
 	}
 	for _, a := range deployed {
 		// They may ring already, from the steps before: those who hear now hear them again.
-		add("watch", "SetAlarmState", query("monitoring", cloudWatchVersion, "SetAlarmState", map[string]string{"AlarmName": a.Name, "StateValue": "OK", "StateReason": "quiet"}))
+		add("watch", "SetAlarmState", query("monitoring", cloudWatchVersion, "SetAlarmState", map[string]string{"AlarmName": a, "StateValue": "OK", "StateReason": "quiet"}))
 	}
 	add("watch", "DisableAlarmActions", query("monitoring", cloudWatchVersion, "DisableAlarmActions", map[string]string{"AlarmNames.member.1": watch + "none"}))
 	add("watch", "PutMetricAlarm", query("monitoring", cloudWatchVersion, "PutMetricAlarm", map[string]string{
@@ -300,11 +292,15 @@ func (s *running) tampers(t *testing.T) {
 // not: the message of a message would be followed by the next, for ever.
 func (s *running) dataEvents(t *testing.T) {
 	t.Helper()
-	bus := eventBus{moto: s.aws}
-	if err := bus.read(t.Context()); err != nil {
-		t.Fatal(err)
+	var deployed struct {
+		Rules []struct{ Name, EventPattern, State string }
 	}
+	s.target(t, "events", "AWSEvents.ListRules", map[string]string{}, &deployed)
 	out := s.StackOutputs
+	type call struct {
+		service, name string
+		parameters    map[string]any
+	}
 	for want, calls := range map[string][]call{
 		"buckets": {
 			{"s3", "DeleteObject", map[string]any{"bucketName": out["logBucketName"], "key": "x"}}, {"s3", "DeleteObjects", map[string]any{"bucketName": out["logAccessBucketName"]}},
@@ -319,12 +315,12 @@ func (s *running) dataEvents(t *testing.T) {
 	} {
 		for _, c := range calls {
 			rings := ""
-			for _, rule := range bus.rules {
-				ok, err := matches(rule.pattern, decoded(t, string(toJSON(c.event(s.Region, account, "x", "", nil, time.Now())))))
+			for _, rule := range deployed.Rules {
+				ok, err := sandbox.Matches(rule.EventPattern, s.Region, account, c.service, c.name, c.parameters)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if ok {
+				if ok && rule.State == "ENABLED" {
 					rings += strings.TrimPrefix(rule.Name, "bedrock-app-local-watch-")
 				}
 			}
@@ -333,260 +329,4 @@ func (s *running) dataEvents(t *testing.T) {
 			}
 		}
 	}
-}
-
-// breaks has every deployed alarm ring, by what the system itself does when a part of it is broken, and compares what was
-// heard by now with what is deployed.
-func (s *running) breaks(t *testing.T, l *listener, read func(service, path string) []byte) {
-	ctx := t.Context()
-	out := s.StackOutputs
-	do := func(service, method, path string, body []byte) {
-		t.Helper()
-		if _, err := s.aws.do(ctx, service, method, path, map[string]string{"Content-Type": "application/json"}, body); err != nil {
-			t.Fatal(err)
-		}
-	}
-	ask := func(prompt string, want int) {
-		t.Helper()
-		body, _ := json.Marshal(map[string]string{"prompt": prompt})
-		if status, _, answer := s.call(t, http.MethodPost, "/generate", "", "application/json", string(body)); status != want {
-			t.Errorf("status %d, want %d: %.200s", status, want, answer)
-		}
-	}
-	policy := read("s3", "/"+out["logBucketName"]+"?policy")
-	do("s3", http.MethodDelete, "/"+out["logBucketName"]+"?policy", nil)
-	ask("small", 200)
-	l.until(t, "delivery-s3")
-	ask(strings.Repeat("x", 150<<10), 200)
-	l.until(t, "delivery-large")
-	do("s3", http.MethodPut, "/"+out["logBucketName"]+"?policy", policy)
-
-	var configured struct{ LoggingConfig *loggingConfig }
-	if err := json.Unmarshal(read("bedrock", "/logging/modelinvocations"), &configured); err != nil {
-		t.Fatal(err)
-	}
-	role := configured.LoggingConfig.CloudWatchConfig.RoleArn
-	role = role[strings.LastIndex(role, "/")+1:]
-	p := &proof{documents: map[string]string{}}
-	s.readRole(t, p, "delivery", role)
-	of := map[string]string{"RoleName": role, "PolicyName": s.rolePolicyName(t, role)}
-	s.query(t, "iam", iamVersion, "DeleteRolePolicy", of)
-	ask("not in CloudWatch Logs", 200)
-	l.until(t, "delivery-logs")
-	of["PolicyDocument"] = p.documents["delivery role"]
-	s.query(t, "iam", iamVersion, "PutRolePolicy", of)
-
-	function := "/2015-03-31/functions/" + out["functionName"]
-	code, err := os.ReadFile(filepath.Join(s.root, ".build", "function-"+map[string]string{"amd64": "x86_64", "arm64": "arm64"}[runtime.GOARCH]+".zip"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	deploy := func(zipped []byte) {
-		t.Helper()
-		body, _ := json.Marshal(map[string]any{"ZipFile": zipped})
-		do("lambda", http.MethodPut, function+"/code", body)
-	}
-	deploy(crashing(t))
-	ask("nobody answers", 500)
-	l.until(t, "errors")
-	if !l.heard["function"] {
-		t.Error("nobody was told that the function's code was changed")
-	}
-	do("lambda", http.MethodPut, "/2017-10-31/functions/"+out["functionName"]+"/concurrency", []byte(`{"ReservedConcurrentExecutions":0}`))
-	ask("nobody starts", 500)
-	l.until(t, "throttles")
-	do("lambda", http.MethodDelete, "/2017-10-31/functions/"+out["functionName"]+"/concurrency", nil)
-
-	logging := read("bedrock", "/logging/modelinvocations")
-	do("bedrock", http.MethodDelete, "/logging/modelinvocations", nil)
-	deploy(code) // its copies look at their start
-	for range 5 {
-		ask("not kept", 503)
-	}
-	l.until(t, "refused")
-	l.until(t, "api-5xx")
-	do("bedrock", http.MethodPut, "/logging/modelinvocations", logging)
-
-	s.slowCallsRing(t, l)
-	var rules struct{ Rules []struct{ Name string } }
-	s.target(t, "events", "AWSEvents.ListRules", map[string]string{"NamePrefix": "bedrock-app-local-watch-"}, &rules)
-	deployed, err := s.aws.alarms(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	names := map[string]bool{}
-	for _, r := range rules.Rules {
-		names[strings.TrimPrefix(r.Name, "bedrock-app-local-watch-")] = true
-	}
-	for _, a := range deployed {
-		names[strings.TrimPrefix(a.Name, "bedrock-app-local-watch-")] = true
-	}
-	if !maps.Equal(names, l.heard) {
-		t.Errorf("deployed are %v, heard %v", slices.Sorted(maps.Keys(names)), slices.Sorted(maps.Keys(l.heard)))
-	}
-}
-
-func (s *running) rolePolicyName(t *testing.T, role string) string {
-	t.Helper()
-	var inline struct {
-		Names []string `xml:"ListRolePoliciesResult>PolicyNames>member"`
-	}
-	if err := s.aws.iam(t.Context(), "ListRolePolicies", map[string]string{"RoleName": role}, &inline); err != nil || len(inline.Names) != 1 {
-		t.Fatalf("policies of %s: %v, %v", role, inline.Names, err)
-	}
-	return inline.Names[0]
-}
-
-// slowCallsRing: nobody waits for a quarter of an hour here. The deployed alarm is evaluated on calls of the last one.
-func (s *running) slowCallsRing(t *testing.T, l *listener) {
-	t.Helper()
-	var api struct{ Name string }
-	if err := s.aws.get(t.Context(), "apigateway", "/restapis/"+s.StackOutputs["apiId"], &api); err != nil {
-		t.Fatal(err)
-	}
-	deployed, err := s.aws.alarms(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Now()
-	calls := func(slow time.Duration) (all []sample) {
-		for age := time.Minute; age < 15*time.Minute; age += 30 * time.Second {
-			for i := range 10 {
-				one := sample{"AWS/ApiGateway", "Latency", map[string]string{"ApiName": api.Name, "Stage": "api"}, 1000, now.Add(-age)}
-				if i < 2 && age < slow {
-					one.value = 61_000
-				}
-				all = append(all, one)
-			}
-		}
-		return all
-	}
-	for _, a := range deployed {
-		if !strings.HasSuffix(a.Name, "-api-latency") {
-			continue
-		}
-		for slow, want := range map[time.Duration]string{15 * time.Minute: "ALARM", 9 * time.Minute: "OK", 0: "OK"} {
-			if state, err := a.state(calls(slow), now); state != want || err != nil {
-				t.Errorf("one call in five slow for %v: %s, %v, want %s", slow, state, err, want)
-			}
-		}
-		l.heard["api-latency"] = true
-	}
-}
-
-// staysSilent: what no rule can tell of is that it cannot tell.
-func (s *running) staysSilent(t *testing.T, l *listener) {
-	t.Helper()
-	l.messages(t)
-	s.query(t, "sns", snsVersion, "SetTopicAttributes", map[string]string{
-		"TopicArn": s.StackOutputs["alarmTopicArn"], "AttributeName": "Policy", "AttributeValue": `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` + account + `"},"Action":"sns:Subscribe","Resource":"*"}]}`,
-	})
-	s.target(t, "kms", "TrentService.DisableKeyRotation", map[string]string{"KeyId": s.StackOutputs["logKeyId"]}, nil)
-	s.target(t, "events", "AWSEvents.DisableRule", map[string]string{"Name": "bedrock-app-local-watch-watch"}, nil)
-	if heard := slices.DeleteFunc(l.messages(t), func(m string) bool { return strings.Contains(m, " is ") }); len(heard) > 0 {
-		t.Errorf("heard %q: the threat model is wrong", heard)
-	}
-}
-
-// monitoringIsGone is asked before the stack is, and again after.
-func (s *running) monitoringIsGone(t *testing.T) (gone func()) {
-	topic, err := topics{moto: s.aws}.attributes(t.Context(), s.StackOutputs["alarmTopicArn"])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return func() {
-		for action, service := range map[string]string{"DescribeAlarms": "monitoring", "ListDashboards": "monitoring", "ListTopics": "sns"} {
-			version := map[string]string{"monitoring": cloudWatchVersion, "sns": snsVersion}[service]
-			answer, err := s.aws.do(t.Context(), service, http.MethodPost, "/", map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, []byte("Action="+action+"&Version="+version))
-			if err != nil || bytes.Contains(answer, []byte("bedrock-app-local")) {
-				t.Errorf("%s still lists the stack's: %s, %v", action, answer, err)
-			}
-		}
-		var rules struct{ Rules []struct{ Name string } }
-		if s.target(t, "events", "AWSEvents.ListRules", map[string]string{"NamePrefix": "bedrock-app-local"}, &rules); len(rules.Rules) > 0 {
-			t.Errorf("rules %v are still there", rules.Rules)
-		}
-		var key struct {
-			KeyMetadata struct{ KeyState string }
-		}
-		if s.target(t, "kms", "TrentService.DescribeKey", map[string]string{"KeyId": topic["KmsMasterKeyId"]}, &key); key.KeyMetadata.KeyState != "PendingDeletion" {
-			t.Errorf("the topic's key is %s", key.KeyMetadata.KeyState)
-		}
-	}
-}
-
-// crashing is a function's code that ends at once.
-func crashing(t *testing.T) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w := zip.NewWriter(&b)
-	header := &zip.FileHeader{Name: "bootstrap"}
-	header.SetMode(0o755)
-	file, err := w.CreateHeader(header)
-	if err == nil {
-		_, err = io.WriteString(file, "#!/bin/sh\nexit 1\n")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
-// topicRows: who publishes to the alarms' topic, and encrypts for it.
-func (s *running) topicRows(t *testing.T, p *proof) {
-	t.Helper()
-	topic := s.StackOutputs["alarmTopicArn"]
-	attributes, err := topics{moto: s.aws}.attributes(t.Context(), topic)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key := attributes["KmsMasterKeyId"]
-	p.documents["topic"] = attributes["Policy"]
-	if p.documents["topic key"], err = s.aws.keyPolicy(t.Context(), key); err != nil {
-		t.Fatal(err)
-	}
-	alarm := func(region, account, name string) string {
-		return "arn:aws:cloudwatch:" + region + ":" + account + ":alarm:" + name
-	}
-	rule := func(region, account, name string) string {
-		return "arn:aws:events:" + region + ":" + account + ":rule/" + name
-	}
-	const own = "bedrock-app-local-watch-x"
-	for service, arn := range map[string]func(region, account, name string) string{"cloudwatch.amazonaws.com": alarm, "events.amazonaws.com": rule} {
-		ask := func(want bool, name, by, of, forAccount, source string) {
-			keys := map[string][]string{"aws:SourceArn": {source}, "aws:SourceAccount": {forAccount}}
-			p.resource(want, "topic: "+service+": "+name, "topic", serviceRequest(by, "sns:Publish", of, keys))
-			if service == "cloudwatch.amazonaws.com" && of == topic {
-				for _, action := range []string{"kms:Decrypt", "kms:GenerateDataKey"} {
-					p.resource(want, "topic key: "+service+": "+name+": "+action, "topic key", serviceRequest(by, action, key, keys))
-				}
-			}
-		}
-		ask(true, "for the stack", service, topic, account, arn(s.Region, account, own))
-		ask(false, "for another stack", service, topic, account, arn(s.Region, account, "bedrock-app-second-watch-x"))
-		ask(false, "for another account", service, topic, otherAccount, arn(s.Region, otherAccount, own))
-		ask(false, "in another region", service, topic, account, arn("us-east-1", account, own))
-		ask(false, "to another topic", service, topic+"-other", account, arn(s.Region, account, own))
-		ask(false, "as another service", "s3.amazonaws.com", topic, account, arn(s.Region, account, own))
-		if service == "cloudwatch.amazonaws.com" {
-			ask(false, "for another account, with an ARN of this one", service, topic, otherAccount, arn(s.Region, account, own))
-		}
-	}
-	for _, action := range []string{"kms:Decrypt", "kms:GenerateDataKey"} {
-		p.resource(true, "topic key: EventBridge, which does not say for whom: "+action, "topic key", serviceRequest("events.amazonaws.com", action, key, nil))
-		p.resource(false, "topic key: another service, which does not say for whom: "+action, "topic key", serviceRequest("s3.amazonaws.com", action, key, nil))
-	}
-	p.resource(false, "topic key: EventBridge: kms:CreateGrant", "topic key", serviceRequest("events.amazonaws.com", "kms:CreateGrant", key, nil))
-	for tls, want := range map[string]bool{"true": true, "false": false} {
-		r := iampolicy.Request{
-			Principal: iampolicy.Principal{ARN: "arn:aws:iam::" + account + ":user/ops"}, Action: "sns:Publish", Resource: topic, Context: map[string][]string{"aws:SecureTransport": {tls}},
-		}
-		p.row(want, fmt.Sprint("topic: somebody of the account, whose own policies allow it, TLS ", tls), func(policy func(string) iampolicy.Document) bool {
-			return iampolicy.SameAccount([]iampolicy.Document{everything()}, []iampolicy.Document{policy("topic")}, r) == iampolicy.Allow
-		})
-	}
-	accountRows(p, "topic key", key)
 }

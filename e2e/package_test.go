@@ -1,9 +1,10 @@
 //go:build e2e
 
-package sandbox
+package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -14,18 +15,66 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/private-bedrock/private-bedrock/internal/sandbox"
 )
+
+// played is a sandbox in the test's own process.
+type played struct {
+	sandbox *sandbox.Sandbox
+	aws     client
+
+	mu      sync.Mutex
+	reports []string
+}
+
+func play(t *testing.T) *played {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	p := &played{}
+	p.sandbox, err = sandbox.Start(ctx, sandbox.Options{Region: "ap-northeast-1", Folder: t.TempDir(), AWS: listener, Report: func(err error) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.reports = append(p.reports, err.Error())
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.sandbox.Close() })
+	p.aws = client{url: p.sandbox.AWSEndpointURL, region: "ap-northeast-1"}
+	return p
+}
+
+// logsElsewhere turns invocation logging on, to somebody else's bucket.
+func (p *played) logsElsewhere(t *testing.T) {
+	t.Helper()
+	for _, put := range []struct{ service, path, body string }{
+		{"s3", "/logs", `<CreateBucketConfiguration><LocationConstraint>ap-northeast-1</LocationConstraint></CreateBucketConfiguration>`},
+		{"s3", "/logs?policy", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"bedrock.amazonaws.com"},"Action":"s3:PutObject","Resource":"arn:aws:s3:::logs/*"}]}`},
+		{"bedrock", loggingPath, `{"loggingConfig":{"s3Config":{"bucketName":"logs","keyPrefix":"bedrock"},"textDataDeliveryEnabled":true}}`},
+	} {
+		if _, err := p.aws.do(t.Context(), put.service, http.MethodPut, put.path, map[string]string{"Content-Type": "application/json"}, []byte(put.body)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
 
 // TestEndToEndPackage is what a user of another language does: Pulumi compiles the package, and the components of
 // examples/yaml are deployed, called, found unchanged and taken down, behind the guards of the account's logging. What Go's
 // own programs have, another language has only if this works.
 func TestEndToEndPackage(t *testing.T) {
 	t.Parallel()
-	root, played := checkout(t), newSetup(t)
+	root, played := checkout(t), play(t)
 	s := &running{root: filepath.Join(root, "examples", "yaml"), aws: played.aws, env: []string{
-		"AWS_ENDPOINT_URL=" + played.sandbox.AWSEndpointURL, "AWS_ACCESS_KEY_ID=" + RootKey, "AWS_SECRET_ACCESS_KEY=" + RootKey,
+		"AWS_ENDPOINT_URL=" + played.sandbox.AWSEndpointURL, "AWS_ACCESS_KEY_ID=" + sandbox.RootKey, "AWS_SECRET_ACCESS_KEY=" + sandbox.RootKey,
 		"AWS_REGION=" + played.aws.region, "PULUMI_BACKEND_URL=file://" + t.TempDir(), "PULUMI_CONFIG_PASSPHRASE=", "PULUMI_SKIP_UPDATE_CHECK=true",
 	}}
 	if _, err := exec.LookPath("pulumi-resource-aws"); err == nil { // else the plugin is in the user's own
@@ -65,9 +114,7 @@ func TestEndToEndPackage(t *testing.T) {
 	pulumi("stack", "init")
 	edit("architecture: arm64", "architecture: "+map[string]string{"amd64": "x86_64", "arm64": "arm64"}[runtime.GOARCH]) // the function runs here
 	// The look at whose the account's logging is happens in the package's process, and so may be lost there.
-	if err := played.configure(); err != nil {
-		t.Fatal(err)
-	}
+	played.logsElsewhere(t)
 	preview := exec.Command("pulumi", "preview", "--stack", "local", "--non-interactive")
 	preview.Dir, preview.Env = s.root, append(os.Environ(), s.env...)
 	if out, err := preview.CombinedOutput(); err == nil || !strings.Contains(string(out), "is somebody else's") {
@@ -114,8 +161,10 @@ func TestEndToEndPackage(t *testing.T) {
 	if left := s.loggingBucket(t); left != "" {
 		t.Errorf("after destroy, logging still goes to %q", left)
 	}
-	if reports := played.reported(); len(reports) > 0 {
-		t.Errorf("reported %q", reports)
+	played.mu.Lock()
+	defer played.mu.Unlock()
+	if len(played.reports) > 0 {
+		t.Errorf("reported %q", played.reports)
 	}
 }
 

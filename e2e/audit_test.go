@@ -1,12 +1,15 @@
 //go:build e2e
 
-package sandbox
+package e2e
 
 import (
+	"bytes"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +17,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/private-bedrock/private-bedrock/internal/sandbox"
 )
 
 // audit builds the auditor's program, and runs it as he does: what it prints, and its exit status.
@@ -33,6 +38,59 @@ func (s *running) audit(t *testing.T) func(args ...string) (string, int) {
 	}
 }
 
+// audits: every call so far has its record, and a record that somebody takes away is missed by its call's name. It is put back.
+func (s *running) audits(t *testing.T) {
+	bucket := s.StackOutputs["logBucketName"]
+	audit := s.audit(t)
+	if out, status := audit("verify", "--stack", "local"); status != 0 {
+		t.Fatalf("exit status %d: %s", status, out)
+	}
+	s.call(t, http.MethodPost, "/generate", "", "application/json", `{"prompt":"to be lost"}`)
+	lost := s.recordsOf(t, "to be lost")
+	if len(lost) != 1 {
+		t.Fatalf("%d records of the call", len(lost))
+	}
+	var key string
+	var content []byte
+	for _, one := range slices.Backward(s.objects(t, bucket)) { // the newest are last
+		if strings.Contains(one, "/data/") || strings.HasSuffix(one, "amazon-bedrock-logs-permission-check") || !bytes.Contains(s.gunzip(t, bucket, one), []byte("to be lost")) {
+			continue
+		}
+		var err error
+		if content, err = s.aws.do(t.Context(), "s3", http.MethodGet, "/"+bucket+"/"+one, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		key = one
+		break
+	}
+	versions, err := s.aws.do(t.Context(), "s3", http.MethodGet, "/"+bucket+"?versions&prefix="+url.QueryEscape(key), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var version struct {
+		ID string `xml:"Version>VersionId"`
+	}
+	if err := xml.Unmarshal(versions, &version); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.aws.do(t.Context(), "s3", http.MethodDelete, "/"+bucket+"/"+key+"?versionId="+url.QueryEscape(version.ID), nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	id := lost[0].RequestMetadata["apiExtendedRequestId"]
+	if out, status := audit("verify", "--stack", "local"); status != 2 || strings.Count(out, id) != 1 || strings.Count(out, "\n") != 2 {
+		t.Errorf("after the record of %s was taken away: exit status %d: %s", id, status, out)
+	}
+	if _, err := s.aws.do(t.Context(), "s3", http.MethodPut, "/"+bucket+"/"+key, nil, content); err != nil {
+		t.Fatal(err)
+	}
+	if out, status := audit("list", "--stack", "local", "--text", "by boto3"); status != 0 || strings.Count(out, "InvokeModelWithResponseStream") != 1 {
+		t.Errorf("exit status %d: %s", status, out)
+	}
+	if out, status := audit("list", "--stack", "local", "--text", "in the document alone"); status != 0 || strings.Count(out, "Converse") != 1 {
+		t.Errorf("a document's text is not found: exit status %d: %s", status, out)
+	}
+}
+
 // showsLargeAndFailed: a record of more than 100 KB is whole again by the id that the API answered with, from the bucket and
 // from the log group, whose bodies lie in the bucket; so is what a stream sent before it broke. A call that failed has no record
 // here (AWS does not say whether it has one there), and the auditor does not miss it.
@@ -47,7 +105,7 @@ func (s *running) showsLargeAndFailed(t *testing.T) {
 	folder := t.TempDir()
 	for _, from := range [][]string{{"--stack", "local"}, {"--stack", "local", "--log-group", s.StackOutputs["logGroupName"]}} {
 		out, status := audit(append([]string{"show", id}, from...)...)
-		var record Record
+		var record sandbox.Record
 		if err := json.Unmarshal([]byte(out), &record); status != 0 || err != nil {
 			t.Fatalf("show %v: exit status %d, %v: %.300s", from, status, err, out)
 		}
@@ -131,6 +189,35 @@ func (s *running) namesWhatIsLost(t *testing.T) {
 		}
 		if strings.Count(out, ": no record in "+where) != len(want) {
 			t.Errorf("%v: want the destination's name, %s: %s", args, where, out)
+		}
+	}
+}
+
+// namesForgedRecords: a caller asks Bedrock past the API. The metadata claims a call that the API refused, and another caller. Only the
+// record's identity is AWS's own.
+func (s *running) namesForgedRecords(t *testing.T) {
+	audit := s.audit(t)
+	status, header, _ := s.call(t, http.MethodPost, "/generate", "", "application/json", `{"prompt":7}`)
+	id := header.Get("X-Amz-Apigw-Id")
+	if status != 400 || id == "" {
+		t.Fatalf("status %d, %v", status, header)
+	}
+	const mark, victim, forger = "past the API", "arn:aws:iam::" + account + ":user/victim", "arn:aws:iam::" + account + ":root"
+	body := `{"messages":[{"role":"user","content":[{"text":"` + mark + `"}]}],"requestMetadata":{"apiExtendedRequestId":"` + id + `","caller":"` + victim + `"}}`
+	if _, err := s.aws.do(t.Context(), "bedrock", http.MethodPost, "/model/"+localModel+"/converse", map[string]string{"Content-Type": "application/json"}, []byte(body)); err != nil {
+		t.Fatal(err)
+	}
+	for _, from := range [][]string{{"--stack", "local"}, {"--stack", "local", "--log-group", s.StackOutputs["logGroupName"]}} {
+		if out, status := audit(append([]string{"verify"}, from...)...); status != 2 || !strings.Contains(out, forger) {
+			t.Errorf("verify %v: exit status %d, want 2 and a record by %s: %s", from, status, forger, out)
+		}
+		if out, status := audit(append([]string{"list", "--text", mark}, from...)...); status != 0 || strings.Count(out, "\n") != 1 || strings.Contains(out, "victim") {
+			t.Errorf("list %v: exit status %d, want one line, without the claimed caller: %s", from, status, out)
+		}
+		var exported struct{ Caller string }
+		out, status := audit(append([]string{"export", "--text", mark}, from...)...)
+		if err := json.Unmarshal([]byte(out), &exported); err != nil || status != 0 || exported.Caller != forger {
+			t.Errorf("export %v: exit status %d, %v, caller %q, want %q: %s", from, status, err, exported.Caller, forger, out)
 		}
 	}
 }
