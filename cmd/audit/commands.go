@@ -5,38 +5,77 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
 	"strconv"
 	"strings"
+	"text/tabwriter"
 	"time"
 	"unicode"
 
 	"github.com/private-bedrock/private-bedrock/audit"
+	"github.com/spf13/cobra"
 )
 
-// shown is how many characters of prompt and answer list shows.
+// shown is how many characters of prompt and response list prints.
 const shown = 100
 
-func list(ctx context.Context, reader audit.Reader, q audit.Query, asJSON bool, out io.Writer) error {
-	if asJSON {
-		q.Texts = true
-		return jsonLines(ctx, reader, q, out)
+func (o *options) listCommand() *cobra.Command {
+	asJSON := false
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "Print a line for each record",
+		Long: `Prints a line for each record: time, caller, model, operation, tokens in and out, prompt, response. Prints aligned
+columns to a terminal, and values separated by tabs to a pipe or file.
+
+Shows only the last turn of a conversation and omits bodies over 100 KB. Use show for the full record.`,
+		Example: `  go run ./cmd/audit list --stack dev --since 2026-11-23 --caller Clerk/jane
+  go run ./cmd/audit list --dir copy-of-the-bucket --text "project falcon" --json`,
 	}
-	q.Texts, q.Limit = true, shown
+	o.command(c, func(ctx context.Context, reader audit.Reader, q audit.Query, out io.Writer) error {
+		q.Texts = true
+		if asJSON {
+			return jsonLines(ctx, reader, q, out)
+		}
+		return list(ctx, reader, q, isTerminal(c.OutOrStdout()), out)
+	})
+	o.callerFlags(c)
+	o.textFlag(c)
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON Lines with complete texts, and with S3 paths of bodies over 100 KB")
+	return c
+}
+
+// list prints columns, or values between tabs. A column's width is that of the widest of 100 values, so that a terminal does not wait
+// for the last record.
+func list(ctx context.Context, reader audit.Reader, q audit.Query, columns bool, out io.Writer) error {
+	q.Limit = shown
+	gap, flush := "\t", func() error { return nil }
+	if columns {
+		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(table, "TIME\tCALLER\tMODEL\tOPERATION\tTOKENS\tPROMPT  RESPONSE")
+		// Prompts are too long for a column. No value has two spaces, so these still separate the response.
+		out, gap, flush = table, "  ", table.Flush
+	}
+	rows := 0
 	for e, err := range reader.Entries(ctx, q) {
 		if err != nil {
-			return err
+			return errors.Join(err, flush())
 		}
 		answer := e.Answer
 		if e.ErrorCode != "" {
 			answer = strings.TrimSpace("[" + e.ErrorCode + "] " + answer)
 		}
-		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\n", e.Timestamp.Format(time.RFC3339), oneLine(callerOf(e.Caller)),
-			oneLine(modelOf(e.ModelID)), oneLine(e.Operation), e.InputTokenCount, e.OutputTokenCount, oneLine(e.Prompt), oneLine(answer))
+		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%d/%d\t%s%s%s\n", e.Timestamp.Format(time.RFC3339), oneLine(callerOf(e.Caller)),
+			oneLine(modelOf(e.ModelID)), oneLine(e.Operation), e.InputTokenCount, e.OutputTokenCount, oneLine(e.Prompt), gap, oneLine(answer))
+		if rows++; rows%100 == 0 {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
 	}
-	return nil
+	return flush()
 }
 
 // callerOf leaves an ARN its account, without which sessions of the same name in two accounts would be one.
@@ -109,6 +148,16 @@ func jsonLines(ctx context.Context, reader audit.Reader, q audit.Query, out io.W
 	return nil
 }
 
+func (o *options) showCommand() *cobra.Command {
+	return o.command(&cobra.Command{
+		Use:   "show REQUEST_ID",
+		Short: "Print the records of a request as JSON, with bodies over 100 KB",
+		Long: `Prints the complete records of a request as JSON, with bodies over 100 KB. REQUEST_ID is the requestId of the API's
+response (API Gateway's extended request ID), or Bedrock's request ID.`,
+		Example: `  go run ./cmd/audit show QmOw7G1BIAMFYJQ= --stack dev`,
+	}, show)
+}
+
 func show(ctx context.Context, reader audit.Reader, q audit.Query, out io.Writer) error {
 	q.Bodies, q.Record = true, true
 	var all bytes.Buffer
@@ -122,7 +171,7 @@ func show(ctx context.Context, reader audit.Reader, q audit.Query, out io.Writer
 		all.WriteByte('\n')
 	}
 	if all.Len() == 0 {
-		return fmt.Errorf("no record of request %s; a call's record may come some minutes after it, and --since and --until narrow the search", q.RequestID)
+		return fmt.Errorf("no record of request %s; a record can arrive some minutes after its call, and --since and --until limit the search", q.RequestID)
 	}
 	_, err := io.WriteString(out, visible(all.String())) // at the end: until then a terminal shows the progress
 	return err
@@ -148,6 +197,31 @@ func visible(text string) string {
 		}
 	}
 	return b.String()
+}
+
+func (o *options) exportCommand() *cobra.Command {
+	var format string
+	c := &cobra.Command{
+		Use:   "export",
+		Short: "Print every record with complete texts, as JSON Lines or CSV",
+		Long: `Prints every record with complete texts, as JSON Lines or CSV. In CSV, an apostrophe precedes each text that a spreadsheet
+would run as a formula.`,
+		Example: `  go run ./cmd/audit export --stack dev --format csv > records.csv`,
+	}
+	o.command(c, func(ctx context.Context, reader audit.Reader, q audit.Query, out io.Writer) error {
+		return export(ctx, reader, q, format, out)
+	})
+	c.PreRunE = func(*cobra.Command, []string) error {
+		if format != "jsonl" && format != "csv" {
+			return fmt.Errorf("--format must be jsonl or csv, got %q", format)
+		}
+		return nil
+	}
+	o.callerFlags(c)
+	o.textFlag(c)
+	c.Flags().StringVar(&format, "format", "jsonl", "`FORMAT`: jsonl or csv")
+	c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"jsonl", "csv"}, cobra.ShellCompDirectiveNoFileComp))
+	return c
 }
 
 func export(ctx context.Context, reader audit.Reader, q audit.Query, format string, out io.Writer) error {
@@ -193,6 +267,32 @@ func noFormula(cell string) string {
 
 var signs = regexp.MustCompile(`([;\t\r\n][\s\pZ"]*)([=+\-@＝＋－＠])`)
 
+func (o *options) verifyCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "verify",
+		Short: "Compare the records with the API's access log",
+		Long: `Compares the records with the API's access log. Lists each successful call of a model without a record, each record
+that the API's function did not make or that doesn't match a call, and each record that is in the log twice.
+
+Exits with status 2 if it lists something or could not compare everything. That is the case if the access log has no
+line of the time, or if records are older than its first line. To omit these, set --since.`,
+		Example: `  go run ./cmd/audit verify --stack dev --since 2026-11-23`,
+	}
+	o.command(c, func(ctx context.Context, reader audit.Reader, q audit.Query, out io.Writer) error {
+		agreed, err := verify(ctx, reader, o.access, q, out)
+		if !o.complete && err == nil {
+			fmt.Fprintln(out, "part of the logs could not be read: what is missing may be there")
+		}
+		o.complete = o.complete && agreed
+		return err
+	})
+	o.roleFlag(c)
+	c.Flags().StringVar(&o.accessLogGroup, "access-log-group", "", "log `GROUP` of the API's access log (default: the stack's accessLogGroupName)")
+	c.Flags().StringVar(&o.accessLog, "access-log", "", "`FILE` with lines of the access log to read instead of its log group")
+	c.MarkFlagFilename("access-log")
+	return c
+}
+
 func verify(ctx context.Context, reader audit.Reader, access audit.Log, q audit.Query, out io.Writer) (agreed bool, err error) {
 	v, err := audit.Verify(ctx, reader, access, q.Since, q.Until, time.Now())
 	if err != nil {
@@ -210,10 +310,10 @@ func verify(ctx context.Context, reader audit.Reader, access audit.Log, q audit.
 	}
 	fmt.Fprintf(out, "%d successful calls of a model, %d records: %s\n", v.Calls, v.Records, outcome)
 	if v.Older > 0 {
-		fmt.Fprintf(out, "%d records are older than the access log's first line, and their calls cannot be known any more: --since leaves them out\n", v.Older)
+		fmt.Fprintf(out, "%d records are older than the access log's first line, so that their calls are unknown: to omit them, set --since\n", v.Older)
 	}
 	if v.Lines == 0 {
-		fmt.Fprintf(out, "%v has no line of this time: calls that were made cannot be known\n", access)
+		fmt.Fprintf(out, "%v has no line of this time: the calls are unknown\n", access)
 	}
 	return v.Agrees(), nil
 }

@@ -12,11 +12,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/private-bedrock/private-bedrock/audit"
 )
 
 const (
@@ -122,6 +125,35 @@ func TestList(t *testing.T) {
 	var entry map[string]any
 	if err := json.Unmarshal([]byte(out), &entry); err != nil || entry["prompt"] != "system: Answer in Japanese.\n\nuser: 今日の天気は？" || entry["cacheWriteInputTokenCount"] != 4.0 {
 		t.Errorf("list --json: %s %v", out, err)
+	}
+}
+
+// Lost: on a terminal, which caller or model a line belongs to, and where a prompt ends.
+func TestListColumns(t *testing.T) {
+	t.Parallel()
+	folder := dir(t, objects(t))
+	values, _ := command(t, 0, "list", "--dir", folder)
+	archive, err := audit.Dir(folder, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := list(t.Context(), audit.Reader{Log: archive}, audit.Query{Texts: true}, true, &out); err != nil {
+		t.Fatal(err)
+	}
+	titles, lines, _ := strings.Cut(out.String(), "\n")
+	gap := regexp.MustCompile(" {2,}")
+	want := strings.Split(values, "\n")
+	for i, line := range strings.Split(lines, "\n") {
+		cells := strings.Split(want[i], "\t")
+		if got := gap.ReplaceAllString(line, "\t"); got != gap.ReplaceAllString(strings.Join(cells, "  "), "\t") {
+			t.Errorf("got %q, want the values of %q", line, want[i])
+		}
+		for n, title := range strings.Fields(titles)[:min(6, len(cells))] {
+			if at := strings.Index(titles, title); !strings.HasPrefix(line[at:], cells[n]) {
+				t.Errorf("column %s of %q is %q, want %q", title, line, line[at:], cells[n])
+			}
+		}
 	}
 }
 
@@ -327,11 +359,11 @@ func TestVerifyComparesAll(t *testing.T) {
 		want      string
 	}{
 		"older": {`{"extendedRequestId":"later=","httpMethod":"GET","requestTimeEpoch":"1795515330000","resourcePath":"/health","status":"200"}` + "\n", "", 2,
-			"0 successful calls of a model, 4 records: not everything could be compared\n4 records are older than the access log's first line, and their calls cannot be known any more: --since leaves them out\n"},
+			"0 successful calls of a model, 4 records: not everything could be compared\n4 records are older than the access log's first line, so that their calls are unknown: to omit them, set --since\n"},
 		"older, left out": {`{"extendedRequestId":"later=","httpMethod":"GET","requestTimeEpoch":"1795515330000","resourcePath":"/health","status":"200"}` + "\n", "--since 2026-11-24", 0,
 			"0 successful calls of a model, 0 records: nothing is missing\n"},
 		"no access log": {"", "--since 2026-11-24", 2,
-			"0 successful calls of a model, 0 records: not everything could be compared\nfile " + log + " has no line of this time: calls that were made cannot be known\n"},
+			"0 successful calls of a model, 0 records: not everything could be compared\nfile " + log + " has no line of this time: the calls are unknown\n"},
 	} {
 		if err := os.WriteFile(log, []byte(c.log), 0o600); err != nil {
 			t.Fatal(err)
@@ -356,7 +388,7 @@ func TestCallersAreTheFunctionsToName(t *testing.T) {
 		role + ",arn:aws:iam::123456789012:role/app/older-role": {jane, mallory, jane},
 	} {
 		args := []string{"--dir", folder}
-		note := "audit: the function's role is not known: each caller is the identity that called Bedrock; --stack or --function-role names the role\n"
+		note := "audit: the function's role is unknown, so each caller is the identity that called Bedrock; to name the role, set --stack or --function-role\n"
 		if roles != "" {
 			args, note = append(args, "--function-role", roles), ""
 		}
@@ -434,21 +466,24 @@ func TestUsage(t *testing.T) {
 	t.Parallel()
 	folder := dir(t, objects(t))
 	for args, want := range map[string]string{
-		"":                                     "want a command",
-		"lists":                                `no command "lists"`,
-		"list --formt csv":                     "list: flag provided but not defined: -formt; see list --help",
-		"list":                                 "give --stack, --bucket, --log-group or --dir",
+		"":                                     "set a command: list, show, export, verify or report",
+		"lists":                                "unknown command \"lists\" for \"go run ./cmd/audit\"\n\nDid you mean this?\n\tlist\n",
+		"export --formt csv":                   "export: unknown flag: --formt; did you mean --format?",
+		"list -since=2026-11-23":               "did you mean --since?",
+		"list --format csv":                    "list: unknown flag: --format; see --help",
+		"list":                                 "set --stack, --bucket, --log-group or --dir",
 		"list --dir /nowhere/at/all":           "--dir: ",
-		"list --dir " + folder + " --bucket b": "give one of them",
-		"list --dir " + folder + " x":          `got "x"`,
-		"list --dir " + folder + " --since yesterday":                     `--since "yesterday": want a day such as`,
-		"list --dir " + folder + " --since 2026-11-24 --until 2026-11-23": "is not before",
+		"list --dir " + folder + " --bucket b": "remove either",
+		"list --dir " + folder + " x":          `unexpected "x"`,
+		"list --dir " + folder + " --since yesterday":                     "--since must be a day such as",
+		"list --dir " + folder + " --since 2026-11-24 --until 2026-11-23": "must be before --until 2026-11-23",
 		"list --dir " + folder + " --prefix none":                         "searching folder",
-		"export --dir " + folder + " --format xml":                        "want jsonl or csv",
-		"show --dir " + folder:                                            "want the request's id",
-		"show a b --dir " + folder:                                        `got "b"`,
-		"verify --dir " + folder + "":                                     "no access log is named",
-		"verify --dir " + folder + " --access-log x":                      "no record can be told from one that was made past the API: give --function-role, or --stack",
+		"export --dir " + folder + " --format xml":                        "must be jsonl or csv",
+		"show --dir " + folder:                                            "set REQUEST_ID",
+		"show a b --dir " + folder:                                        `unexpected "b"`,
+		"verify --dir " + folder + "":                                     "to name the access log, set --stack",
+		"verify --dir " + folder + " --access-log x":                      "verify can't detect a record of a call that bypassed the API: set --function-role",
+		"verify --dir " + folder + " --access-log x --function-role ,":    "verify can't detect a record of a call that bypassed the API: set --function-role",
 		"verify --dir " + folder + " --access-log x --function-role f,":   `--function-role: got "f", want the ARN of a role, such as`,
 		"list --dir " + folder + " --function-role " + role + ",f":        `--function-role: got "f"`,
 	} {
@@ -456,9 +491,15 @@ func TestUsage(t *testing.T) {
 			t.Errorf("audit %s: %s\nwant %q", args, errs, want)
 		}
 	}
-	for _, args := range [][]string{{"--help"}, {"help"}, {"-h"}, {"list", "--help"}, {"verify", "-h"}} {
-		if out, errs := command(t, 0, args...); errs != "" || !strings.Contains(out, "usage: go run ./cmd/audit COMMAND") || !strings.Contains(out, "-since") || strings.Contains(out, "-access-log ") != (args[0] == "verify") {
-			t.Errorf("%v: %s%s", args, out, errs)
+	for args, want := range map[string]string{
+		"--help": "\n  verify ", "help": "\n  2  something could not be read", "-h": "\n  list ", "list --help": " --text TEXT ",
+		"help show": "audit show REQUEST_ID [flags]", "verify -h": " --access-log FILE ", "export --help": ` (default "jsonl")`,
+		"report --help": " report --stack dev > use.html", "completion bash": "__start_audit",
+		"__complete list --si": "--since\t", "__complete export --format ": "csv\n",
+	} {
+		out, errs := command(t, 0, strings.Split(args, " ")...)
+		if !strings.Contains(out, want) || errs != "" && !strings.HasPrefix(args, "__") || strings.Contains(out, "--access-log ") != (args == "verify -h") {
+			t.Errorf("audit %s: %s%s\nwant %q", args, out, errs, want)
 		}
 	}
 }
@@ -530,7 +571,7 @@ echo '{"logBucketName":"stack-bucket","accessLogGroupName":"/aws/apigateway/x","
 			t.Errorf("asked %s", one)
 		}
 	}
-	if out, _ := command(t, 2, "verify", "--stack", "dev"); strings.Count(out, "is no call of a model in the access log, which has no line\n") != 2 || !strings.HasSuffix(out, "\nlog group /aws/apigateway/x has no line of this time: calls that were made cannot be known\n") {
+	if out, _ := command(t, 2, "verify", "--stack", "dev"); strings.Count(out, "is no call of a model in the access log, which has no line\n") != 2 || !strings.HasSuffix(out, "\nlog group /aws/apigateway/x has no line of this time: the calls are unknown\n") {
 		t.Errorf("against an empty access log:\n%s", out)
 	}
 	if _, errs := command(t, 1, "list", "--stack", "other"); !strings.Contains(errs, "--stack other") || !strings.Contains(errs, "--bucket") {

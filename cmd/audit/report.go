@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/private-bedrock/private-bedrock/audit"
+	"github.com/spf13/cobra"
 )
 
 // use is what a day, a model or a caller had of Bedrock.
@@ -187,7 +188,18 @@ var reportPage = template.Must(template.New("report").Funcs(template.FuncMap{
 // tokenKeys are the kinds that are billed apart.
 var tokenKeys = []key{{"input", "in"}, {"read", "cache read"}, {"write", "cache written"}, {"output", "out"}}
 
-// report holds no prompt and no answer: who may see what was spent need not see what was said.
+func (o *options) reportCommand() *cobra.Command {
+	c := o.command(&cobra.Command{
+		Use:     "report",
+		Short:   "Print an HTML page: calls and tokens by day, model and caller",
+		Long:    `Prints one HTML page: calls and tokens by day, model and caller. It contains no prompts and no responses.`,
+		Example: `  go run ./cmd/audit report --stack dev > use.html`,
+	}, report)
+	o.callerFlags(c)
+	return c
+}
+
+// report prints no prompt and no response: a reader of the costs need not see what was said.
 func report(ctx context.Context, reader audit.Reader, q audit.Query, out io.Writer) error {
 	total, days, models, callers := &use{}, uses{}, uses{}, uses{}
 	var first, last time.Time
