@@ -57,9 +57,11 @@ type Reader struct {
 	Roles []Role
 	// Body opens a large body by its S3 path.
 	Body func(ctx context.Context, path string) (io.ReadCloser, error)
-	// Problem is told of everything that could not be read, by name, and that reading goes on without; nil ends it.
+	// Problem is called for each object or line that can't be read; reading continues. If Problem is nil, reading ends with
+	// the first problem.
 	Problem func(error)
-	// Progress is told how many objects were read so far, and when the last was delivered, as far as its name tells; nil is not.
+	// Progress, if not nil, is called with the number of objects read and the last object's delivery time, which is in its
+	// name.
 	Progress func(objects int, delivered time.Time)
 	// Workers read at once; 0 means 16: objects are small, and far away.
 	Workers int

@@ -59,7 +59,7 @@ func monthOfUse(extra ...string) map[string][]byte {
 	return all
 }
 
-// hostile is a record of whoever may write the log: names that try to become a page's own.
+// hostile is a record by a principal that can write to the log: its names try to become part of the page.
 func hostileRecord(name string) string {
 	quoted, err := json.Marshal(name)
 	if err != nil {
@@ -122,8 +122,8 @@ document.querySelector("iframe").onload = (event) => {
 }
 </script>`
 
-// Lost: the page itself, which no other test looks at: charts that are not drawn, unreadable in the dark or cut off on a
-// narrow screen; and to whoever opens it, his browser, to a caller or model by the name of a script.
+// Lost: the page itself, which no other test looks at: charts that are missing, unreadable in dark mode or cut off on a
+// narrow screen; and the reader's browser, to a caller or model whose name is a script.
 func TestReportInBrowser(t *testing.T) {
 	t.Parallel()
 	chromium(t)
@@ -192,7 +192,7 @@ func TestReportInBrowser(t *testing.T) {
 	}
 }
 
-// Lost: the documentation's picture of the page, or a picture so large that nobody wants it in the repository.
+// Lost: the documentation's picture of the page, or a picture that is too large for the repository.
 func TestScreenshot(t *testing.T) {
 	t.Parallel()
 	const file = "../../docs/report.png"

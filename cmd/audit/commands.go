@@ -27,8 +27,8 @@ func (o *options) listCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "Print a line for each record",
-		Long: `Prints a line for each record: time, caller, model, operation, tokens in and out, prompt, response. Prints aligned
-columns to a terminal, and values separated by tabs to a pipe or file.
+		Long: `Prints a line for each record: time, caller, model, operation, tokens in and out, prompt, response. Prints
+aligned columns to a terminal, and values separated by tabs to a pipe or file.
 
 Shows only the last turn of a conversation and omits bodies over 100 KB. Use show for the full record.`,
 		Example: `  go run ./cmd/audit list --stack dev --since 2026-11-23 --caller Clerk/jane
@@ -43,12 +43,12 @@ Shows only the last turn of a conversation and omits bodies over 100 KB. Use sho
 	})
 	o.callerFlags(c)
 	o.textFlag(c)
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON Lines with complete texts, and with S3 paths of bodies over 100 KB")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON Lines: complete texts, and S3 paths of bodies over 100 KB")
 	return c
 }
 
-// list prints columns, or values between tabs. A column's width is that of the widest of 100 values, so that a terminal does not wait
-// for the last record.
+// list prints columns, or values separated by tabs. It aligns each 100 lines, so that the first ones don't wait for the
+// last.
 func list(ctx context.Context, reader audit.Reader, q audit.Query, columns bool, out io.Writer) error {
 	q.Limit = shown
 	gap, flush := "\t", func() error { return nil }
@@ -67,8 +67,9 @@ func list(ctx context.Context, reader audit.Reader, q audit.Query, columns bool,
 		if e.ErrorCode != "" {
 			answer = strings.TrimSpace("[" + e.ErrorCode + "] " + answer)
 		}
-		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%d/%d\t%s%s%s\n", e.Timestamp.Format(time.RFC3339), oneLine(callerOf(e.Caller)),
-			oneLine(modelOf(e.ModelID)), oneLine(e.Operation), e.InputTokenCount, e.OutputTokenCount, oneLine(e.Prompt), gap, oneLine(answer))
+		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%d/%d\t%s%s%s\n", e.Timestamp.Format(time.RFC3339),
+			oneLine(callerOf(e.Caller)), oneLine(modelOf(e.ModelID)), oneLine(e.Operation),
+			e.InputTokenCount, e.OutputTokenCount, oneLine(e.Prompt), gap, oneLine(answer))
 		if rows++; rows%100 == 0 {
 			if err := flush(); err != nil {
 				return err
@@ -78,7 +79,7 @@ func list(ctx context.Context, reader audit.Reader, q audit.Query, columns bool,
 	return flush()
 }
 
-// callerOf leaves an ARN its account, without which sessions of the same name in two accounts would be one.
+// callerOf shortens an ARN. It keeps the account: two accounts can have sessions of the same name.
 func callerOf(name string) string {
 	if arn := strings.SplitN(name, ":", 5); len(arn) == 5 && arn[0] == "arn" {
 		return arn[4]
@@ -86,7 +87,7 @@ func callerOf(name string) string {
 	return name
 }
 
-// modelOf is the id in the ARN of a model or an inference profile.
+// modelOf returns the ID in the ARN of a model or an inference profile.
 func modelOf(name string) string {
 	if strings.HasPrefix(name, "arn:") {
 		return name[strings.LastIndex(name, "/")+1:]
@@ -94,8 +95,8 @@ func modelOf(name string) string {
 	return name
 }
 
-// oneLine keeps a prompt from writing lines of its own, or to the terminal what the auditor did not type: whatever is not
-// printed becomes a space, and many become one.
+// oneLine keeps a prompt from printing lines of its own and from controlling the terminal: it replaces each sequence of
+// spaces and unprintable characters with one space.
 func oneLine(text string) string {
 	if plain(text) {
 		return text
@@ -117,7 +118,7 @@ func oneLine(text string) string {
 	return b.String()
 }
 
-// plain tells of most texts that they are one line as they are: ASCII, with single spaces between words.
+// plain reports whether oneLine changes nothing, as for most texts: ASCII, with single spaces between words.
 func plain(text string) bool {
 	before := byte(' ')
 	for i := range len(text) {
@@ -152,8 +153,8 @@ func (o *options) showCommand() *cobra.Command {
 	return o.command(&cobra.Command{
 		Use:   "show REQUEST_ID",
 		Short: "Print the records of a request as JSON, with bodies over 100 KB",
-		Long: `Prints the complete records of a request as JSON, with bodies over 100 KB. REQUEST_ID is the requestId of the API's
-response (API Gateway's extended request ID), or Bedrock's request ID.`,
+		Long: `Prints the complete records of a request as JSON, with bodies over 100 KB. REQUEST_ID is the requestId of the
+API's response (API Gateway's extended request ID), or Bedrock's request ID.`,
 		Example: `  go run ./cmd/audit show QmOw7G1BIAMFYJQ= --stack dev`,
 	}, show)
 }
@@ -171,14 +172,16 @@ func show(ctx context.Context, reader audit.Reader, q audit.Query, out io.Writer
 		all.WriteByte('\n')
 	}
 	if all.Len() == 0 {
-		return fmt.Errorf("no record of request %s; a record can arrive some minutes after its call, and --since and --until limit the search", q.RequestID)
+		return fmt.Errorf("no record of request %s; a record can arrive some minutes after its call, and --since and "+
+			"--until limit the search", q.RequestID)
 	}
 	_, err := io.WriteString(out, visible(all.String())) // at the end: until then a terminal shows the progress
 	return err
 }
 
-// visible writes what is not printed as JSON does, except for line breaks and tabs: in JSON it can only be in texts. To a terminal
-// a byte that is no UTF-8 may be a control, such as 0x9b, which begins a sequence (ECMA-48, CSI): it becomes U+FFFD.
+// visible escapes unprintable characters as JSON does, except line breaks and tabs: JSON contains the others only in
+// strings. A terminal may take a byte that isn't UTF-8 for a control, such as 0x9b, which begins a sequence (ECMA-48,
+// CSI): it becomes U+FFFD.
 func visible(text string) string {
 	text = strings.ToValidUTF8(text, "\ufffd")
 	shown := func(r rune) bool { return r == '\n' || r == '\t' || unicode.IsPrint(r) }
@@ -204,8 +207,8 @@ func (o *options) exportCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "export",
 		Short: "Print every record with complete texts, as JSON Lines or CSV",
-		Long: `Prints every record with complete texts, as JSON Lines or CSV. In CSV, an apostrophe precedes each text that a spreadsheet
-would run as a formula.`,
+		Long: `Prints every record with complete texts, as JSON Lines or CSV. In CSV, an apostrophe precedes each text that a
+spreadsheet would run as a formula.`,
 		Example: `  go run ./cmd/audit export --stack dev --format csv > records.csv`,
 	}
 	o.command(c, func(ctx context.Context, reader audit.Reader, q audit.Query, out io.Writer) error {
@@ -220,7 +223,8 @@ would run as a formula.`,
 	o.callerFlags(c)
 	o.textFlag(c)
 	c.Flags().StringVar(&format, "format", "jsonl", "`FORMAT`: jsonl or csv")
-	c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"jsonl", "csv"}, cobra.ShellCompDirectiveNoFileComp))
+	c.RegisterFlagCompletionFunc("format",
+		cobra.FixedCompletions([]string{"jsonl", "csv"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 
@@ -231,8 +235,9 @@ func export(ctx context.Context, reader audit.Reader, q audit.Query, format stri
 	}
 	table := csv.NewWriter(out)
 	table.Write([]string{
-		"timestamp", "requestId", "apiExtendedRequestId", "caller", "identityArn", "sourceVpce", "sourceIp", "modelId", "operation", "region",
-		"inferenceRegion", "inputTokenCount", "outputTokenCount", "cacheReadInputTokenCount", "cacheWriteInputTokenCount", "errorCode", "prompt", "answer",
+		"timestamp", "requestId", "apiExtendedRequestId", "caller", "identityArn", "sourceVpce", "sourceIp", "modelId",
+		"operation", "region", "inferenceRegion", "inputTokenCount", "outputTokenCount", "cacheReadInputTokenCount",
+		"cacheWriteInputTokenCount", "errorCode", "prompt", "answer",
 	})
 	count := func(n int64) string { return strconv.FormatInt(n, 10) }
 	for e, err := range reader.Entries(ctx, q) {
@@ -240,9 +245,10 @@ func export(ctx context.Context, reader audit.Reader, q audit.Query, format stri
 			return err
 		}
 		row := []string{
-			e.Timestamp.Format(time.RFC3339), e.RequestID, e.APIExtendedRequestID, e.Caller, e.IdentityARN, e.SourceVpce, e.SourceIP, e.ModelID,
-			e.Operation, e.Region, e.InferenceRegion, count(e.InputTokenCount), count(e.OutputTokenCount), count(e.CacheReadInputTokenCount),
-			count(e.CacheWriteInputTokenCount), e.ErrorCode, e.Prompt, e.Answer,
+			e.Timestamp.Format(time.RFC3339), e.RequestID, e.APIExtendedRequestID, e.Caller, e.IdentityARN, e.SourceVpce,
+			e.SourceIP, e.ModelID, e.Operation, e.Region, e.InferenceRegion, count(e.InputTokenCount),
+			count(e.OutputTokenCount), count(e.CacheReadInputTokenCount), count(e.CacheWriteInputTokenCount), e.ErrorCode,
+			e.Prompt, e.Answer,
 		}
 		for i := range row {
 			row[i] = visible(noFormula(row[i]))
@@ -253,13 +259,14 @@ func export(ctx context.Context, reader audit.Reader, q audit.Query, format stri
 	return table.Error()
 }
 
-// noFormula keeps what a caller wrote from being run by the spreadsheet that opens the file (OWASP, "CSV Injection"): some take
-// full-width signs for the ASCII ones, and look behind spaces. Where the locale's separator is a semicolon or a tab, the commas and
-// their quotes mean nothing: such a separator or a line break within a text begins a cell, too.
+// noFormula keeps a spreadsheet from running a caller's text as a formula (OWASP, "CSV Injection"). Some spreadsheets
+// accept full-width signs, and signs after spaces. If the locale's separator is a semicolon or a tab, commas and quotes
+// mean nothing: such a separator or a line break within a text also begins a cell.
 func noFormula(cell string) string {
 	cell = signs.ReplaceAllString(cell, "${1}'${2}")
 	begin := strings.TrimLeftFunc(cell, unicode.IsSpace)
-	if begin != "" && strings.ContainsAny(begin[:1], "=+-@") || strings.IndexAny(begin, "＝＋－＠") == 0 || strings.IndexAny(cell, "\t\r\n") == 0 {
+	if begin != "" && strings.ContainsAny(begin[:1], "=+-@") || strings.IndexAny(begin, "＝＋－＠") == 0 ||
+		strings.IndexAny(cell, "\t\r\n") == 0 {
 		return "'" + cell
 	}
 	return cell
@@ -271,11 +278,11 @@ func (o *options) verifyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify",
 		Short: "Compare the records with the API's access log",
-		Long: `Compares the records with the API's access log. Lists each successful call of a model without a record, each record
-that the API's function did not make or that doesn't match a call, and each record that is in the log twice.
+		Long: `Compares the records with the API's access log. Lists each successful call of a model without a record, each
+record that the API's function did not make or that doesn't match a call, and each record that is in the log twice.
 
-Exits with status 2 if it lists something or could not compare everything. That is the case if the access log has no
-line of the time, or if records are older than its first line. To omit these, set --since.`,
+Exits with status 2 if it lists something or could not compare everything. It can't compare if the access log has no
+line of the time, or if records are older than the access log's first line. To omit such records, set --since.`,
 		Example: `  go run ./cmd/audit verify --stack dev --since 2026-11-23`,
 	}
 	o.command(c, func(ctx context.Context, reader audit.Reader, q audit.Query, out io.Writer) error {
@@ -287,13 +294,16 @@ line of the time, or if records are older than its first line. To omit these, se
 		return err
 	})
 	o.roleFlag(c)
-	c.Flags().StringVar(&o.accessLogGroup, "access-log-group", "", "log `GROUP` of the API's access log (default: the stack's accessLogGroupName)")
-	c.Flags().StringVar(&o.accessLog, "access-log", "", "`FILE` with lines of the access log to read instead of its log group")
+	c.Flags().StringVar(&o.accessLogGroup, "access-log-group", "",
+		"log `GROUP` of the API's access log (default: the stack's accessLogGroupName)")
+	c.Flags().StringVar(&o.accessLog, "access-log", "", "`FILE` with the access log's lines to read instead of its group")
 	c.MarkFlagFilename("access-log")
 	return c
 }
 
-func verify(ctx context.Context, reader audit.Reader, access audit.Log, q audit.Query, out io.Writer) (agreed bool, err error) {
+func verify(
+	ctx context.Context, reader audit.Reader, access audit.Log, q audit.Query, out io.Writer,
+) (agreed bool, err error) {
 	v, err := audit.Verify(ctx, reader, access, q.Since, q.Until, time.Now())
 	if err != nil {
 		return false, err
@@ -310,7 +320,8 @@ func verify(ctx context.Context, reader audit.Reader, access audit.Log, q audit.
 	}
 	fmt.Fprintf(out, "%d successful calls of a model, %d records: %s\n", v.Calls, v.Records, outcome)
 	if v.Older > 0 {
-		fmt.Fprintf(out, "%d records are older than the access log's first line, so that their calls are unknown: to omit them, set --since\n", v.Older)
+		fmt.Fprintf(out, "%d records are older than the access log's first line, so that their calls are unknown: "+
+			"to omit them, set --since\n", v.Older)
 	}
 	if v.Lines == 0 {
 		fmt.Fprintf(out, "%v has no line of this time: the calls are unknown\n", access)

@@ -25,7 +25,8 @@ type options struct {
 	since, until, caller, model, text                                       string
 	functionRoles                                                           []string
 	access                                                                  audit.Log // for verify
-	complete                                                                bool      // until something can't be read, or verify has a finding
+	// complete becomes false if something can't be read or verify has a finding.
+	complete bool
 }
 
 func (o *options) query() (q audit.Query, err error) {
@@ -52,7 +53,8 @@ func parseTime(name, value string, day time.Duration) (time.Time, error) {
 	}
 	t, err := time.Parse(time.RFC3339, value)
 	if err != nil {
-		return t, fmt.Errorf("--%s must be a day such as 2026-11-23 or a time such as 2026-11-23T10:00:00Z, got %q", name, value)
+		return t, fmt.Errorf("--%s must be a day such as 2026-11-23 or a time such as 2026-11-23T10:00:00Z, got %q",
+			name, value)
 	}
 	return t, nil
 }
@@ -85,8 +87,8 @@ func (o *options) open(ctx context.Context, verify bool) (reader audit.Reader, e
 		reader.Roles = append(reader.Roles, role)
 	}
 	if verify && len(reader.Roles) == 0 {
-		return reader, errors.New("without the function's role, verify can't detect a record of a call that bypassed the API: " +
-			"set --function-role, or the --stack of a stack with the output functionRoleArn")
+		return reader, errors.New("without the function's role, verify can't detect a record of a call that bypassed the " +
+			"API: set --function-role, or the --stack of a stack with the output functionRoleArn")
 	}
 	var cfg aws.Config
 	if o.dir == "" || verify && o.accessLog == "" {
@@ -138,7 +140,8 @@ func (o *options) fromStack(ctx context.Context) error {
 	cmd.Stderr = os.Stderr
 	b, err := cmd.Output()
 	if err != nil {
-		return fmt.Errorf("--stack %s: pulumi stack output: %w; without a stack, set --bucket and --access-log-group", o.stack, err)
+		return fmt.Errorf("--stack %s: pulumi stack output: %w; without a stack, set --bucket and --access-log-group",
+			o.stack, err)
 	}
 	var outputs struct{ LogBucketName, AccessLogGroupName, FunctionRoleArn, InvokeURL string }
 	if err := json.Unmarshal(b, &outputs); err != nil {

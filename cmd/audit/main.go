@@ -1,5 +1,6 @@
-// Command audit reads Bedrock's model invocation log, on AWS and in the sandbox: who sent which prompt to which model, what
-// the model answered, and whether a record is missing.
+// Command audit reads Bedrock's model invocation log, on AWS and in the sandbox: who sent which prompt to which model,
+// what the model answered, and whether a record is missing. main.go has what the commands share, commands.go the
+// commands, and logs.go the flags' values and the logs that they name.
 package main
 
 import (
@@ -42,8 +43,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (complete
 	o := options{complete: true}
 	root := &cobra.Command{
 		Use: "audit",
-		Long: `Reads Bedrock's model invocation log: who sent which prompt to which model, what the model answered, and whether a
-record is missing.
+		Long: `Reads Bedrock's model invocation log: who sent which prompt to which model, what the model answered, and
+whether a record is missing.
 
 To name the log, set --stack, --bucket, --log-group or --dir. Credentials, Region and AWS_ENDPOINT_URL are those of
 the AWS SDK.
@@ -79,7 +80,7 @@ func (o *options) command(c *cobra.Command, do action) *cobra.Command {
 	f.StringVar(&o.stack, "stack", "", "Pulumi `STACK` whose outputs name the logs and the function's role")
 	f.StringVar(&o.bucket, "bucket", "", "S3 `BUCKET` of the log (default: the stack's logBucketName)")
 	f.StringVar(&o.prefix, "prefix", "", "`PREFIX` of the bucket's keys before AWSLogs/ (default: the command finds it)")
-	f.StringVar(&o.logGroup, "log-group", "", "log `GROUP` to read instead of the bucket, which still has bodies over 100 KB")
+	f.StringVar(&o.logGroup, "log-group", "", "log `GROUP` to read instead of the bucket; bodies over 100 KB stay there")
 	f.StringVar(&o.dir, "dir", "", "`FOLDER` with a copy of the bucket to read instead of it")
 	f.StringVar(&o.region, "region", "", "`REGION` of the logs (default: the stack's, or that of the AWS SDK)")
 	f.StringVar(&o.since, "since", "", "first `TIME`, such as 2026-11-23 (UTC) or 2026-11-23T10:00:00Z")

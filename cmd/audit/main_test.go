@@ -275,7 +275,7 @@ func TestTerminalShowsWhatIsThere(t *testing.T) {
 	}
 }
 
-// Lost: what is spent, by whom; and to whoever sees the page, a prompt, or a script by the name of a caller.
+// Lost: the costs of each caller; or the page shows a prompt, or runs a script that is a caller's name.
 func TestReport(t *testing.T) {
 	t.Parallel()
 	all := objects(t)
@@ -320,7 +320,7 @@ func TestReportOfImpossibleCounts(t *testing.T) {
 	}
 }
 
-// Lost: that something is missing, to whoever runs it from a job and looks at its exit status only.
+// Lost: that a record is missing, to a job that looks at the exit status only.
 func TestVerify(t *testing.T) {
 	t.Parallel()
 	folder := dir(t, objects(t))
@@ -347,8 +347,8 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// Lost: records that nobody can check, to a job that looks at the exit status only: those of before the access log's first line,
-// and all of them where the access log is empty.
+// Lost: records that can't be compared, to a job that looks at the exit status only: those from before the access log's first
+// line, and all of them if the access log is empty.
 func TestVerifyComparesAll(t *testing.T) {
 	t.Parallel()
 	folder := dir(t, objects(t))
@@ -504,7 +504,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// Lost: how long it will take, to whoever waits for the log of a year; and the records, to a line written over them.
+// Lost: how long the log of a year takes; or the records, if a line overwrites them.
 func TestProgress(t *testing.T) {
 	t.Parallel()
 	var to bytes.Buffer

@@ -10,11 +10,12 @@ import (
 	"golang.org/x/term"
 )
 
-// progress is one line on a terminal, written over itself: how far reading has come from the first time to the last.
+// progress is a line on a terminal that overwrites itself. It shows how far reading has come from the first time to the
+// last, because the number of objects is unknown until the end.
 type progress struct {
 	to         io.Writer
 	on         bool
-	begin, end time.Time // zero: when the first object was delivered, and now
+	begin, end time.Time // if zero: the first object's delivery, and now
 	shown      time.Time
 }
 
@@ -37,7 +38,8 @@ func (p *progress) show(objects int, delivered time.Time) {
 		done = min(max(float64(delivered.Sub(p.begin))/float64(all), 0), 1)
 	}
 	filled := int(done * barWidth)
-	fmt.Fprintf(p.to, "\r[%s%s] %3.0f%%, %s, %d objects read", strings.Repeat("=", filled), strings.Repeat(" ", barWidth-filled), done*100, delivered.Format("2006-01-02 15:04"), objects)
+	fmt.Fprintf(p.to, "\r[%s%s] %3.0f%%, %s, %d objects read", strings.Repeat("=", filled),
+		strings.Repeat(" ", barWidth-filled), done*100, delivered.Format("2006-01-02 15:04"), objects)
 }
 
 func (p *progress) wipe() {

@@ -16,7 +16,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// use is what a day, a model or a caller had of Bedrock.
+// use sums up the calls of a day, a model or a caller.
 type use struct {
 	Name                                       string
 	Calls, Failed                              int
@@ -34,13 +34,13 @@ func (u *use) add(e audit.Entry) {
 	u.CacheWrite += e.CacheWriteInputTokenCount
 }
 
-// Tokens are of all kinds; their prices differ.
+// Tokens returns the sum of all kinds of tokens. Their prices differ.
 func (u *use) Tokens() int64 { return u.Input + u.Output + u.CacheRead + u.CacheWrite }
 
-// Share is a hundredth of the one that has most, for each of so many tokens.
+// Share returns the tokens as a percentage of the largest use's.
 func (u *use) Share(tokens int64) float64 { return float64(tokens) / float64(max(u.Most, 1)) * 100 }
 
-// PerCall is how many tokens a call had.
+// PerCall returns the tokens per call.
 func (u *use) PerCall() int64 { return u.Tokens() / int64(max(u.Calls, 1)) }
 
 type uses map[string]*use
@@ -52,7 +52,7 @@ func (u uses) of(name string) *use {
 	return u[name]
 }
 
-// ranked has those with the most tokens first.
+// ranked returns the uses, those with the most tokens first.
 func (u uses) ranked() []*use {
 	var all []*use
 	for _, one := range u {
@@ -67,20 +67,20 @@ func (u uses) ranked() []*use {
 	return all
 }
 
-// chart has what one day had above the other day's, from 0 to its top: a round number.
+// chart has a bar for each day. Its axis ends at Top, a round number.
 type chart struct {
 	Title      string
 	Keys       []key
 	Top, Half  int64
 	Width      float64
 	Bars       []bar
-	First, Mid string // days; Mid is empty where there is none between
+	First, Mid string // days; Mid is empty if First and Last have no day between them
 	Last       string
 }
 
 type key struct{ Class, Name string }
 
-// bar is a day's, of parts above each other. Heights are hundredths of the chart's.
+// bar is a day's bar. Its parts are stacked. Heights are percentages of the chart's height.
 type bar struct {
 	*use
 	X, Width float64
@@ -94,7 +94,7 @@ type part struct {
 
 const chartWidth = 800
 
-// everyDay has a use for every day from the first to the last; of more than a year's, for the days that have calls.
+// everyDay returns a use for each day from the first to the last; if they span more than a year, only for days with calls.
 func everyDay(days uses) (all []*use) {
 	for _, one := range days {
 		all = append(all, one)
@@ -117,7 +117,7 @@ func everyDay(days uses) (all []*use) {
 	return all
 }
 
-// newChart puts the keys' counts of every day above each other, the first at the bottom.
+// newChart stacks the keys' counts of each day, the first at the bottom.
 func newChart(title string, days []*use, keys []key, counts func(*use) []int64) chart {
 	c := chart{Title: title, Keys: keys, Width: chartWidth}
 	if len(days) == 0 {
@@ -152,7 +152,7 @@ func newChart(title string, days []*use, keys []key, counts func(*use) []int64) 
 	return c
 }
 
-// roundUp gives the next even number of one digit and zeros.
+// roundUp returns the next even number of one digit and zeros.
 func roundUp(n int64) int64 {
 	unit := int64(1)
 	for (n-1)/20 >= unit { // 20*unit could overflow
@@ -185,7 +185,7 @@ var reportPage = template.Must(template.New("report").Funcs(template.FuncMap{
 	},
 }).Parse(page))
 
-// tokenKeys are the kinds that are billed apart.
+// tokenKeys are the kinds of tokens that have prices of their own.
 var tokenKeys = []key{{"input", "in"}, {"read", "cache read"}, {"write", "cache written"}, {"output", "out"}}
 
 func (o *options) reportCommand() *cobra.Command {
@@ -211,7 +211,8 @@ func report(ctx context.Context, reader audit.Reader, q audit.Query, out io.Writ
 			first = e.Timestamp
 		}
 		last = e.Timestamp
-		for _, u := range []*use{total, days.of(e.Timestamp.Format(time.DateOnly)), models.of(e.ModelID), callers.of(e.Caller)} {
+		day := days.of(e.Timestamp.Format(time.DateOnly))
+		for _, u := range []*use{total, day, models.of(e.ModelID), callers.of(e.Caller)} {
 			u.add(e)
 		}
 	}
@@ -219,8 +220,10 @@ func report(ctx context.Context, reader audit.Reader, q audit.Query, out io.Writ
 	return reportPage.Execute(out, map[string]any{
 		"Total": total, "First": first, "Last": last, "Caller": q.Caller, "Model": q.Model, "Days": all,
 		"Charts": []chart{
-			newChart("Calls by day", all, []key{{"calls", "answered"}, {"failed", "failed"}}, func(u *use) []int64 { return []int64{int64(u.Calls - u.Failed), int64(u.Failed)} }),
-			newChart("Tokens by day", all, tokenKeys, func(u *use) []int64 { return []int64{u.Input, u.CacheRead, u.CacheWrite, u.Output} }),
+			newChart("Calls by day", all, []key{{"calls", "answered"}, {"failed", "failed"}},
+				func(u *use) []int64 { return []int64{int64(u.Calls - u.Failed), int64(u.Failed)} }),
+			newChart("Tokens by day", all, tokenKeys,
+				func(u *use) []int64 { return []int64{u.Input, u.CacheRead, u.CacheWrite, u.Output} }),
 		},
 		"Keys": tokenKeys,
 		"Tables": []struct {
