@@ -76,15 +76,8 @@ func (o *options) open(ctx context.Context, verify bool) (reader audit.Reader, e
 	case verify && o.accessLog == "" && o.accessLogGroup == "":
 		return reader, errors.New("to name the access log, set --stack, --access-log-group or --access-log")
 	}
-	for _, arn := range o.functionRoles {
-		if arn == "" {
-			continue
-		}
-		role, err := audit.ParseRole(arn)
-		if err != nil {
-			return reader, fmt.Errorf("--function-role: %w", err)
-		}
-		reader.Roles = append(reader.Roles, role)
+	if reader.Roles, err = o.roles(); err != nil {
+		return reader, err
 	}
 	if verify && len(reader.Roles) == 0 {
 		return reader, errors.New("without the function's role, verify can't detect a record of a call that bypassed the " +
@@ -123,6 +116,20 @@ func (o *options) open(ctx context.Context, verify bool) (reader audit.Reader, e
 		reader.Log = logGroup(o.logGroup)
 	}
 	return reader, nil
+}
+
+func (o *options) roles() (roles []audit.Role, err error) {
+	for _, arn := range o.functionRoles {
+		if arn == "" { // such as of a stack without the output
+			continue
+		}
+		role, err := audit.ParseRole(arn)
+		if err != nil {
+			return nil, fmt.Errorf("--function-role: %w", err)
+		}
+		roles = append(roles, role)
+	}
+	return roles, nil
 }
 
 func bucketOptions(s *s3.Options) {

@@ -94,7 +94,7 @@ type part struct {
 
 const chartWidth = 800
 
-// everyDay returns a use for each day from the first to the last; if they span more than a year, only for days with calls.
+// everyDay returns a use for each day from the first to the last. If they span over a year, it omits days without calls.
 func everyDay(days uses) (all []*use) {
 	for _, one := range days {
 		all = append(all, one)
