@@ -22,7 +22,7 @@ import (
 )
 
 func main() {
-	debug.SetGCPercent(250) // reading leaves only garbage: it takes a twelfth less time, for 7 MiB more memory
+	debug.SetGCPercent(225) // reading leaves only garbage: it takes a twelfth less time, for 7 MiB more memory
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	complete, err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
