@@ -192,7 +192,7 @@ func (a *alarms) watch(ctx context.Context, failed func(error)) {
 }
 
 func (a *alarms) evaluate(ctx context.Context, samples []sample, now time.Time) (ringing bool, err error) {
-	deployed, err := a.moto.alarms(ctx)
+	deployed, err := metricAlarms(ctx, a.moto)
 	errs := []error{err}
 	for _, alarm := range deployed {
 		state, err := alarm.state(samples, now)
@@ -218,7 +218,7 @@ func (a *alarms) evaluate(ctx context.Context, samples []sample, now time.Time) 
 
 const cloudWatchVersion = "2010-08-01"
 
-func (c client) alarms(ctx context.Context) ([]metricAlarm, error) {
+func metricAlarms(ctx context.Context, c client) ([]metricAlarm, error) {
 	var out struct {
 		Alarms []metricAlarm `xml:"DescribeAlarmsResult>MetricAlarms>member"`
 	}

@@ -6,10 +6,62 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
+
+// apis keeps of REST APIs what moto drops, and what was deployed of them.
+type apis struct {
+	aws client // the sandbox's own endpoint, where an API is whole
+
+	mu               sync.Mutex
+	deployments      map[string]deployment
+	operations       map[string]map[string]apiOperation // by API id: see deployment
+	vpcEndpoints     map[string][]string                // by API id, where they were changed: moto drops changes
+	binaryMediaTypes map[string][]string                // by API id, where they were imported or changed
+}
+
+func newAPIs(aws client) *apis {
+	return &apis{
+		aws: aws, deployments: map[string]deployment{}, operations: map[string]map[string]apiOperation{},
+		vpcEndpoints: map[string][]string{}, binaryMediaTypes: map[string][]string{},
+	}
+}
+
+var (
+	deployments = regexp.MustCompile(`^/restapis/([^/]+)/deployments/?$`)
+	restAPIs    = regexp.MustCompile(`^/restapis/?([^/]*)/?$`)
+)
+
+// Handle remembers what moto drops.
+func (a *apis) Handle(_ http.ResponseWriter, r *http.Request) (handled bool, err error) {
+	switch path := r.URL.EscapedPath(); {
+	case r.Method == http.MethodPut && restAPIs.MatchString(path):
+		err = a.keepOperations(r, restAPIs.FindStringSubmatch(path)[1])
+	case r.Method == http.MethodPatch && restAPIs.MatchString(path):
+		err = a.keepPatch(r, restAPIs.FindStringSubmatch(path)[1])
+	case r.Method == http.MethodPatch && path == "/account":
+		err = completePatch(r)
+	}
+	return false, err
+}
+
+// Amend remembers deployments, and completes what moto answers of an API.
+func (a *apis) Amend(response *http.Response) error {
+	r := response.Request
+	switch path := r.URL.EscapedPath(); {
+	case r.Method == http.MethodPost && deployments.MatchString(path):
+		return rewrite(response, func(body []byte) ([]byte, error) {
+			return body, a.keepDeployment(context.WithoutCancel(r.Context()), deployments.FindStringSubmatch(path)[1], body)
+		})
+	case restAPIs.MatchString(path):
+		return rewrite(response, a.mendAPI)
+	}
+	return nil
+}
 
 // deployment is what API Gateway serves until the next deployment: changes of the API's policy or routes in
 // between are not in force (API Gateway Developer Guide, "Create and attach an API Gateway resource policy").
@@ -52,14 +104,14 @@ type restAPI struct {
 	BinaryMediaTypes []string `json:"binaryMediaTypes"`
 }
 
-func (c client) restAPI(ctx context.Context, id string) (restAPI, error) {
+func restAPIOf(ctx context.Context, c client, id string) (restAPI, error) {
 	var api restAPI
 	err := c.get(ctx, "apigateway", "/restapis/"+id, &api)
 	return api, err
 }
 
-func (c client) deployment(ctx context.Context, apiID string) (deployment, error) {
-	api, err := c.restAPI(ctx, apiID)
+func deploymentOf(ctx context.Context, c client, apiID string) (deployment, error) {
+	api, err := restAPIOf(ctx, c, apiID)
 	if err != nil {
 		return deployment{}, err
 	}
@@ -76,19 +128,19 @@ func (c client) deployment(ctx context.Context, apiID string) (deployment, error
 }
 
 // keepDeployment remembers the API as it is at this moment: that is what a deployment serves.
-func (e *endpoint) keepDeployment(ctx context.Context, apiID string, answer []byte) error {
+func (a *apis) keepDeployment(ctx context.Context, apiID string, answer []byte) error {
 	var made struct{ ID string }
 	if err := json.Unmarshal(answer, &made); err != nil {
 		return err
 	}
-	snapshot, err := e.aws.deployment(ctx, apiID)
+	snapshot, err := deploymentOf(ctx, a.aws, apiID)
 	if err != nil {
 		return err
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	snapshot.operations = e.operations[apiID]
-	e.deployments[made.ID] = snapshot
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	snapshot.operations = a.operations[apiID]
+	a.deployments[made.ID] = snapshot
 	return nil
 }
 
@@ -96,7 +148,7 @@ func (e *endpoint) keepDeployment(ctx context.Context, apiID string, answer []by
 // stream, and the binary media types (API Gateway Developer Guide, "x-amazon-apigateway-auth object",
 // "x-amazon-apigateway-integration object", "x-amazon-apigateway-binary-media-types property"). A merge goes on with what
 // the document leaves out.
-func (e *endpoint) keepOperations(r *http.Request, apiID string) error {
+func (a *apis) keepOperations(r *http.Request, apiID string) error {
 	body, err := peek(r)
 	if err != nil {
 		return err
@@ -112,10 +164,10 @@ func (e *endpoint) keepOperations(r *http.Request, apiID string) error {
 	if err := json.Unmarshal(body, &document); err != nil {
 		return err
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	kept := map[string]apiOperation{} // another: the last one may be deployed
-	maps.Copy(kept, e.operations[apiID])
+	maps.Copy(kept, a.operations[apiID])
 	for path, methods := range document.Paths {
 		for method, imported := range methods {
 			name := strings.ToUpper(method) + " " + path
@@ -135,9 +187,9 @@ func (e *endpoint) keepOperations(r *http.Request, apiID string) error {
 			kept[name] = one
 		}
 	}
-	e.operations[apiID] = kept
+	a.operations[apiID] = kept
 	if document.BinaryMediaTypes != nil {
-		e.binaryMediaTypes[apiID] = document.BinaryMediaTypes
+		a.binaryMediaTypes[apiID] = document.BinaryMediaTypes
 	}
 	return nil
 }
@@ -176,10 +228,10 @@ func (i importedIntegration) streams() (bool, error) {
 	return i.ResponseTransferMode == "STREAM", nil
 }
 
-func (e *endpoint) deployed(id string) (deployment, bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	d, ok := e.deployments[id]
+func (a *apis) deployed(id string) (deployment, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	d, ok := a.deployments[id]
 	return d, ok
 }
 
@@ -216,12 +268,12 @@ func completePatch(r *http.Request) error {
 // keepPatch remembers changes of a private API's endpoints and of the binary media types. The latter moto does not get: it
 // fails at them, for the type is in the path. (It drops those of CreateRestApi, which the AWS provider says again in a patch
 // where the API has a document.)
-func (e *endpoint) keepPatch(r *http.Request, apiID string) error {
+func (a *apis) keepPatch(r *http.Request, apiID string) error {
 	p, err := readPatch(r)
 	if err != nil {
 		return err
 	}
-	api, err := e.aws.restAPI(r.Context(), apiID)
+	api, err := restAPIOf(r.Context(), a.aws, apiID)
 	if err != nil {
 		return err
 	}
@@ -242,9 +294,9 @@ func (e *endpoint) keepPatch(r *http.Request, apiID string) error {
 		return err
 	}
 	replace(r, body)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.vpcEndpoints[apiID], e.binaryMediaTypes[apiID] = ids, types
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.vpcEndpoints[apiID], a.binaryMediaTypes[apiID] = ids, types
 	return nil
 }
 
@@ -259,7 +311,7 @@ func (op patchOperation) apply(list []string, member string) []string {
 
 // mendAPI escapes an API's policy once more, as API Gateway answers with it and its clients expect, and puts changes
 // of its endpoints and its binary media types in.
-func (e *endpoint) mendAPI(body []byte) ([]byte, error) {
+func (a *apis) mendAPI(body []byte) ([]byte, error) {
 	var api map[string]any
 	if json.Unmarshal(body, &api) != nil {
 		return body, nil // DELETE answers with nothing
@@ -272,12 +324,12 @@ func (e *endpoint) mendAPI(body []byte) ([]byte, error) {
 		api["policy"] = string(quoted[1 : len(quoted)-1])
 	}
 	id, _ := api["id"].(string)
-	e.mu.Lock()
-	ids, changed := e.vpcEndpoints[id]
-	if types, ok := e.binaryMediaTypes[id]; ok {
+	a.mu.Lock()
+	ids, changed := a.vpcEndpoints[id]
+	if types, ok := a.binaryMediaTypes[id]; ok {
 		api["binaryMediaTypes"] = types
 	}
-	e.mu.Unlock()
+	a.mu.Unlock()
 	if config, ok := api["endpointConfiguration"].(map[string]any); ok && changed {
 		config["vpcEndpointIds"] = ids
 	}

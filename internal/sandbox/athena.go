@@ -28,11 +28,12 @@ func newAthena(region, account string) *athena {
 	}
 }
 
-func (a *athena) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// Handle answers every request.
+func (a *athena) Handle(w http.ResponseWriter, r *http.Request) (handled bool, err error) {
 	a.mu.Lock() // to the end: the answers are what is kept
 	defer a.mu.Unlock()
 	var in map[string]any
-	err := json.NewDecoder(r.Body).Decode(&in)
+	err = json.NewDecoder(r.Body).Decode(&in)
 	var out map[string]any
 	if err == nil {
 		_, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "AmazonAthena.")
@@ -44,7 +45,11 @@ func (a *athena) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		out = map[string]any{"__type": "InvalidRequestException", "Message": err.Error()}
 	}
 	json.NewEncoder(w).Encode(out)
+	return true, nil
 }
+
+// Amend has nothing to correct.
+func (a *athena) Amend(*http.Response) error { return nil }
 
 func (a *athena) answer(action string, in map[string]any) (map[string]any, error) {
 	text := func(name string) string { value, _ := in[name].(string); return value }

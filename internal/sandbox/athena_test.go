@@ -18,7 +18,7 @@ func TestAthena(t *testing.T) {
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(in))
 		r.Header.Set("X-Amz-Target", "AmazonAthena."+action)
 		w := httptest.NewRecorder()
-		a.ServeHTTP(w, r)
+		a.Handle(w, r)
 		if w.Code == http.StatusOK == strings.Contains(w.Body.String(), "InvalidRequestException") {
 			t.Errorf("%s: status %d: %s", action, w.Code, w.Body)
 		}

@@ -86,7 +86,7 @@ func (s *running) auditTable(t *testing.T, database string) (lines []athenatest.
 // queries: what Athena needs is deployed, and every saved query, as it is deployed, answers what the log has.
 func (s *running) queries(t *testing.T) {
 	outputs := s.outputs(t, "local")
-	key, err := s.aws.bucketKey(t.Context(), s.StackOutputs["logBucketName"])
+	key, err := bucketKey(t.Context(), s.aws, s.StackOutputs["logBucketName"])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +221,7 @@ func (s *running) auditReaderRows(t *testing.T, p *proof) {
 	}
 	may(false, "logs:FilterLogEvents", arn("logs", "log-group:/aws/lambda/other:log-stream:"), nil)
 
-	key, err := s.aws.bucketKey(t.Context(), outputs["logBucketName"])
+	key, err := bucketKey(t.Context(), s.aws, outputs["logBucketName"])
 	if err != nil {
 		t.Fatal(err)
 	}

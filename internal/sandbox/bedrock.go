@@ -3,10 +3,8 @@ package sandbox
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -383,10 +381,3 @@ func checkMetadata(metadata map[string]string) error {
 
 // countTokens is a rough count: a model's own differs.
 func countTokens(text string) int { return len([]rune(text))/4 + 1 }
-
-// newID has the form of AWS's request ids.
-func newID() string {
-	b := make([]byte, 16)
-	rand.Read(b)
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
-}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -306,6 +307,205 @@ func TestGuardrailOnStream(t *testing.T) {
 		}
 		if r := <-s.records; !strings.Contains(string(r.Output.BodyJSON), string(c.want)) {
 			t.Errorf("recorded %s", r.Output.BodyJSON)
+		}
+	}
+}
+
+// What Bedrock refuses must fail here first, and leave no record.
+func TestBedrockRefuses(t *testing.T) {
+	t.Parallel()
+	var metadata []string
+	for i := range 17 {
+		metadata = append(metadata, `"k`+string(rune('a'+i))+`":"v"`)
+	}
+	hello := `"messages":[{"role":"user","content":[{"text":"Hello"}]}]`
+	for name, c := range map[string]struct {
+		path, body string
+		want       int
+	}{
+		"a good call":          {"/model/amazon.nova-lite-v1:0/converse", "{" + hello + "}", 200},
+		"an encoded model id":  {"/model/amazon.nova-lite-v1%3A0/converse", "{" + hello + "}", 200},
+		"no model id":          {"/model/nova/converse", "{" + hello + "}", 400},
+		"another operation":    {"/model/amazon.nova-lite-v1:0/fly", "{" + hello + "}", 404},
+		"another method":       {"/model/amazon.nova-lite-v1:0/converse", "{" + hello + "}", 404},
+		"no JSON":              {"/model/amazon.nova-lite-v1:0/converse", "Hello", 400},
+		"no message":           {"/model/amazon.nova-lite-v1:0/converse", "{}", 400},
+		"assistant first":      {"/model/amazon.nova-lite-v1:0/converse", `{"messages":[{"role":"assistant","content":[{"text":"Hello"}]}]}`, 400},
+		"user twice":           {"/model/amazon.nova-lite-v1:0/converse", `{"messages":[{"role":"user","content":[{"text":"a"}]},{"role":"user","content":[{"text":"b"}]}]}`, 400},
+		"no content":           {"/model/amazon.nova-lite-v1:0/converse", `{"messages":[{"role":"user","content":[]}]}`, 400},
+		"blank text":           {"/model/amazon.nova-lite-v1:0/converse", `{"messages":[{"role":"user","content":[{"text":" "}]}]}`, 400},
+		"metadata too many":    {"/model/amazon.nova-lite-v1:0/converse", `{"requestMetadata":{` + strings.Join(metadata, ",") + `},` + hello + `}`, 400},
+		"metadata too long":    {"/model/amazon.nova-lite-v1:0/converse", `{"requestMetadata":{"k":"` + strings.Repeat("v", 257) + `"},` + hello + `}`, 400},
+		"metadata with quotes": {"/model/amazon.nova-lite-v1:0/converse", `{"requestMetadata":{"k":"\""},` + hello + `}`, 400},
+		"metadata just enough": {"/model/amazon.nova-lite-v1:0/converse", `{"requestMetadata":{` + strings.Join(metadata[:16], ",") + `},` + hello + `}`, 200},
+		"an unknown fault":     {"/model/amazon.nova-lite-v1:0/converse", `{"messages":[{"role":"user","content":[{"text":"fault Hello"}]}]}`, 200},
+		"a provisioned model":  {"/model/arn:aws:bedrock:ap-northeast-1:123456789012:provisioned-model%2Fa1b2c3d4e5f6/converse", "{" + hello + "}", 400},
+		"another geography":    {"/model/us.amazon.nova-lite-v1:0/converse", "{" + hello + "}", 400},
+		"a fault as asked":     {"/model/amazon.nova-lite-v1:0/converse", `{"messages":[{"role":"user","content":[{"text":"fault ModelTimeoutException"}]}]}`, 408},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			delivered := 0
+			b := &Bedrock{Region: "ap-northeast-1", Account: "123456789012"}
+			b.Deliver = func(_ context.Context, r Record, _ time.Time) {
+				delivered++
+				if strings.Contains(string(r.Input.BodyJSON), "requestMetadata") || !strings.Contains(string(r.Input.BodyJSON), "Hello") {
+					t.Errorf("the record's input is %s", r.Input.BodyJSON)
+				}
+			}
+			w := httptest.NewRecorder()
+			method := http.MethodPost
+			if name == "another method" {
+				method = http.MethodPut
+			}
+			b.ServeHTTP(w, httptest.NewRequest(method, c.path, strings.NewReader(c.body)))
+			if w.Code != c.want || (delivered == 1) != (c.want == 200) || (w.Header().Get("X-Amzn-Errortype") == "") != (c.want == 200) {
+				t.Errorf("status %d, %d records, headers %v, body %s, want %d", w.Code, delivered, w.Header(), w.Body, c.want)
+			}
+		})
+	}
+}
+
+// A caller whom the policies do not admit must get AWS's refusal, and no record.
+func TestBedrockAsksWhoCalls(t *testing.T) {
+	t.Parallel()
+	b := &Bedrock{
+		Authorize: func(_ *http.Request, call ModelCall) (string, error) {
+			return "", errors.New(call.action + " " + call.model)
+		},
+		Deliver: func(context.Context, Record, time.Time) { t.Error("a refused call was recorded") },
+		Region:  "ap-northeast-1",
+	}
+	w := httptest.NewRecorder()
+	b.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/model/amazon.nova-lite-v1:0/converse", strings.NewReader(`{}`)))
+	if want := "bedrock:InvokeModel arn:aws:bedrock:ap-northeast-1::foundation-model/amazon.nova-lite-v1:0"; w.Code != 403 || !strings.Contains(w.Body.String(), want) {
+		t.Errorf("status %d, %s, want 403 and %s", w.Code, w.Body, want)
+	}
+}
+
+// converse asks a stand-in, and answers with what the client gets, whom Authorize was asked about, and the record.
+func converse(t *testing.T, b *Bedrock, model, body string) (status int, exception string, out converseAnswer, asked ModelCall, recorded *Record) {
+	t.Helper()
+	b.Authorize = func(_ *http.Request, call ModelCall) (string, error) {
+		asked = call
+		return "arn:aws:sts::123456789012:assumed-role/r/f", nil
+	}
+	b.Deliver = func(_ context.Context, r Record, _ time.Time) { recorded = &r }
+	w := httptest.NewRecorder()
+	b.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/model/"+url.PathEscape(model)+"/converse", strings.NewReader(body)))
+	if err := json.Unmarshal(w.Body.Bytes(), &out); err != nil {
+		t.Fatal(err)
+	}
+	return w.Code, w.Header().Get("X-Amzn-Errortype"), out, asked, recorded
+}
+
+// converseAnswer is of Converse's answer what a client reads.
+type converseAnswer struct {
+	Output struct {
+		Message struct{ Content []struct{ Text string } }
+	}
+	StopReason string
+	Usage      struct{ InputTokens, OutputTokens, TotalTokens int }
+}
+
+// A guardrail that looks elsewhere than AWS's hides that a word gets through, or that IAM saw a call without it.
+func TestBedrockGuards(t *testing.T) {
+	t.Parallel()
+	g := newGuardrails("ap-northeast-1", "123456789012")
+	id, arn := makeGuardrail(t, g, someGuardrail)
+	control(t, g, http.MethodPost, "/guardrails/"+id, "") // version 1
+	b := &Bedrock{Region: "ap-northeast-1", Account: "123456789012", guardrails: g}
+	with := func(id, version string) string {
+		return `"guardrailConfig":{"guardrailIdentifier":"` + id + `","guardrailVersion":"` + version + `"}`
+	}
+	said := func(texts ...string) string {
+		var all []string
+		for i, text := range texts {
+			all = append(all, `{"role":"`+[]string{"user", "assistant"}[i%2]+`","content":[{"text":"`+text+`"}]}`)
+		}
+		return `"messages":[` + strings.Join(all, ",") + `]`
+	}
+	marked := func(text, guarded, qualifiers string) string {
+		return `"messages":[{"role":"user","content":[{"text":"` + text + `"},{"guardContent":{"text":{"text":"` + guarded + `","qualifiers":[` + qualifiers + `]}}}]}]`
+	}
+	const blocked, passed, refused = "guardrail_intervened", "end_turn", "ValidationException"
+	for name, c := range map[string]struct{ config, rest, want string }{
+		"a message":                                 {with(id, "1"), said("the moon"), blocked},
+		"an earlier message":                        {with(id, "1"), said("the moon", "yes", "go on"), blocked},
+		"an assistant message":                      {with(id, "1"), said("what is up?", "the moon", "go on"), blocked},
+		"a marked system prompt":                    {with(id, "1"), said("hello") + `,"system":[{"text":"be"},{"guardContent":{"text":{"text":"the moon"}}}]`, blocked},
+		"a system prompt that is unmarked":          {with(id, "1"), said("hello") + `,"system":[{"text":"the moon"}]`, passed},
+		"another word":                              {with(id, "1"), said("the sun"), passed},
+		"a marked message":                          {with(id, "1"), marked("hello", "the moon", ""), blocked},
+		"beside a marked message":                   {with(id, "1"), marked("the moon", "hello", ""), passed},
+		"beside one marked to be guarded":           {with(id, "1"), marked("the moon", "hello", `"query","guard_content"`), passed},
+		"beside one marked for grounding":           {with(id, "1"), marked("the moon", "hello", `"grounding_source"`), blocked},
+		"one marked for grounding":                  {with(id, "1"), marked("hello", "the moon", `"grounding_source"`), blocked},
+		"a marked system prompt, unmarked messages": {with(id, "1"), said("the moon") + `,"system":[{"guardContent":{"text":{"text":"hello"}}}]`, blocked},
+		"no guardrail":                              {`"x":0`, said("the moon"), passed},
+		"its ARN":                                   {with(arn, "1"), said("the moon"), blocked},
+		"its draft":                                 {with(id, "DRAFT"), said("the moon"), blocked},
+		"no version":                                {`"guardrailConfig":{"guardrailIdentifier":"` + id + `"}`, said("the moon"), blocked},
+		"an unknown version":                        {with(id, "2"), said("hello"), refused},
+		"an unknown guardrail":                      {with("abcdefghijkl", "1"), said("hello"), refused},
+		"a version of none":                         {`"guardrailConfig":{"guardrailVersion":"1"}`, said("hello"), refused},
+	} {
+		status, exception, out, asked, recorded := converse(t, b, "amazon.nova-lite-v1:0", "{"+c.config+","+c.rest+"}")
+		if c.want == refused {
+			if status != 400 || exception != refused || recorded != nil {
+				t.Errorf("%s: %d %s, recorded %v", name, status, exception, recorded)
+			}
+			continue
+		}
+		if status != 200 || recorded == nil || out.StopReason != c.want || len(out.Output.Message.Content) != 1 {
+			t.Errorf("%s: %d %s %+v, want %s", name, status, exception, out, c.want)
+			continue
+		}
+		message, usage := out.Output.Message.Content[0].Text, out.Usage
+		tokens := usage.InputTokens + usage.OutputTokens + usage.TotalTokens + recorded.Input.TokenCount + recorded.Output.TokenCount
+		if (message == "No.") != (c.want == blocked) || (tokens == 0) != (c.want == blocked) {
+			t.Errorf("%s: %q, usage %+v, recorded %+v", name, message, usage, recorded)
+		}
+		if guarded := strings.Contains(c.config, "guardrail"); guarded != (asked.guardrail == arn) || guarded != (asked.version != "") {
+			t.Errorf("%s: IAM is asked about %+v", name, asked)
+		}
+	}
+}
+
+// A record that names another model or region than AWS's does would send an auditor's query astray.
+func TestBedrockRecords(t *testing.T) {
+	t.Parallel()
+	p := newInferenceProfiles("ap-northeast-3", "123456789012")
+	_, _, made := control(t, p, http.MethodPost, "/inference-profiles",
+		`{"inferenceProfileName":"a","modelSource":{"copyFrom":"arn:aws:bedrock:ap-northeast-3::foundation-model/amazon.nova-lite-v1:0"}}`)
+	application := made["inferenceProfileArn"].(string)
+	b := &Bedrock{Region: "ap-northeast-3", Account: "123456789012", profiles: p}
+	const own, body = "arn:aws:bedrock:ap-northeast-3:123456789012:", `{"messages":[{"role":"user","content":[{"text":"Hello"}]}],"requestMetadata":{"k":"v"},"inferenceConfig":{"maxTokens":4}}`
+	for model, want := range map[string]struct{ model, region, routes string }{
+		"amazon.nova-lite-v1:0":                       {"amazon.nova-lite-v1:0", "ap-northeast-3", ""},
+		"jp.amazon.nova-2-lite-v1:0":                  {own + "inference-profile/jp.amazon.nova-2-lite-v1:0", "ap-northeast-1", "ap-northeast-1 ap-northeast-3"},
+		own + "inference-profile/jp.amazon.nova-x-v1": {own + "inference-profile/jp.amazon.nova-x-v1", "ap-northeast-1", "ap-northeast-1 ap-northeast-3"},
+		"global.amazon.nova-2-lite-v1:0":              {own + "inference-profile/global.amazon.nova-2-lite-v1:0", "ap-northeast-3", " ap-northeast-3"},
+		application:                                   {application, "ap-northeast-3", "ap-northeast-3"},
+	} {
+		status, _, out, asked, r := converse(t, b, model, body)
+		if status != 200 || r == nil {
+			t.Errorf("%s: %d, recorded %v", model, status, r)
+			continue
+		}
+		if r.ModelID != want.model || r.InferenceRegion != want.region || r.Region != "ap-northeast-3" || r.AccountID != "123456789012" ||
+			r.Identity.ARN != "arn:aws:sts::123456789012:assumed-role/r/f" || r.RequestMetadata["k"] != "v" {
+			t.Errorf("%s: %+v, want %+v", model, r, want)
+		}
+		if r.Input.TokenCount != 2 || r.Output.TokenCount != 4 || out.StopReason != "end_turn" { // four are not more than four
+			t.Errorf("%s: %+v, %+v", model, r, out)
+		}
+		var regions []string
+		for _, route := range asked.routes {
+			regions = append(regions, strings.Split(route, ":")[3])
+		}
+		if asked.action != "bedrock:InvokeModel" || strings.Join(regions, " ") != want.routes || !strings.Contains(asked.model, strings.TrimPrefix(want.model, own)) {
+			t.Errorf("%s: IAM is asked about %+v, want routes in %q", model, asked, want.routes)
 		}
 	}
 }

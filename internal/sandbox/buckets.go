@@ -43,6 +43,27 @@ func partOf(query url.Values) string {
 	return ""
 }
 
+func newBuckets(moto client, account string) *buckets {
+	return &buckets{moto: moto, account: account, by: map[bucketPart]string{}}
+}
+
+// Handle answers what is asked of a kept configuration.
+func (b *buckets) Handle(w http.ResponseWriter, r *http.Request) (handled bool, err error) {
+	if partOf(r.URL.Query()) == "" {
+		return false, nil
+	}
+	b.serve(w, r)
+	return true, nil
+}
+
+// Amend forgets what a deleted bucket had.
+func (b *buckets) Amend(response *http.Response) error {
+	if r := response.Request; r.Method == http.MethodDelete && partName(r.URL.Query()) == "" {
+		b.forget(strings.Trim(r.URL.Path, "/")) // of an object: no bucket has such a name
+	}
+	return nil
+}
+
 // serve answers Put-, Get- and Delete- of bucket policies, lifecycles and access logs.
 func (b *buckets) serve(w http.ResponseWriter, r *http.Request) {
 	key := bucketPart{strings.Trim(r.URL.Path, "/"), partOf(r.URL.Query())}
@@ -147,4 +168,37 @@ func (b *buckets) allows(bucket string, request iampolicy.Request) error {
 		return fmt.Errorf("the policy of bucket %s does not let %s %s on %s: %v", bucket, request.Principal.Service, request.Action, request.Resource, decision)
 	}
 	return nil
+}
+
+// bucketKey is the KMS key that a bucket encrypts with, if it has one of the customer's.
+func bucketKey(ctx context.Context, c client, bucket string) (string, error) {
+	answer, err := c.do(ctx, "s3", http.MethodGet, "/"+bucket+"?encryption", nil, nil)
+	if err != nil {
+		if notFound(err) || strings.Contains(err.Error(), "ServerSideEncryptionConfigurationNotFoundError") {
+			return "", nil
+		}
+		return "", err
+	}
+	var out struct {
+		Key string `xml:"Rule>ApplyServerSideEncryptionByDefault>KMSMasterKeyID"`
+	}
+	err = xml.Unmarshal(answer, &out)
+	return out.Key, err
+}
+
+// bucketParts are the names that CloudTrail has of them (S3 User Guide, "Amazon S3 CloudTrail events"): some differ from the API's.
+var bucketParts = map[string]string{
+	"policy": "Policy", "lifecycle": "Lifecycle", "versioning": "Versioning", "object-lock": "ObjectLockConfiguration", "encryption": "Encryption",
+	"publicAccessBlock": "PublicAccessBlock", "ownershipControls": "OwnershipControls", "logging": "Logging", "replication": "Replication",
+	"notification": "Notification", "acl": "Acl", "tagging": "Tagging", "cors": "Cors", "inventory": "InventoryConfiguration",
+}
+
+// partName is the part of a bucket's configuration that a request is about, empty of the bucket itself.
+func partName(query url.Values) string {
+	for part, name := range bucketParts {
+		if query.Has(part) {
+			return name
+		}
+	}
+	return ""
 }

@@ -22,11 +22,11 @@ var (
 	readingCall = regexp.MustCompile(`^(Get|BatchGet|List|Describe|Lookup|Filter|Test|Encrypt|Decrypt|ReEncrypt|GenerateDataKey)`)
 	member      = regexp.MustCompile(`^(\w+)\.(?:member\.)?\d+$`)
 
-	// S3 User Guide, "Amazon S3 CloudTrail events": some differ from the API's.
-	bucketParts = map[string]string{
-		"policy": "Policy", "lifecycle": "Lifecycle", "versioning": "Versioning", "object-lock": "ObjectLockConfiguration", "encryption": "Encryption",
-		"publicAccessBlock": "PublicAccessBlock", "ownershipControls": "OwnershipControls", "logging": "Logging", "replication": "Replication",
-		"notification": "Notification", "acl": "Acl", "tagging": "Tagging", "cors": "Cors", "inventory": "InventoryConfiguration",
+	// By method and first part of the path.
+	bedrockCalls = map[string]string{
+		"PUT logging": "PutModelInvocationLoggingConfiguration", "DELETE logging": "DeleteModelInvocationLoggingConfiguration",
+		"PUT data-retention": "PutAccountDataRetention", "PUT enforcedGuardrailsConfiguration": "PutEnforcedGuardrailConfiguration",
+		"DELETE enforcedGuardrailsConfiguration": "DeleteEnforcedGuardrailConfiguration",
 	}
 	// Lambda Developer Guide, "Logging AWS Lambda API calls using AWS CloudTrail": names end in the API's version.
 	functionCalls = map[string]string{
@@ -74,14 +74,7 @@ func callOf(r *http.Request, body []byte) (c call, ok bool) {
 			c.parameters = map[string]any{c.name + "Request": c.parameters}
 		}
 	case "bedrock":
-		switch {
-		case logging.MatchString(r.URL.Path):
-			c.name = map[string]string{"PUT": "PutModelInvocationLoggingConfiguration", "DELETE": "DeleteModelInvocationLoggingConfiguration"}[r.Method]
-		case retentionPath.MatchString(r.URL.Path) && r.Method == http.MethodPut:
-			c.name = "PutAccountDataRetention"
-			json.Unmarshal(body, &c.parameters)
-		case enforcedPath.MatchString(r.URL.Path):
-			c.name = enforcedActions[r.Method]
+		if c.name = bedrockCalls[r.Method+" "+part(0)]; part(0) != "logging" {
 			if json.Unmarshal(body, &c.parameters); part(1) != "" {
 				c.parameters["configId"] = part(1)
 			}
@@ -118,16 +111,6 @@ func callOf(r *http.Request, body []byte) (c call, ok bool) {
 		}
 	}
 	return c, c.name != "" && !readingCall.MatchString(c.name)
-}
-
-// partName is the part of a bucket's configuration that a request is about, empty of the bucket itself.
-func partName(query url.Values) string {
-	for part, name := range bucketParts {
-		if query.Has(part) {
-			return name
-		}
-	}
-	return ""
 }
 
 func lowerFirst(name string) string { return strings.ToLower(name[:1]) + name[1:] }

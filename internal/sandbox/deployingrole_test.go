@@ -70,7 +70,7 @@ func (r *deployingRole) ServeHTTP(w http.ResponseWriter, request *http.Request) 
 
 func (r *deployingRole) decide(request *http.Request, body []byte) error {
 	rights, err := deployer.Call{
-		Service: serviceOf(request), Region: r.aws.region, Account: accountID, Method: request.Method, URL: request.URL, Header: request.Header, Body: body,
+		Service: serviceOf(request), Region: r.aws.region, Account: "123456789012", Method: request.Method, URL: request.URL, Header: request.Header, Body: body,
 	}.Rights()
 	if err != nil {
 		return err

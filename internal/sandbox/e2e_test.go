@@ -644,13 +644,13 @@ func (s *running) user(t *testing.T, name, policy string) aws.Credentials {
 	}
 	var ignored struct{}
 	if err := errors.Join(
-		s.aws.iam(ctx, "CreateUser", map[string]string{"UserName": name}, &ignored),
-		s.aws.iam(ctx, "CreateAccessKey", map[string]string{"UserName": name}, &key),
+		iamQuery(ctx, s.aws, "CreateUser", map[string]string{"UserName": name}, &ignored),
+		iamQuery(ctx, s.aws, "CreateAccessKey", map[string]string{"UserName": name}, &key),
 	); err != nil {
 		t.Fatal(err)
 	}
 	if policy != "" {
-		if err := s.aws.iam(ctx, "PutUserPolicy", map[string]string{"UserName": name, "PolicyName": "own", "PolicyDocument": policy}, &ignored); err != nil {
+		if err := iamQuery(ctx, s.aws, "PutUserPolicy", map[string]string{"UserName": name, "PolicyName": "own", "PolicyDocument": policy}, &ignored); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -922,7 +922,7 @@ func (s *running) recordsWhoSigned(t *testing.T, outputs map[string]string) {
 // keepsBroughtVpc: what its owner brought is there after destroy as it was before; then its owner takes it away.
 func (s *running) keepsBroughtVpc(t *testing.T, b broughtVpc, policy string) {
 	t.Helper()
-	endpoints, err := s.aws.vpcEndpoints(context.Background())
+	endpoints, err := vpcEndpoints(context.Background(), s.aws)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -978,7 +978,7 @@ func (s *running) destroys(t *testing.T) {
 			t.Errorf("%s still lists the stack's:\n%s", c.action, answer)
 		}
 	}
-	endpoints, err := s.aws.vpcEndpoints(ctx)
+	endpoints, err := vpcEndpoints(ctx, s.aws)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -1199,7 +1199,7 @@ aws() {
 	if err != nil || !bytes.Contains(policy, []byte("OnlyOverTLS")) {
 		t.Errorf("the kept bucket has lost its policy: %s, %v", policy, err)
 	}
-	encryptedWith, err := s.aws.bucketKey(context.Background(), bucket)
+	encryptedWith, err := bucketKey(context.Background(), s.aws, bucket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -1209,7 +1209,7 @@ aws() {
 	if err := s.aws.target(context.Background(), "kms", "TrentService.DescribeKey", map[string]string{"KeyId": encryptedWith}, &key); err != nil || !key.KeyMetadata.Enabled {
 		t.Errorf("the kept records' key is of no use: %+v, %v", key, err)
 	}
-	if endpoints, err := s.aws.vpcEndpoints(context.Background()); err != nil || len(endpoints) > 0 {
+	if endpoints, err := vpcEndpoints(context.Background(), s.aws); err != nil || len(endpoints) > 0 {
 		t.Errorf("endpoints go on costing money: %v, %v", endpoints, err)
 	}
 }

@@ -15,8 +15,7 @@ import (
 func TestEnforcedGuardrail(t *testing.T) {
 	t.Parallel()
 	c, s, ctx := controlClient(t), speak(t), t.Context()
-	c.endpoint.functions = &functions{}
-	g := c.endpoint.guardrails
+	g := c.service.runtime.guardrails
 	s.standIn.guardrails = g
 	id, arn := makeGuardrail(t, g, someGuardrail)
 	own, ownArn := makeGuardrail(t, g, strings.NewReplacer(`"g"`, `"own"`, "moon", "sun", "No.", "Not so.").Replace(someGuardrail))

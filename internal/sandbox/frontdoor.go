@@ -43,22 +43,12 @@ type frontDoor struct {
 // API Gateway Developer Guide, "Invoke a private API": {api}[-{vpce}].execute-api.{region}.amazonaws.com.
 var apiHost = regexp.MustCompile(`^([a-z0-9]+)(?:-(vpce-[0-9a-f]+))?\.execute-api\.(?:([a-z0-9-]+)\.amazonaws\.com|localhost)$`)
 
-// refusal is an answer of API Gateway's own.
-type refusal struct {
-	status  int
-	errType string
-	message string
-}
-
-func (e refusal) Error() string { return e.message }
-
 var (
-	errForbidden   = refusal{http.StatusForbidden, "ForbiddenException", "Forbidden"}
-	errNoSuchRoute = refusal{http.StatusForbidden, "MissingAuthenticationTokenException", "Missing Authentication Token"}
-	errTooLong     = refusal{http.StatusRequestEntityTooLarge, "RequestTooLargeException", "Request Too Long"}
-	errIntegration = refusal{http.StatusInternalServerError, "InternalServerErrorException", "Internal server error"}
-	errBadAnswer   = refusal{http.StatusBadGateway, "InternalServerErrorException", "Internal server error"}
-	errLate        = refusal{http.StatusGatewayTimeout, "InternalServerErrorException", "Endpoint request timed out"}
+	errForbidden   = newRefusal(http.StatusForbidden, "ForbiddenException", "Forbidden")
+	errTooLong     = newRefusal(http.StatusRequestEntityTooLarge, "RequestTooLargeException", "Request Too Long")
+	errIntegration = newRefusal(http.StatusInternalServerError, "InternalServerErrorException", "Internal server error")
+	errBadAnswer   = newRefusal(http.StatusBadGateway, "InternalServerErrorException", "Internal server error")
+	errLate        = newRefusal(http.StatusGatewayTimeout, "InternalServerErrorException", "Endpoint request timed out")
 )
 
 // maxPayload is API Gateway's (API Gateway quotas).
@@ -166,7 +156,7 @@ func (d *frontDoor) answer(r *http.Request, v *visit, late func()) (none reply, 
 	if v.endpointID == "" && len(api.endpoints) > 0 {
 		v.endpointID = api.endpoints[0] // private DNS leads to the endpoint of the caller's own VPC
 	}
-	endpoints, err := d.moto.vpcEndpoints(ctx)
+	endpoints, err := vpcEndpoints(ctx, d.moto)
 	if err != nil {
 		return none, err
 	}
@@ -176,7 +166,7 @@ func (d *frontDoor) answer(r *http.Request, v *visit, late func()) (none reply, 
 			continue
 		}
 		v.vpcID = endpoint.VpcID
-		if call.endpoint, err = endpoint.policy(); err != nil {
+		if call.endpoint, err = endpoint.document(); err != nil {
 			return none, err
 		}
 	}
@@ -207,7 +197,7 @@ func (d *frontDoor) answer(r *http.Request, v *visit, late func()) (none reply, 
 		return none, err
 	}
 	if template == "" {
-		return none, errNoSuchRoute
+		return none, errMissingToken
 	}
 	v.resource = template
 	v.transferMode = "BUFFERED"
@@ -259,8 +249,8 @@ func (d *frontDoor) admit(r *http.Request, v *visit, call apiCall, policy string
 	if decision == iampolicy.Allow && policy != "" {
 		return nil
 	}
-	return refusal{http.StatusForbidden, "AccessDeniedException", "User: " + name + " is not authorized to perform: execute-api:Invoke on resource: " +
-		strings.Replace(resource, d.account[:8], "********", 1) + " " + reason(decision, by, "execute-api:Invoke")}
+	return newRefusal(http.StatusForbidden, "AccessDeniedException", "User: "+name+" is not authorized to perform: execute-api:Invoke on resource: "+
+		strings.Replace(resource, d.account[:8], "********", 1)+" "+reason(decision, by, "execute-api:Invoke"))
 }
 
 // match finds the route of a path; a literal part goes before a parameter. Parameters stay percent-encoded, as REST
@@ -452,7 +442,7 @@ func (d *frontDoor) count(ctx context.Context, v *visit, status int) {
 	}
 	name, known := d.names.Load(v.apiID)
 	if !known {
-		api, err := d.moto.restAPI(context.WithoutCancel(ctx), v.apiID)
+		api, err := restAPIOf(context.WithoutCancel(ctx), d.moto, v.apiID)
 		if err != nil {
 			d.report(fmt.Errorf("metrics: %w", err))
 			return
@@ -493,7 +483,7 @@ func (d *frontDoor) log(r *http.Request, v *visit, status int, length int64) {
 		}
 		return "-"
 	})
-	if err := d.moto.putLogEvent(context.WithoutCancel(r.Context()), v.accessLogGroup, "sandbox", line); err != nil {
+	if err := putLogEvent(context.WithoutCancel(r.Context()), d.moto, v.accessLogGroup, "sandbox", line); err != nil {
 		d.report(fmt.Errorf("access log: %w", err))
 	}
 }

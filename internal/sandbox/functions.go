@@ -85,6 +85,7 @@ type functions struct {
 	instances map[string]*instance
 	callers   map[string]caller // by access key id
 	stopped   map[string]bool   // by function name: whether its concurrency is 0
+	logging   map[string]any    // LoggingConfig by function name: moto drops it
 }
 
 // pool is the running copies of one version of a function.
@@ -133,14 +134,15 @@ type instance struct {
 	open   *invocation
 }
 
-func newFunctions(moto client, account, folder string, report func(error)) (*functions, error) {
+func newFunctions(moto, aws client, account, folder string, metrics *metrics, report func(error)) (*functions, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
 	f := &functions{
-		moto: moto, account: account, listener: listener, report: report, folder: folder, alarm: clock,
+		moto: moto, aws: aws, account: account, listener: listener, report: report, metrics: metrics, folder: folder, alarm: clock,
 		zips: map[string][]byte{}, pools: map[string]*pool{}, instances: map[string]*instance{}, callers: map[string]caller{}, stopped: map[string]bool{},
+		logging: map[string]any{},
 	}
 	go http.Serve(listener, http.HandlerFunc(f.runtimeAPI))
 	return f, nil
@@ -165,6 +167,12 @@ func (f *functions) caller(accessKey string) (caller, bool) {
 	defer f.mu.Unlock()
 	c, ok := f.callers[accessKey]
 	return c, ok
+}
+
+// session names the session of a role that an access key of a function's stands for.
+func (f *functions) session(accessKey string) (arn string, ok bool) {
+	c, ok := f.caller(accessKey)
+	return c.sessionArn, ok
 }
 
 func (f *functions) close() {
@@ -370,7 +378,7 @@ func (f *functions) drop(p *pool, i *instance) {
 // start runs one copy of a function with the environment that Lambda gives it (Lambda Developer Guide, "Defined
 // runtime environment variables").
 func (f *functions) start(ctx context.Context, config functionConfig) (*instance, error) {
-	r, err := f.moto.serviceRole(ctx, config.Role, "lambda.amazonaws.com", nil)
+	r, err := serviceRole(ctx, f.moto, config.Role, "lambda.amazonaws.com", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -476,7 +484,7 @@ func (f *functions) keepLog(r role, group, stream string, output io.Reader) {
 			f.report(fmt.Errorf("the function's role may not write %s", resource))
 			continue
 		}
-		if err := f.moto.putLogEvent(context.Background(), group, stream, lines.Text()); err != nil {
+		if err := putLogEvent(context.Background(), f.moto, group, stream, lines.Text()); err != nil {
 			f.report(fmt.Errorf("the function's log: %w", err))
 		}
 		f.metrics.embedded(lines.Text())

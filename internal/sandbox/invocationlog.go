@@ -19,53 +19,11 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 )
 
-// Record is one line of Bedrock's model invocation log (Bedrock User Guide, "Model invocation logging").
-type Record struct {
-	SchemaType      string            `json:"schemaType"`
-	SchemaVersion   string            `json:"schemaVersion"`
-	Timestamp       string            `json:"timestamp"`
-	AccountID       string            `json:"accountId"`
-	Identity        Identity          `json:"identity"`
-	Region          string            `json:"region"`
-	RequestID       string            `json:"requestId"`
-	Operation       string            `json:"operation"`
-	ModelID         string            `json:"modelId"`
-	RequestMetadata map[string]string `json:"requestMetadata,omitempty"`
-	Input           Input             `json:"input"`
-	Output          Output            `json:"output"`
-	InferenceRegion string            `json:"inferenceRegion,omitempty"`
-
-	dies string // where its delivery ends, as if killed: before the first destination, or between them
-}
-
-// Identity of a caller.
-type Identity struct {
-	ARN string `json:"arn"`
-}
-
-// Input of a model. A body of more than 100 KB lies in an object of its own.
-type Input struct {
-	ContentType string          `json:"inputContentType"`
-	BodyJSON    json.RawMessage `json:"inputBodyJson,omitempty"`
-	BodyS3Path  string          `json:"inputBodyS3Path,omitempty"`
-	TokenCount  int             `json:"inputTokenCount"`
-	// Of a request that marks what to cache.
-	CacheReadTokenCount  *int `json:"cacheReadInputTokenCount,omitempty"`
-	CacheWriteTokenCount *int `json:"cacheWriteInputTokenCount,omitempty"`
-}
-
-// Output of a model.
-type Output struct {
-	ContentType string          `json:"outputContentType"`
-	BodyJSON    json.RawMessage `json:"outputBodyJson,omitempty"`
-	BodyS3Path  string          `json:"outputBodyS3Path,omitempty"`
-	TokenCount  int             `json:"outputTokenCount"`
-}
-
 const (
-	largestInline   = 100 << 10
-	logStream       = "aws/bedrock/modelinvocations"
-	permissionCheck = "amazon-bedrock-logs-permission-check"
+	configurationPath = "/logging/modelinvocations"
+	largestInline     = 100 << 10
+	logStream         = "aws/bedrock/modelinvocations"
+	permissionCheck   = "amazon-bedrock-logs-permission-check"
 )
 
 // loggingConfig is what PutModelInvocationLoggingConfiguration takes (Bedrock API Reference).
@@ -84,7 +42,7 @@ type s3Config struct {
 	KeyPrefix  string `json:"keyPrefix"`
 }
 
-var bedrock = iampolicy.Principal{Service: "bedrock.amazonaws.com"}
+var bedrockPrincipal = iampolicy.Principal{Service: "bedrock.amazonaws.com"}
 
 // invocationLog delivers records as Bedrock does, to the destinations that the account's logging configuration
 // names and as their policies permit.
@@ -100,6 +58,10 @@ type invocationLog struct {
 	failed func(metric string, err error)
 }
 
+func newInvocationLog(moto client, account string, checksums bool, buckets *buckets, failed func(metric string, err error)) invocationLog {
+	return invocationLog{moto: moto, account: account, checksums: checksums, buckets: buckets, permitted: &sync.Map{}, failed: failed}
+}
+
 // keys are the condition keys of Bedrock's own calls for this account.
 func (l invocationLog) keys() map[string][]string {
 	return map[string][]string{
@@ -108,6 +70,27 @@ func (l invocationLog) keys() map[string][]string {
 		"aws:SecureTransport": {"true"},
 	}
 }
+
+// Handle refuses the configuration that Bedrock would refuse. Moto keeps the others.
+func (l invocationLog) Handle(_ http.ResponseWriter, r *http.Request) (handled bool, err error) {
+	if r.Method != http.MethodPut || strings.TrimSuffix(r.URL.EscapedPath(), "/") != configurationPath {
+		return false, nil
+	}
+	body, err := peek(r)
+	if err != nil {
+		return false, err
+	}
+	var in struct {
+		LoggingConfig loggingConfig `json:"loggingConfig"`
+	}
+	if err := json.Unmarshal(body, &in); err != nil {
+		return false, err
+	}
+	return false, l.check(r.Context(), in.LoggingConfig)
+}
+
+// Amend has nothing to correct.
+func (l invocationLog) Amend(*http.Response) error { return nil }
 
 func (l invocationLog) folder(s s3Config) string {
 	prefix := strings.Trim(s.KeyPrefix, "/")
@@ -144,7 +127,7 @@ func (l invocationLog) deliver(ctx context.Context, record Record, now time.Time
 	var configured struct {
 		LoggingConfig *loggingConfig `json:"loggingConfig"`
 	}
-	if err := l.moto.get(ctx, "bedrock", "/logging/modelinvocations", &configured); err != nil {
+	if err := l.moto.get(ctx, "bedrock", configurationPath, &configured); err != nil {
 		l.failed("", err)
 		return
 	}
@@ -241,17 +224,17 @@ func (l invocationLog) moveLarge(ctx context.Context, to s3Config, record Record
 // putObject writes in Bedrock's name, gzipped unless empty, if the bucket's policy lets it, and its key's where it has one.
 func (l invocationLog) putObject(ctx context.Context, to s3Config, key string, content []byte) error {
 	if err := l.buckets.allows(to.BucketName, iampolicy.Request{
-		Principal: bedrock, Action: "s3:PutObject",
+		Principal: bedrockPrincipal, Action: "s3:PutObject",
 		Resource: "arn:aws:s3:::" + to.BucketName + "/" + key, Context: l.keys(),
 	}); err != nil {
 		return err
 	}
 	if err := l.once(to.BucketName, func() error {
-		key, err := l.moto.bucketKey(ctx, to.BucketName)
+		key, err := bucketKey(ctx, l.moto, to.BucketName)
 		if err != nil || key == "" {
 			return err
 		}
-		return l.moto.keyAllows(ctx, key, nil, iampolicy.Request{Principal: bedrock, Action: "kms:GenerateDataKey", Context: l.keys()})
+		return keyAllows(ctx, l.moto, key, nil, iampolicy.Request{Principal: bedrockPrincipal, Action: "kms:GenerateDataKey", Context: l.keys()})
 	}); err != nil {
 		return err
 	}
@@ -273,7 +256,7 @@ func (l invocationLog) putObject(ctx context.Context, to s3Config, key string, c
 
 // putLogEvent writes with the role that the configuration names, if the role lets Bedrock.
 func (l invocationLog) putLogEvent(ctx context.Context, group, roleArn, message string) error {
-	r, err := l.moto.serviceRole(ctx, roleArn, "bedrock.amazonaws.com", l.keys())
+	r, err := serviceRole(ctx, l.moto, roleArn, "bedrock.amazonaws.com", l.keys())
 	if err != nil {
 		return err
 	}
@@ -284,21 +267,21 @@ func (l invocationLog) putLogEvent(ctx context.Context, group, roleArn, message 
 		}
 	}
 	if err := l.once(group+" "+roleArn, func() error {
-		key, err := l.moto.groupKey(ctx, group)
+		key, err := groupKey(ctx, l.moto, group)
 		if err != nil || key == "" {
 			return err
 		}
 		// Who is asked of the two, and for what, AWS's page leaves open: here both, for all of it.
-		logs := "logs." + l.moto.region + ".amazonaws.com"
-		service := groupEncryption(iampolicy.Principal{Service: logs}, map[string][]string{
+		principal := "logs." + l.moto.region + ".amazonaws.com"
+		service := groupEncryption(iampolicy.Principal{Service: principal}, map[string][]string{
 			"kms:EncryptionContext:aws:logs:arn": {"arn:aws:logs:" + l.moto.region + ":" + l.account + ":log-group:" + group},
 		})
-		writer := groupEncryption(iampolicy.Principal{ARN: roleArn}, map[string][]string{"kms:ViaService": {logs}})
-		return l.moto.keyAllows(ctx, key, r.permissions, append(service, writer...)...)
+		writer := groupEncryption(iampolicy.Principal{ARN: roleArn}, map[string][]string{"kms:ViaService": {principal}})
+		return keyAllows(ctx, l.moto, key, r.permissions, append(service, writer...)...)
 	}); err != nil {
 		return err
 	}
-	return l.moto.putLogEvent(ctx, group, logStream, message)
+	return putLogEvent(ctx, l.moto, group, logStream, message)
 }
 
 // once asks whether a key lets a destination in, and not again for a minute, as with S3's own keys for buckets: those are used

@@ -5,10 +5,36 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
 )
 
+var (
+	functionPath = regexp.MustCompile(`^/2015-03-31/functions/?([^/]*)(/code|/configuration)?$`)
+	concurrency  = regexp.MustCompile(`^/2017-10-31/functions/([^/]+)/concurrency$`)
+)
+
+// Handle remembers what moto drops.
+func (f *functions) Handle(_ http.ResponseWriter, r *http.Request) (handled bool, err error) {
+	switch path := r.URL.EscapedPath(); {
+	case concurrency.MatchString(path):
+		err = f.keepConcurrency(r, concurrency.FindStringSubmatch(path)[1])
+	case (r.Method == http.MethodPost || r.Method == http.MethodPut) && functionPath.MatchString(path):
+		err = f.keepFunction(r, functionPath.FindStringSubmatch(path)[1])
+	}
+	return false, err
+}
+
+// Amend completes functions' configurations.
+func (f *functions) Amend(response *http.Response) error {
+	r := response.Request
+	if !functionPath.MatchString(r.URL.EscapedPath()) {
+		return nil
+	}
+	return rewrite(response, func(body []byte) ([]byte, error) { return f.mendFunction(context.WithoutCancel(r.Context()), body) })
+}
+
 // keepFunction remembers what moto does not give back of CreateFunction, UpdateFunctionCode and UpdateFunctionConfiguration.
-func (e *endpoint) keepFunction(r *http.Request, name string) error {
+func (f *functions) keepFunction(r *http.Request, name string) error {
 	body, err := peek(r)
 	if err != nil {
 		return err
@@ -23,21 +49,21 @@ func (e *endpoint) keepFunction(r *http.Request, name string) error {
 		return err
 	}
 	if zipped := append(in.ZipFile, in.Code.ZipFile...); len(zipped) > 0 {
-		e.functions.keep(zipped)
+		f.keep(zipped)
 	}
 	if name == "" {
 		name = in.FunctionName
 	}
 	if in.LoggingConfig != nil {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		e.logging[name] = in.LoggingConfig
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.logging[name] = in.LoggingConfig
 	}
 	return nil
 }
 
 // keepConcurrency remembers whether a function has none reserved for it, with which it is never started.
-func (e *endpoint) keepConcurrency(r *http.Request, name string) error {
+func (f *functions) keepConcurrency(r *http.Request, name string) error {
 	body, err := peek(r)
 	if err != nil {
 		return err
@@ -48,12 +74,12 @@ func (e *endpoint) keepConcurrency(r *http.Request, name string) error {
 			return err
 		}
 	}
-	e.functions.stop(name, in.ReservedConcurrentExecutions != nil && *in.ReservedConcurrentExecutions == 0)
+	f.stop(name, in.ReservedConcurrentExecutions != nil && *in.ReservedConcurrentExecutions == 0)
 	return nil
 }
 
 // mendFunction completes a function's configuration, which GetFunction answers with one level deeper.
-func (e *endpoint) mendFunction(ctx context.Context, body []byte) ([]byte, error) {
+func (f *functions) mendFunction(ctx context.Context, body []byte) ([]byte, error) {
 	var answer map[string]any
 	if json.Unmarshal(body, &answer) != nil {
 		return body, nil
@@ -63,14 +89,14 @@ func (e *endpoint) mendFunction(ctx context.Context, body []byte) ([]byte, error
 		config = answer
 	}
 	name, _ := config["FunctionName"].(string)
-	e.mu.Lock()
-	if logging, ok := e.logging[name]; ok {
+	f.mu.Lock()
+	if logging, ok := f.logging[name]; ok {
 		config["LoggingConfig"] = logging
 	}
-	e.mu.Unlock()
+	f.mu.Unlock()
 	if vpc, ok := config["VpcConfig"].(map[string]any); ok {
 		if subnets, _ := vpc["SubnetIds"].([]any); len(subnets) > 0 {
-			id, err := e.moto.vpcOfSubnet(ctx, fmt.Sprint(subnets[0]))
+			id, err := vpcOfSubnet(ctx, f.moto, fmt.Sprint(subnets[0]))
 			if err != nil {
 				return nil, err
 			}

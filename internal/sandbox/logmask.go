@@ -15,11 +15,13 @@ type logMasks struct {
 	by map[string]string // by log group
 }
 
-// serve answers Put-, Get- and DeleteDataProtectionPolicy, and tells whether the request was one of these.
-func (m *logMasks) serve(w http.ResponseWriter, r *http.Request) bool {
+func newLogMasks() *logMasks { return &logMasks{by: map[string]string{}} }
+
+// Handle answers Put-, Get- and DeleteDataProtectionPolicy.
+func (m *logMasks) Handle(w http.ResponseWriter, r *http.Request) (handled bool, err error) {
 	action, _ := strings.CutPrefix(r.Header.Get("X-Amz-Target"), "Logs_20140328.")
 	if !strings.HasSuffix(action, "DataProtectionPolicy") {
-		return false
+		return false, nil
 	}
 	var in struct {
 		LogGroupIdentifier string `json:"logGroupIdentifier"`
@@ -29,7 +31,7 @@ func (m *logMasks) serve(w http.ResponseWriter, r *http.Request) bool {
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
 		refuseJSON(w, "SerializationException", err.Error())
-		return true
+		return true, nil
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -37,7 +39,7 @@ func (m *logMasks) serve(w http.ResponseWriter, r *http.Request) bool {
 	case "PutDataProtectionPolicy":
 		if wrong := checkLogMask(in.PolicyDocument); wrong != "" {
 			refuseJSON(w, "InvalidParameterException", wrong)
-			return true
+			return true, nil
 		}
 		m.by[in.LogGroupIdentifier] = in.PolicyDocument
 	case "DeleteDataProtectionPolicy":
@@ -45,8 +47,11 @@ func (m *logMasks) serve(w http.ResponseWriter, r *http.Request) bool {
 	}
 	in.PolicyDocument, in.LastUpdatedTime = m.by[in.LogGroupIdentifier], time.Now().UnixMilli()
 	json.NewEncoder(w).Encode(in)
-	return true
+	return true, nil
 }
+
+// Amend has nothing to correct.
+func (m *logMasks) Amend(*http.Response) error { return nil }
 
 // checkLogMask holds a policy to what CloudWatch Logs takes (CloudWatch Logs User Guide, "Create a data protection policy for
 // a single log group").

@@ -178,7 +178,7 @@ func (s *running) tampers(t *testing.T) {
 		kms("EnableKey", map[string]any{"KeyId": key})
 	}
 	kms("DisableKeyRotation", map[string]any{"KeyId": topicIs["KmsMasterKeyId"]})
-	keyPolicy, err := s.aws.keyPolicy(ctx, logKey)
+	keyPolicy, err := keyPolicy(ctx, s.aws, logKey)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func (s *running) tampers(t *testing.T) {
 	add("api", "UpdateStage", rest("apigateway", http.MethodPatch, api+"/stages/api", []byte(`{"patchOperations":[{"op":"replace","path":"/description","value":"tampered"}]}`)))
 	add("api", "DeleteDeployment", rest("apigateway", http.MethodDelete, api+"/deployments/none", nil))
 	add("api", "UpdateAccount", rest("apigateway", http.MethodPatch, "/account", []byte(`{"patchOperations":[]}`)))
-	endpoints, err := s.aws.vpcEndpoints(ctx)
+	endpoints, err := vpcEndpoints(ctx, s.aws)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +220,7 @@ func (s *running) tampers(t *testing.T) {
 	events("PutTargets", map[string]any{"Rule": watch + "api", "Targets": []any{}})
 	events("PutRule", map[string]any{"Name": watch + "trails", "EventPattern": `{"source":["nothing"]}`, "State": "ENABLED"})
 	events("DeleteRule", map[string]any{"Name": watch + "none"})
-	deployed, err := s.aws.alarms(ctx)
+	deployed, err := metricAlarms(ctx, s.aws)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +305,11 @@ func (s *running) dataEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := s.StackOutputs
-	for want, calls := range map[string][]call{
+	type called struct {
+		service, name string
+		parameters    map[string]any
+	}
+	for want, calls := range map[string][]called{
 		"buckets": {
 			{"s3", "DeleteObject", map[string]any{"bucketName": out["logBucketName"], "key": "x"}}, {"s3", "DeleteObjects", map[string]any{"bucketName": out["logAccessBucketName"]}},
 			{"s3", "PutObjectRetention", map[string]any{"bucketName": out["logBucketName"]}},
@@ -318,9 +322,17 @@ func (s *running) dataEvents(t *testing.T) {
 		},
 	} {
 		for _, c := range calls {
+			text, err := json.Marshal(call{service: c.service, name: c.name, parameters: c.parameters}.event(s.Region, account, "x", "", nil, time.Now()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var event map[string]any
+			if err := json.Unmarshal(text, &event); err != nil {
+				t.Fatal(err)
+			}
 			rings := ""
 			for _, rule := range bus.rules {
-				ok, err := matches(rule.pattern, decoded(t, string(toJSON(c.event(s.Region, account, "x", "", nil, time.Now())))))
+				ok, err := matches(rule.pattern, event)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -410,7 +422,7 @@ func (s *running) breaks(t *testing.T, l *listener, read func(service, path stri
 	s.slowCallsRing(t, l)
 	var rules struct{ Rules []struct{ Name string } }
 	s.target(t, "events", "AWSEvents.ListRules", map[string]string{"NamePrefix": "bedrock-app-local-watch-"}, &rules)
-	deployed, err := s.aws.alarms(ctx)
+	deployed, err := metricAlarms(ctx, s.aws)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -431,7 +443,7 @@ func (s *running) rolePolicyName(t *testing.T, role string) string {
 	var inline struct {
 		Names []string `xml:"ListRolePoliciesResult>PolicyNames>member"`
 	}
-	if err := s.aws.iam(t.Context(), "ListRolePolicies", map[string]string{"RoleName": role}, &inline); err != nil || len(inline.Names) != 1 {
+	if err := iamQuery(t.Context(), s.aws, "ListRolePolicies", map[string]string{"RoleName": role}, &inline); err != nil || len(inline.Names) != 1 {
 		t.Fatalf("policies of %s: %v, %v", role, inline.Names, err)
 	}
 	return inline.Names[0]
@@ -444,7 +456,7 @@ func (s *running) slowCallsRing(t *testing.T, l *listener) {
 	if err := s.aws.get(t.Context(), "apigateway", "/restapis/"+s.StackOutputs["apiId"], &api); err != nil {
 		t.Fatal(err)
 	}
-	deployed, err := s.aws.alarms(t.Context())
+	deployed, err := metricAlarms(t.Context(), s.aws)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -545,7 +557,7 @@ func (s *running) topicRows(t *testing.T, p *proof) {
 	}
 	key := attributes["KmsMasterKeyId"]
 	p.documents["topic"] = attributes["Policy"]
-	if p.documents["topic key"], err = s.aws.keyPolicy(t.Context(), key); err != nil {
+	if p.documents["topic key"], err = keyPolicy(t.Context(), s.aws, key); err != nil {
 		t.Fatal(err)
 	}
 	alarm := func(region, account, name string) string {

@@ -108,7 +108,7 @@ func TestEndToEndPackage(t *testing.T) {
 	if state := pulumi("stack", "export"); strings.Contains(state, `"urn"`) {
 		t.Errorf("after destroy, the stack still has resources:\n%s", state)
 	}
-	if endpoints, err := s.aws.vpcEndpoints(t.Context()); err != nil || len(endpoints) > 0 {
+	if endpoints, err := vpcEndpoints(t.Context(), s.aws); err != nil || len(endpoints) > 0 {
 		t.Errorf("endpoints go on costing money: %v, %v", endpoints, err)
 	}
 	if left := s.loggingBucket(t); left != "" {

@@ -20,7 +20,7 @@ type role struct {
 const iamVersion = "2010-05-08"
 
 // iam calls IAM in moto's own account.
-func (c client) iam(ctx context.Context, action string, parameters map[string]string, out any) error {
+func iamQuery(ctx context.Context, c client, action string, parameters map[string]string, out any) error {
 	return c.query(ctx, "iam", iamVersion, action, parameters, out)
 }
 
@@ -29,7 +29,7 @@ type iamCall func(ctx context.Context, action string, parameters map[string]stri
 
 // iamOf calls IAM in any account: moto plays them all and goes by a header (moto's documentation, "Multi-Account
 // support").
-func (c client) iamOf(account string) iamCall {
+func iamOf(c client, account string) iamCall {
 	return func(ctx context.Context, action string, parameters map[string]string, out any) error {
 		form := url.Values{"Action": {action}, "Version": {iamVersion}}
 		for k, v := range parameters {
@@ -147,8 +147,10 @@ func (call iamCall) policies(ctx context.Context, kind, name string) ([]iampolic
 	return policies, nil
 }
 
-func (c client) role(ctx context.Context, name string) (role, error) {
-	call := iamCall(c.iam)
+func readRole(ctx context.Context, c client, name string) (role, error) {
+	call := iamCall(func(ctx context.Context, action string, parameters map[string]string, out any) error {
+		return iamQuery(ctx, c, action, parameters, out)
+	})
 	described, err := call.describe(ctx, "Role", name)
 	if err != nil {
 		return role{}, err
@@ -165,9 +167,9 @@ func (c client) role(ctx context.Context, name string) (role, error) {
 }
 
 // serviceRole reads a role in a service's name: as AWS, it refuses where the role does not trust the service.
-func (c client) serviceRole(ctx context.Context, arn, service string, keys map[string][]string) (role, error) {
+func serviceRole(ctx context.Context, c client, arn, service string, keys map[string][]string) (role, error) {
 	name := arn[strings.LastIndex(arn, "/")+1:]
-	r, err := c.role(ctx, name)
+	r, err := readRole(ctx, c, name)
 	if err != nil {
 		return role{}, err
 	}

@@ -237,12 +237,12 @@ func (s *running) readStack(t *testing.T, p *proof, name string, outputs map[str
 	t.Helper()
 	ctx := t.Context()
 	d := deployedStack{name: name, apiID: outputs["apiId"], vpcID: outputs["vpcId"], endpoints: map[string]string{}}
-	api, err := s.aws.deployment(ctx, d.apiID)
+	api, err := deploymentOf(ctx, s.aws, d.apiID)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.documents[name+" API"] = api.policy
-	endpoints, err := s.aws.vpcEndpoints(ctx)
+	endpoints, err := vpcEndpoints(ctx, s.aws)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,10 +283,10 @@ func (s *running) readRole(t *testing.T, p *proof, name, arn string) {
 	var inline struct {
 		Names []string `xml:"ListRolePoliciesResult>PolicyNames>member"`
 	}
-	if err := s.aws.iam(t.Context(), "GetRole", map[string]string{"RoleName": roleName}, &role); err != nil {
+	if err := iamQuery(t.Context(), s.aws, "GetRole", map[string]string{"RoleName": roleName}, &role); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.aws.iam(t.Context(), "ListRolePolicies", map[string]string{"RoleName": roleName}, &inline); err != nil {
+	if err := iamQuery(t.Context(), s.aws, "ListRolePolicies", map[string]string{"RoleName": roleName}, &inline); err != nil {
 		t.Fatal(err)
 	}
 	p.documents[name+" trust"] = unescape(t, role.Trust)
@@ -294,7 +294,7 @@ func (s *running) readRole(t *testing.T, p *proof, name, arn string) {
 		var out struct {
 			Document string `xml:"GetRolePolicyResult>PolicyDocument"`
 		}
-		if err := s.aws.iam(t.Context(), "GetRolePolicy", map[string]string{"RoleName": roleName, "PolicyName": policyName}, &out); err != nil {
+		if err := iamQuery(t.Context(), s.aws, "GetRolePolicy", map[string]string{"RoleName": roleName, "PolicyName": policyName}, &out); err != nil {
 			t.Fatal(err)
 		}
 		p.documents[name+" role"] = unescape(t, out.Document)
@@ -357,7 +357,7 @@ func (s *running) proves(t *testing.T, second map[string]string) {
 // provesIam asks the second stack's API when no callers are named: IAM's policies decide.
 func (s *running) provesIam(t *testing.T, second map[string]string) {
 	p := &proof{documents: map[string]string{}}
-	api, err := s.aws.deployment(t.Context(), second["apiId"])
+	api, err := deploymentOf(t.Context(), s.aws, second["apiId"])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -692,16 +692,16 @@ func (s *running) logRows(t *testing.T, p *proof) {
 	here := source(account, s.Region, account, "true")
 	for _, prefix := range []string{out.LoggingConfig.S3Config.KeyPrefix, out.LoggingConfig.CloudWatchConfig.LargeDataDeliveryS3Config.KeyPrefix} {
 		record := prefix + "/AWSLogs/" + account + "/BedrockModelInvocationLogs/" + s.Region + "/2026/01/01/00/x.json.gz"
-		put(true, "Bedrock for this account, under "+prefix, bedrock, record, here)
-		put(false, "Bedrock for another account, under "+prefix, bedrock, record, source(otherAccount, s.Region, otherAccount, "true"))
-		put(false, "Bedrock for another account, with an ARN of this one, under "+prefix, bedrock, record, source(otherAccount, s.Region, account, "true"))
-		put(false, "Bedrock in another region, under "+prefix, bedrock, record, source(account, "us-east-1", account, "true"))
-		put(false, "Bedrock over plain HTTP, under "+prefix, bedrock, record, source(account, s.Region, account, "false"))
+		put(true, "Bedrock for this account, under "+prefix, bedrockPrincipal, record, here)
+		put(false, "Bedrock for another account, under "+prefix, bedrockPrincipal, record, source(otherAccount, s.Region, otherAccount, "true"))
+		put(false, "Bedrock for another account, with an ARN of this one, under "+prefix, bedrockPrincipal, record, source(otherAccount, s.Region, account, "true"))
+		put(false, "Bedrock in another region, under "+prefix, bedrockPrincipal, record, source(account, "us-east-1", account, "true"))
+		put(false, "Bedrock over plain HTTP, under "+prefix, bedrockPrincipal, record, source(account, s.Region, account, "false"))
 		put(false, "another service, under "+prefix, iampolicy.Principal{Service: "cloudtrail.amazonaws.com"}, record, here)
 		put(false, "somebody of another account, under "+prefix, iampolicy.Principal{ARN: partnerRole}, record, here)
 		put(false, "nobody known, under "+prefix, iampolicy.Principal{}, record, here)
 	}
-	put(false, "Bedrock for this account, elsewhere in the bucket", bedrock, "elsewhere/x.json.gz", here)
+	put(false, "Bedrock for this account, elsewhere in the bucket", bedrockPrincipal, "elsewhere/x.json.gz", here)
 	auditorRows(p, "log bucket", arn)
 
 	s.trustRows(p, "delivery trust", "bedrock.amazonaws.com", func(region, account string) string {
@@ -768,14 +768,14 @@ func (s *running) accessLogRows(t *testing.T, p *proof, logged string) {
 // keyRows: who encrypts and decrypts with the invocation log's key, as service and by his own policies.
 func (s *running) keyRows(t *testing.T, p *proof, bucket, group, deliveryRole string) {
 	t.Helper()
-	key, err := s.aws.bucketKey(t.Context(), bucket)
+	key, err := bucketKey(t.Context(), s.aws, bucket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ofGroup, err := s.aws.groupKey(t.Context(), group); err != nil || key == "" || ofGroup != key {
+	if ofGroup, err := groupKey(t.Context(), s.aws, group); err != nil || key == "" || ofGroup != key {
 		t.Fatalf("the bucket's key is %q, the log group's %q, %v", key, ofGroup, err)
 	}
-	if p.documents["log key"], err = s.aws.keyPolicy(t.Context(), key); err != nil {
+	if p.documents["log key"], err = keyPolicy(t.Context(), s.aws, key); err != nil {
 		t.Fatal(err)
 	}
 	by := func(want bool, name, service, action string, keys map[string][]string) {
@@ -785,23 +785,23 @@ func (s *running) keyRows(t *testing.T, p *proof, bucket, group, deliveryRole st
 		return map[string][]string{"aws:SourceAccount": {forAccount}, "aws:SourceArn": {"arn:aws:bedrock:" + region + ":" + arnAccount + ":model-invocation-logging"}}
 	}
 	const generate = "kms:GenerateDataKey"
-	by(true, "Bedrock", bedrock.Service, generate, source(account, s.Region, account))
-	by(false, "Bedrock for another account", bedrock.Service, generate, source(otherAccount, s.Region, otherAccount))
-	by(false, "Bedrock for another account, with an ARN of this one", bedrock.Service, generate, source(otherAccount, s.Region, account))
-	by(false, "Bedrock in another region", bedrock.Service, generate, source(account, "us-east-1", account))
-	by(false, "Bedrock", bedrock.Service, "kms:Decrypt", source(account, s.Region, account))
+	by(true, "Bedrock", bedrockPrincipal.Service, generate, source(account, s.Region, account))
+	by(false, "Bedrock for another account", bedrockPrincipal.Service, generate, source(otherAccount, s.Region, otherAccount))
+	by(false, "Bedrock for another account, with an ARN of this one", bedrockPrincipal.Service, generate, source(otherAccount, s.Region, account))
+	by(false, "Bedrock in another region", bedrockPrincipal.Service, generate, source(account, "us-east-1", account))
+	by(false, "Bedrock", bedrockPrincipal.Service, "kms:Decrypt", source(account, s.Region, account))
 	by(false, "another service", "cloudtrail.amazonaws.com", generate, source(account, s.Region, account))
 
-	logs, arn := "logs."+s.Region+".amazonaws.com", "arn:aws:logs:"+s.Region+":"+account+":log-group:"
+	service, arn := "logs."+s.Region+".amazonaws.com", "arn:aws:logs:"+s.Region+":"+account+":log-group:"
 	context := func(group string) map[string][]string {
 		return map[string][]string{"kms:EncryptionContext:aws:logs:arn": {arn + group}}
 	}
-	through := map[string][]string{"kms:ViaService": {logs}}
+	through := map[string][]string{"kms:ViaService": {service}}
 	for _, r := range groupEncryption(iampolicy.Principal{ARN: deliveryRole}, through) {
 		r.Resource = key
-		by(true, "CloudWatch Logs, for the group", logs, r.Action, context(group))
-		by(false, "CloudWatch Logs, for another group", logs, r.Action, context("other"))
-		by(false, "CloudWatch Logs, for no group", logs, r.Action, nil)
+		by(true, "CloudWatch Logs, for the group", service, r.Action, context(group))
+		by(false, "CloudWatch Logs, for another group", service, r.Action, context("other"))
+		by(false, "CloudWatch Logs, for no group", service, r.Action, nil)
 		by(false, "CloudWatch Logs in another region", "logs.us-east-1.amazonaws.com", r.Action, context(group))
 		by(false, "another service, for the group", "cloudtrail.amazonaws.com", r.Action, context(group))
 
@@ -877,7 +877,7 @@ func (s *running) otherRows(t *testing.T, p *proof, local, second deployedStack)
 	var roles struct {
 		Arns []string `xml:"ListRolesResult>Roles>member>Arn"`
 	}
-	if err := s.aws.iam(ctx, "ListRoles", nil, &roles); err != nil {
+	if err := iamQuery(ctx, s.aws, "ListRoles", nil, &roles); err != nil {
 		t.Fatal(err)
 	}
 	for _, arn := range roles.Arns {

@@ -286,12 +286,16 @@ func TestEndToEndDeploymentKeepsWhatWasImported(t *testing.T) {
 		}
 		return made.ID
 	}
+	const function = "arn:aws:apigateway:ap-northeast-1:lambda:path/2021-11-15/functions/arn:aws:lambda:ap-northeast-1:123456789012:function:f/response-streaming-invocations"
 	api := "/restapis/" + call(http.MethodPost, "/restapis", `{"name":"x"}`)
 	expect := func(types ...string) {
 		t.Helper()
-		d, known := s.sandbox.endpoint.deployed(call(http.MethodPost, api+"/deployments", `{"stageName":"api"}`))
-		_, _, method := match(d.routes, http.MethodPost, []string{"ask"})
-		if !known || !d.operations["POST /ask"].streams || method.Integration.URI != streamedURI || method.Integration.TimeoutInMillis != 90000 {
+		d, known := s.sandbox.apis.deployed(call(http.MethodPost, api+"/deployments", `{"stageName":"api"}`))
+		route := slices.IndexFunc(d.routes, func(r apiResource) bool { return r.Path == "/ask" })
+		if !known || route < 0 || !d.operations["POST /ask"].streams {
+			t.Fatalf("deployed %+v", d)
+		}
+		if method := d.routes[route].Methods[http.MethodPost]; method.Integration.URI != function || method.Integration.TimeoutInMillis != 90000 {
 			t.Errorf("deployed %+v, %+v", d.operations, method)
 		}
 		if !slices.Equal(d.binaryMediaTypes, types) {
@@ -299,7 +303,7 @@ func TestEndToEndDeploymentKeepsWhatWasImported(t *testing.T) {
 		}
 	}
 	document := `{"openapi":"3.0.1","info":{"title":"x","version":"1"},"paths":{"/ask":{"post":{"responses":{},"x-amazon-apigateway-integration":{
-		"type":"aws_proxy","httpMethod":"POST","responseTransferMode":"STREAM","timeoutInMillis":90000,"uri":"` + streamedURI + `"}}}}`
+		"type":"aws_proxy","httpMethod":"POST","responseTransferMode":"STREAM","timeoutInMillis":90000,"uri":"` + function + `"}}}}`
 	call(http.MethodPut, api+"?mode=overwrite", document+"}")
 	expect()
 	call(http.MethodPut, api+"?mode=overwrite", document+`,"x-amazon-apigateway-binary-media-types":["*/*"]}`)
@@ -414,13 +418,13 @@ func (s *setup) configure() error {
 		}
 	}
 	var ignored struct{}
-	if err := s.aws.iam(s.ctx, "CreateRole", map[string]string{"RoleName": "logs", "AssumeRolePolicyDocument": s.trust}, &ignored); err != nil {
+	if err := iamQuery(s.ctx, s.aws, "CreateRole", map[string]string{"RoleName": "logs", "AssumeRolePolicyDocument": s.trust}, &ignored); err != nil {
 		return err
 	}
-	if err := s.aws.iam(s.ctx, "PutRolePolicy", map[string]string{"RoleName": "logs", "PolicyName": "logs", "PolicyDocument": s.permissions}, &ignored); err != nil {
+	if err := iamQuery(s.ctx, s.aws, "PutRolePolicy", map[string]string{"RoleName": "logs", "PolicyName": "logs", "PolicyDocument": s.permissions}, &ignored); err != nil {
 		return err
 	}
-	if err := s.aws.logs(s.ctx, "CreateLogGroup", map[string]string{"logGroupName": "logs", "kmsKeyId": key.KeyMetadata.Arn}); err != nil {
+	if err := s.aws.target(s.ctx, "logs", "Logs_20140328.CreateLogGroup", map[string]string{"logGroupName": "logs", "kmsKeyId": key.KeyMetadata.Arn}, nil); err != nil {
 		return err
 	}
 	_, err := s.aws.do(s.ctx, "bedrock", http.MethodPut, "/logging/modelinvocations", map[string]string{"Content-Type": "application/json"},

@@ -18,28 +18,28 @@ import (
 // controls is Bedrock's control plane as the SDK's own client speaks with it, and what IAM is asked.
 type controls struct {
 	*controlplane.Client
-	endpoint *endpoint
-	asked    []string
-	denied   string // an action
+	service *bedrockService
+	asked   []string
+	denied  string // an action
 }
 
 func controlClient(t *testing.T) *controls {
 	t.Helper()
-	moto := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
-	t.Cleanup(moto.Close)
-	e, err := newEndpoint(client{url: moto.URL, region: "ap-northeast-1"}, client{}, nil, nil, invocationLog{account: "123456789012"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &controls{endpoint: e}
-	e.authorizeControl = func(_ *http.Request, action string, keys map[string]string) error {
+	s := newBedrockService(&Bedrock{Region: "ap-northeast-1", Account: "123456789012"})
+	s.caller = func(*http.Request) string { return "arn:aws:iam::123456789012:root" }
+	c := &controls{service: s}
+	s.authorize = func(_ *http.Request, action string, keys map[string]string) error {
 		c.asked = append(c.asked, fmt.Sprint(action, keys))
 		if action == c.denied {
 			return errors.New("denied")
 		}
 		return nil
 	}
-	server := httptest.NewServer(e)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if handled, err := s.Handle(w, r); !handled {
+			t.Errorf("%s %s is left to moto: %v", r.Method, r.URL, err)
+		}
+	}))
 	t.Cleanup(server.Close)
 	c.Client = controlplane.New(controlplane.Options{
 		Region: "ap-northeast-1", BaseEndpoint: &server.URL, Retryer: aws.NopRetryer{},

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
 const (
@@ -22,15 +22,18 @@ const (
 	clockSkew  = 5 * time.Minute
 )
 
+// errMissingToken is what API Gateway answers to a call that is not signed, and to one of a route that it does not have.
+var errMissingToken = newRefusal(http.StatusForbidden, "MissingAuthenticationTokenException", "Missing Authentication Token")
+
 var errMismatch = invalidSignature("The request signature we calculated does not match the signature you provided. " +
 	"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
 
 func invalidSignature(format string, a ...any) refusal {
-	return refusal{http.StatusForbidden, "InvalidSignatureException", fmt.Sprintf(format, a...)}
+	return newRefusal(http.StatusForbidden, "InvalidSignatureException", fmt.Sprintf(format, a...))
 }
 
 func incompleteSignature(format string, a ...any) refusal {
-	return refusal{http.StatusForbidden, "IncompleteSignatureException", fmt.Sprintf(format, a...)}
+	return newRefusal(http.StatusForbidden, "IncompleteSignatureException", fmt.Sprintf(format, a...))
 }
 
 // signature is what an Authorization header claims.
@@ -75,7 +78,7 @@ func parseSignature(r *http.Request, region string, now time.Time) (signature, e
 	case query.Has("X-Amz-Signature"):
 		return none, incompleteSignature("The sandbox takes signatures in the Authorization header, none in the query string")
 	case header == "":
-		return none, errNoSuchRoute // API Gateway answers both alike
+		return none, errMissingToken // API Gateway answers both alike
 	}
 	algorithm, rest, _ := strings.Cut(header, " ")
 	sum := sha256.Sum256([]byte(header))

@@ -26,6 +26,8 @@ const RootKey = "sandbox"
 type signers struct {
 	moto    client
 	account string // whose root user has every key that was not given out
+	// sessions knows the sessions of functions, whose keys Lambda gives out.
+	sessions func(accessKey string) (arn string, ok bool)
 
 	mu     sync.Mutex
 	issued map[string]credentials // by access key id
@@ -53,9 +55,27 @@ type signer struct {
 	kind, name string // neither is set for the root user
 }
 
-func newSigners(moto client, account string) *signers {
+func newSigners(moto client, account string, sessions func(accessKey string) (arn string, ok bool)) *signers {
 	// The deployer's own, as .local/env has them.
-	return &signers{moto: moto, account: account, issued: map[string]credentials{RootKey: {secret: RootKey, account: account}}}
+	return &signers{moto: moto, account: account, sessions: sessions, issued: map[string]credentials{RootKey: {secret: RootKey, account: account}}}
+}
+
+// Handle refuses the AssumeRole that AWS would refuse.
+func (s *signers) Handle(w http.ResponseWriter, r *http.Request) (handled bool, err error) {
+	if serviceOf(r) != "sts" {
+		return false, nil
+	}
+	if err := s.mayAssume(r); err != nil {
+		refuseQuery(w, err)
+		return true, nil
+	}
+	return false, nil
+}
+
+// Amend remembers the credentials that moto gives out.
+func (s *signers) Amend(response *http.Response) error {
+	ctx := context.WithoutCancel(response.Request.Context())
+	return rewrite(response, func(body []byte) ([]byte, error) { return body, s.keep(ctx, body) })
 }
 
 // keep remembers the credentials in an answer of IAM or STS, if it is one that holds any. Only CreateAccessKey and
@@ -115,8 +135,8 @@ func accountOf(arn string) string {
 }
 
 var (
-	errUnrecognized = refusal{http.StatusForbidden, "UnrecognizedClientException", "The security token included in the request is invalid."}
-	errExpired      = refusal{http.StatusForbidden, "ExpiredTokenException", "The security token included in the request is expired"}
+	errUnrecognized = newRefusal(http.StatusForbidden, "UnrecognizedClientException", "The security token included in the request is invalid.")
+	errExpired      = newRefusal(http.StatusForbidden, "ExpiredTokenException", "The security token included in the request is expired")
 )
 
 // find returns credentials that were given out and have not expired.
@@ -139,7 +159,7 @@ func (s *signers) signer(ctx context.Context, accessKey string, c credentials) (
 	if c.kind == "" {
 		return s.root(accessKey), nil
 	}
-	iam := s.moto.iamOf(c.account)
+	iam := iamOf(s.moto, c.account)
 	if c.kind == "User" {
 		result, err := iam.read(ctx, "ListAccessKeys", map[string]string{"UserName": c.name})
 		if err != nil && !notFound(err) {
@@ -186,7 +206,7 @@ func (s signer) identityPolicies(ctx context.Context) ([]iampolicy.Document, err
 		all, err := iampolicy.ParseIdentity(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)
 		return []iampolicy.Document{all}, err
 	}
-	iam := s.moto.iamOf(s.account)
+	iam := iamOf(s.moto, s.account)
 	policies, err := iam.policies(ctx, s.kind, s.name)
 	if err != nil || s.kind != "User" {
 		return policies, err
@@ -214,7 +234,7 @@ var (
 
 // mayAssume refuses the AssumeRole that AWS would refuse. The caller is whoever has the access key; unlike AWS (AWS STS
 // API Reference, AssumeRole) it takes the root user's, for the sandbox's deployer has no other.
-func (e *endpoint) mayAssume(r *http.Request) error {
+func (s *signers) mayAssume(r *http.Request) error {
 	body, err := peek(r)
 	if err != nil {
 		return err
@@ -239,13 +259,13 @@ func (e *endpoint) mayAssume(r *http.Request) error {
 			"Member must satisfy regular expression pattern: [\\w+=,.@-]*", name)
 	}
 	ctx := r.Context()
-	who, err := e.caller(ctx, credential(r)[0])
+	who, err := s.caller(ctx, credential(r)[0])
 	if err != nil {
 		return err
 	}
 	arn := form.Get("RoleArn")
-	denied := refusal{http.StatusForbidden, "AccessDenied", "User: " + who.arn + " is not authorized to perform: sts:AssumeRole on resource: " + arn}
-	role, err := e.moto.iamOf(accountOf(arn)).describe(ctx, "Role", arn[strings.LastIndex(arn, "/")+1:])
+	denied := newRefusal(http.StatusForbidden, "AccessDenied", "User: "+who.arn+" is not authorized to perform: sts:AssumeRole on resource: "+arn)
+	role, err := iamOf(s.moto, accountOf(arn)).describe(ctx, "Role", arn[strings.LastIndex(arn, "/")+1:])
 	if notFound(err) || err == nil && role.Arn != arn {
 		return denied
 	}
@@ -275,23 +295,23 @@ func (e *endpoint) mayAssume(r *http.Request) error {
 }
 
 // caller tells whose an access key is.
-func (e *endpoint) caller(ctx context.Context, accessKey string) (signer, error) {
-	c, err := e.signers.find(accessKey, time.Now())
-	if function, ok := e.functions.caller(accessKey); ok {
-		c, err = sessionOf(function.sessionArn), nil
+func (s *signers) caller(ctx context.Context, accessKey string) (signer, error) {
+	c, err := s.find(accessKey, time.Now())
+	if arn, ok := s.sessions(accessKey); ok {
+		c, err = sessionOf(arn), nil
 	}
 	switch {
 	case err == errUnrecognized:
-		return e.signers.root(accessKey), nil
+		return s.root(accessKey), nil
 	case err != nil:
 		return signer{}, err
 	}
-	return e.signers.signer(ctx, accessKey, c)
+	return s.signer(ctx, accessKey, c)
 }
 
 // refuseQuery answers as services of the Query protocol do (AWS STS API Reference, "Common Errors").
 func refuseQuery(w http.ResponseWriter, err error) {
-	own := refusal{http.StatusBadRequest, "ValidationError", err.Error()}
+	own := newRefusal(http.StatusBadRequest, "ValidationError", err.Error())
 	errors.As(err, &own)
 	w.Header().Set("Content-Type", "text/xml")
 	w.WriteHeader(own.status)

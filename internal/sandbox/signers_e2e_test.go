@@ -3,6 +3,9 @@
 package sandbox
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/xml"
 	"errors"
 	"maps"
@@ -13,6 +16,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 )
 
@@ -66,10 +70,16 @@ func (s *setup) assume(t *testing.T, caller, role string, more map[string]string
 
 func (s *setup) verify(t *testing.T, keys aws.Credentials, now time.Time) (signer, error) {
 	t.Helper()
-	r := request(t, generateURL, "{}")
-	signAs(t, keys, r, "{}", "execute-api", testRegion, now)
-	got, body := received(t, r)
-	return s.sandbox.endpoint.signers.verify(t.Context(), got, body, now)
+	body := []byte("{}")
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://abc123.execute-api.ap-northeast-1.amazonaws.com/api/generate/", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash := sha256.Sum256(body)
+	if err := v4.NewSigner().SignHTTP(t.Context(), keys, r, hex.EncodeToString(hash[:]), "execute-api", "ap-northeast-1", now); err != nil {
+		t.Fatal(err)
+	}
+	return s.sandbox.signers.verify(t.Context(), r, body, now)
 }
 
 // permits asks the signer's own policies.
@@ -183,9 +193,7 @@ func TestEndToEndAssumeRole(t *testing.T) {
 	s.do(t, "sandbox", "PutRolePermissionsBoundary", map[string]string{"RoleName": "service", "PermissionsBoundary": "arn:aws:iam::aws:policy/ReadOnlyAccess"})
 	check("sandbox", arn("service"), none, arn("service")+" has a permissions boundary, which is not understood")
 	function := "arn:aws:sts::" + account + ":assumed-role/root/answer"
-	s.sandbox.functions.mu.Lock()
-	s.sandbox.functions.callers["ASIAFUNCTION"] = caller{sessionArn: function}
-	s.sandbox.functions.mu.Unlock()
+	s.sandbox.signers.sessions = func(accessKey string) (string, bool) { return function, accessKey == "ASIAFUNCTION" }
 	check("ASIAFUNCTION", arn("root"), none, denied(function, arn("root")))
 
 	check(ana, arn("user"), none, "") // named itself, it needs no policy of its own

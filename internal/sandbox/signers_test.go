@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
 var (
@@ -51,7 +51,7 @@ func testSigners(t *testing.T, status string) *signers {
 		fmt.Fprintf(w, "<%[1]sResponse><%[1]sResult>%[2]s</%[1]sResult><ResponseMetadata><RequestId>x</RequestId></ResponseMetadata></%[1]sResponse>", action, answer)
 	}))
 	t.Cleanup(moto.Close)
-	s := newSigners(client{url: moto.URL, region: testRegion}, "111111111111")
+	s := newSigners(client{url: moto.URL, region: testRegion}, "111111111111", nil)
 	for _, answer := range []string{
 		`<CreateAccessKeyResponse><CreateAccessKeyResult><AccessKey><UserName>ana</UserName><AccessKeyId>AKIAEXAMPLE</AccessKeyId>
 			<SecretAccessKey>secret</SecretAccessKey></AccessKey></CreateAccessKeyResult></CreateAccessKeyResponse>`,

@@ -23,7 +23,7 @@ import (
 )
 
 // door serves an API with one method, POST /ask.
-func (l *lab) door(t *testing.T, streams bool, uri string, binary ...string) string {
+func door(t *testing.T, l *lab, streams bool, uri string, binary ...string) string {
 	t.Helper()
 	api := routes("/ask")
 	method := api[0].Methods["POST"]
@@ -33,8 +33,9 @@ func (l *lab) door(t *testing.T, streams bool, uri string, binary ...string) str
 		policy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"execute-api:Invoke","Resource":"execute-api:/*"}]}`,
 		routes: api, operations: map[string]apiOperation{"POST /ask": {streams: streams}}, binaryMediaTypes: binary,
 	}
+	moto := client{url: l.moto.URL, region: "ap-northeast-1"}
 	server := httptest.NewServer(&frontDoor{
-		moto: l.functions.moto, account: accountID, functions: l.functions, signers: newSigners(l.functions.moto, accountID),
+		moto: moto, account: "123456789012", functions: l.functions, signers: newSigners(moto, "123456789012", nil),
 		deployed: func(string) (deployment, bool) { return d, true }, apiID: "a", report: l.hear, alarm: l.set,
 	})
 	t.Cleanup(server.Close)
@@ -80,7 +81,7 @@ func post(t *testing.T, ctx context.Context, url, contentType string, body []byt
 }
 
 // open has the function begin a good stream, of which the client has "first".
-func (l *lab) open(t *testing.T, ctx context.Context, url string) (*http.Response, *ask) {
+func open(t *testing.T, l *lab, ctx context.Context, url string) (*http.Response, *ask) {
 	t.Helper()
 	answered := post(t, ctx, url, "application/json", nil)
 	a := (<-l.asks).begin(streaming).say(prelude(t, events.APIGatewayProxyStreamingResponse{StatusCode: 201, Headers: map[string]string{"X-A": "b"}, Cookies: []string{"c=d", "e=f"}}))
@@ -95,12 +96,6 @@ func (l *lab) open(t *testing.T, ctx context.Context, url string) (*http.Respons
 		t.Fatalf("%q, %v", first, err)
 	}
 	return response, a
-}
-
-func (l *lab) accessLog() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Join(slices.DeleteFunc(slices.Clone(l.logged), func(line string) bool { return !strings.HasPrefix(line, "access: ") }), "\n")
 }
 
 // Lost: a client would wait for the whole answer, or take half of one for all of it; an auditor would not find the call.
@@ -120,7 +115,7 @@ func TestFrontDoorStreams(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
-			response, a := l.open(t, t.Context(), l.door(t, true, streamedURI))
+			response, a := open(t, l, t.Context(), door(t, l, true, streamedURI))
 			if response.StatusCode != 201 || response.Header.Get("X-A") != "b" || response.ContentLength != -1 ||
 				!slices.Equal(response.Header["Set-Cookie"], []string{"c=d", "e=f"}) || response.Header.Get("Content-Type") != "application/json" {
 				t.Errorf("%d %v", response.StatusCode, response.Header)
@@ -170,7 +165,7 @@ func TestFrontDoorRefusesStream(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
-			answered := post(t, t.Context(), l.door(t, true, streamedURI), "application/json", nil)
+			answered := post(t, t.Context(), door(t, l, true, streamedURI), "application/json", nil)
 			c.then(l, <-l.asks)
 			response := <-answered
 			if response == nil {
@@ -195,13 +190,13 @@ func TestFrontDoorRefusesStream(t *testing.T) {
 func TestFrontDoorClientLeaves(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	url := l.door(t, true, streamedURI)
+	url := door(t, l, true, streamedURI)
 	ctx, leave := context.WithCancel(t.Context())
-	_, a := l.open(t, ctx, url)
+	_, a := open(t, l, ctx, url)
 	leave()
 	a.say(strings.Repeat("x", 1<<20)).abort() // the failure comes after all that it said
 	l.awaitReport("unexpected EOF")
-	response, again := l.open(t, t.Context(), url)
+	response, again := open(t, l, t.Context(), url)
 	if again.pid != a.pid {
 		t.Error("the copy was not used again")
 	}
@@ -221,7 +216,7 @@ func TestFrontDoorTransferModes(t *testing.T) {
 		"BUFFERED and InvokeWithResponseStream": {false, streamedURI, "response transfer mode"},
 		"another version":                       {true, strings.Replace(streamedURI, "2021-11-15", "2015-03-31", 1), "is no function's"},
 	} {
-		response := <-post(t, t.Context(), l.door(t, c.streams, c.uri), "application/json", nil)
+		response := <-post(t, t.Context(), door(t, l, c.streams, c.uri), "application/json", nil)
 		body, err := io.ReadAll(response.Body)
 		response.Body.Close()
 		if response.StatusCode != 500 || string(body) != internalServerErr || err != nil {
@@ -230,7 +225,7 @@ func TestFrontDoorTransferModes(t *testing.T) {
 		l.awaitReport(c.report)
 	}
 	// A function that streams, invoked as one that does not: headers and status without the body.
-	answered := post(t, t.Context(), l.door(t, false, bufferedURI), "application/json", nil)
+	answered := post(t, t.Context(), door(t, l, false, bufferedURI), "application/json", nil)
 	go func() {
 		(<-l.asks).begin(streaming).say(`{"statusCode":201,"headers":{"x-a":"b"}}` + nuls + "Hello").end()
 	}()
@@ -245,7 +240,7 @@ func TestFrontDoorTransferModes(t *testing.T) {
 func TestFrontDoorBuffered(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	url := l.door(t, false, bufferedURI)
+	url := door(t, l, false, bufferedURI)
 	for name, c := range map[string]struct {
 		body   []byte
 		then   func(*ask)
@@ -295,7 +290,7 @@ func TestFrontDoorBinary(t *testing.T) {
 	} {
 		streams := c.answer == ""
 		uri := map[bool]string{true: streamedURI, false: bufferedURI}[streams]
-		answered := post(t, t.Context(), l.door(t, streams, uri, c.binary...), c.contentType, []byte(image))
+		answered := post(t, t.Context(), door(t, l, streams, uri, c.binary...), c.contentType, []byte(image))
 		a := <-l.asks
 		var event events.APIGatewayProxyRequest
 		if err := json.Unmarshal(a.event, &event); err != nil || event.Body != c.event || event.IsBase64Encoded != (c.event == encoded) {

@@ -1,0 +1,64 @@
+package sandbox
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+)
+
+// ec2Service corrects what moto answers for EC2.
+type ec2Service struct{}
+
+// Handle leaves every request to moto.
+func (ec2Service) Handle(http.ResponseWriter, *http.Request) (handled bool, err error) {
+	return false, nil
+}
+
+// Amend takes out an empty association, which reads as a public address.
+func (ec2Service) Amend(response *http.Response) error {
+	return rewrite(response, func(body []byte) ([]byte, error) {
+		return bytes.ReplaceAll(body, []byte("<association/>"), nil), nil
+	})
+}
+
+// vpcEndpoint is what moto knows of an endpoint of this account.
+type vpcEndpoint struct {
+	ID          string `xml:"vpcEndpointId"`
+	VpcID       string `xml:"vpcId"`
+	ServiceName string `xml:"serviceName"`
+	PrivateDNS  string `xml:"privateDnsEnabled"`
+	State       string `xml:"state"`
+	Policy      string `xml:"policyDocument"`
+}
+
+// document reads an endpoint's policy. AWS's own full access has the older version, which differs in variables only, and
+// those are not understood in any version.
+func (e vpcEndpoint) document() (*iampolicy.Document, error) {
+	document, err := iampolicy.ParseResource(strings.Replace(e.Policy, `"2008-10-17"`, `"2012-10-17"`, 1))
+	if err != nil {
+		return nil, fmt.Errorf("policy of endpoint %s: %w", e.ID, err)
+	}
+	return &document, nil
+}
+
+func vpcEndpoints(ctx context.Context, c client) ([]vpcEndpoint, error) {
+	var out struct {
+		Endpoints []vpcEndpoint `xml:"vpcEndpointSet>item"`
+	}
+	err := c.query(ctx, "ec2", "2016-11-15", "DescribeVpcEndpoints", nil, &out)
+	// moto lists deleted ones for ever
+	return slices.DeleteFunc(out.Endpoints, func(e vpcEndpoint) bool { return e.State != "available" }), err
+}
+
+func vpcOfSubnet(ctx context.Context, c client, subnetID string) (string, error) {
+	var out struct {
+		VpcID string `xml:"subnetSet>item>vpcId"`
+	}
+	err := c.query(ctx, "ec2", "2016-11-15", "DescribeSubnets", map[string]string{"SubnetId.1": subnetID}, &out)
+	return out.VpcID, err
+}
