@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"maps"
 	"math"
 	"regexp"
@@ -160,7 +161,7 @@ func statisticOf(statistic string, values []float64) (result float64, err error)
 
 // alarms sets deployed alarms' states by the metrics, and tells their topics.
 type alarms struct {
-	moto    client
+	moto    wire.Client
 	account string
 	metrics *metrics
 	topics  topics
@@ -201,7 +202,7 @@ func (a *alarms) evaluate(ctx context.Context, samples []sample, now time.Time) 
 			errs = append(errs, err)
 			continue
 		}
-		errs = append(errs, a.moto.query(ctx, "monitoring", cloudWatchVersion, "SetAlarmState", map[string]string{"AlarmName": alarm.Name, "StateValue": state, "StateReason": "data"}, &struct{}{}))
+		errs = append(errs, a.moto.Query(ctx, "monitoring", cloudWatchVersion, "SetAlarmState", map[string]string{"AlarmName": alarm.Name, "StateValue": state, "StateReason": "data"}, &struct{}{}))
 		actions := alarm.AlarmActions
 		if state == "OK" {
 			actions = alarm.OKActions
@@ -218,10 +219,10 @@ func (a *alarms) evaluate(ctx context.Context, samples []sample, now time.Time) 
 
 const cloudWatchVersion = "2010-08-01"
 
-func metricAlarms(ctx context.Context, c client) ([]metricAlarm, error) {
+func metricAlarms(ctx context.Context, c wire.Client) ([]metricAlarm, error) {
 	var out struct {
 		Alarms []metricAlarm `xml:"DescribeAlarmsResult>MetricAlarms>member"`
 	}
-	err := c.query(ctx, "monitoring", cloudWatchVersion, "DescribeAlarms", nil, &out)
+	err := c.Query(ctx, "monitoring", cloudWatchVersion, "DescribeAlarms", nil, &out)
 	return out.Alarms, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"maps"
 	"net/http"
 	"regexp"
@@ -15,7 +16,7 @@ import (
 
 // apis keeps of REST APIs what moto drops, and what was deployed of them.
 type apis struct {
-	aws client // the sandbox's own endpoint, where an API is whole
+	aws wire.Client // the sandbox's own endpoint, where an API is whole
 
 	mu               sync.Mutex
 	deployments      map[string]deployment
@@ -24,7 +25,7 @@ type apis struct {
 	binaryMediaTypes map[string][]string                // by API id, where they were imported or changed
 }
 
-func newAPIs(aws client) *apis {
+func newAPIs(aws wire.Client) *apis {
 	return &apis{
 		aws: aws, deployments: map[string]deployment{}, operations: map[string]map[string]apiOperation{},
 		vpcEndpoints: map[string][]string{}, binaryMediaTypes: map[string][]string{},
@@ -54,11 +55,11 @@ func (a *apis) Amend(response *http.Response) error {
 	r := response.Request
 	switch path := r.URL.EscapedPath(); {
 	case r.Method == http.MethodPost && deployments.MatchString(path):
-		return rewrite(response, func(body []byte) ([]byte, error) {
+		return wire.Rewrite(response, func(body []byte) ([]byte, error) {
 			return body, a.keepDeployment(context.WithoutCancel(r.Context()), deployments.FindStringSubmatch(path)[1], body)
 		})
 	case restAPIs.MatchString(path):
-		return rewrite(response, a.mendAPI)
+		return wire.Rewrite(response, a.mendAPI)
 	}
 	return nil
 }
@@ -104,13 +105,13 @@ type restAPI struct {
 	BinaryMediaTypes []string `json:"binaryMediaTypes"`
 }
 
-func restAPIOf(ctx context.Context, c client, id string) (restAPI, error) {
+func restAPIOf(ctx context.Context, c wire.Client, id string) (restAPI, error) {
 	var api restAPI
-	err := c.get(ctx, "apigateway", "/restapis/"+id, &api)
+	err := c.Get(ctx, "apigateway", "/restapis/"+id, &api)
 	return api, err
 }
 
-func deploymentOf(ctx context.Context, c client, apiID string) (deployment, error) {
+func deploymentOf(ctx context.Context, c wire.Client, apiID string) (deployment, error) {
 	api, err := restAPIOf(ctx, c, apiID)
 	if err != nil {
 		return deployment{}, err
@@ -122,7 +123,7 @@ func deploymentOf(ctx context.Context, c client, apiID string) (deployment, erro
 	var resources struct {
 		Item []apiResource `json:"item"`
 	}
-	err = c.get(ctx, "apigateway", "/restapis/"+apiID+"/resources?embed=methods&limit=500", &resources)
+	err = c.Get(ctx, "apigateway", "/restapis/"+apiID+"/resources?embed=methods&limit=500", &resources)
 	d.routes = resources.Item
 	return d, err
 }
@@ -149,7 +150,7 @@ func (a *apis) keepDeployment(ctx context.Context, apiID string, answer []byte) 
 // "x-amazon-apigateway-integration object", "x-amazon-apigateway-binary-media-types property"). A merge goes on with what
 // the document leaves out.
 func (a *apis) keepOperations(r *http.Request, apiID string) error {
-	body, err := peek(r)
+	body, err := wire.Peek(r)
 	if err != nil {
 		return err
 	}
@@ -247,7 +248,7 @@ type patchOperation struct {
 }
 
 func readPatch(r *http.Request) (p patch, err error) {
-	body, err := peek(r)
+	body, err := wire.Peek(r)
 	if err == nil {
 		err = json.Unmarshal(body, &p)
 	}
@@ -261,7 +262,7 @@ func completePatch(r *http.Request) error {
 		return err
 	}
 	body, err := json.Marshal(p)
-	replace(r, body)
+	wire.Replace(r, body)
 	return err
 }
 
@@ -293,7 +294,7 @@ func (a *apis) keepPatch(r *http.Request, apiID string) error {
 	if err != nil {
 		return err
 	}
-	replace(r, body)
+	wire.Replace(r, body)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.vpcEndpoints[apiID], a.binaryMediaTypes[apiID] = ids, types

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 func routes(paths ...string) (all []apiResource) {
@@ -87,7 +88,7 @@ func TestMendAPI(t *testing.T) {
 func TestAdmit(t *testing.T) {
 	t.Parallel()
 	const arn, app = "arn:aws:execute-api:ap-northeast-1:123456789012:abc123/", "arn:aws:iam::123456789012:user/app"
-	d := &frontDoor{moto: client{region: "ap-northeast-1"}, account: "123456789012", apiID: "plain"}
+	d := &frontDoor{moto: wire.Client{Region: "ap-northeast-1"}, account: "123456789012", apiID: "plain"}
 	statement := func(effect, principal, resource, condition string) string {
 		return `{"Effect":"` + effect + `","Principal":` + principal + `,"Action":"execute-api:Invoke","Resource":"` + resource + `","Condition":{` + condition + `}}`
 	}
@@ -129,7 +130,7 @@ func TestAdmit(t *testing.T) {
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
-		if own := (refusal{}); err != nil && errors.As(err, &own) != (name != "no JSON") {
+		if own := (wire.Refusal{}); err != nil && errors.As(err, &own) != (name != "no JSON") {
 			t.Errorf("%s: %v is told to the caller", name, err)
 		}
 	}
@@ -141,7 +142,7 @@ func TestKeepOperations(t *testing.T) {
 	t.Parallel()
 	moto := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "{}") }))
 	t.Cleanup(moto.Close)
-	a := newAPIs(client{url: moto.URL})
+	a := newAPIs(wire.Client{URL: moto.URL})
 	const iam, none = `{"x-amazon-apigateway-auth":{"type":"AWS_IAM"}}`, `{"x-amazon-apigateway-auth":{"type":"NONE"}}`
 	document := func(paths string) string { return `{"paths":{` + paths + `}}` }
 	keep := func(body, want string) {

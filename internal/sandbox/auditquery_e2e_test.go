@@ -38,7 +38,7 @@ type auditWorkgroup struct {
 func (s *running) auditWorkgroup(t *testing.T, name string) auditWorkgroup {
 	t.Helper()
 	var out struct{ WorkGroup auditWorkgroup }
-	if err := s.aws.target(t.Context(), "athena", "AmazonAthena.GetWorkGroup", map[string]string{"WorkGroup": name}, &out); err != nil {
+	if err := s.aws.Target(t.Context(), "athena", "AmazonAthena.GetWorkGroup", map[string]string{"WorkGroup": name}, &out); err != nil {
 		t.Fatal(err)
 	}
 	return out.WorkGroup
@@ -54,7 +54,7 @@ func (s *running) auditTable(t *testing.T, database string) (lines []athenatest.
 			StorageDescriptor struct{ Columns []struct{ Name, Type string } }
 		}
 	}
-	if err := s.aws.target(t.Context(), "glue", "AWSGlue.GetTable", map[string]string{"DatabaseName": database, "Name": "records"}, &out); err != nil {
+	if err := s.aws.Target(t.Context(), "glue", "AWSGlue.GetTable", map[string]string{"DatabaseName": database, "Name": "records"}, &out); err != nil {
 		t.Fatal(err)
 	}
 	if got := fmt.Sprint(out.Table.StorageDescriptor.Columns, out.Table.PartitionKeys); got != "[{line string}] [{day}]" {
@@ -98,7 +98,7 @@ func (s *running) queries(t *testing.T) {
 	}
 	// A result, that the stack's destruction finds the bucket as it is in use.
 	bucket := strings.Trim(strings.TrimPrefix(results.OutputLocation, "s3:/"), "/")
-	if _, err := s.aws.do(t.Context(), "s3", http.MethodPut, "/"+bucket+"/result.csv", nil, []byte("caller\n")); err != nil {
+	if _, err := s.aws.Do(t.Context(), "s3", http.MethodPut, "/"+bucket+"/result.csv", nil, []byte("caller\n")); err != nil {
 		t.Fatal(err)
 	}
 
@@ -106,10 +106,10 @@ func (s *running) queries(t *testing.T) {
 	var saved struct {
 		NamedQueries []struct{ Name, Description, Database, QueryString string }
 	}
-	if err := s.aws.target(t.Context(), "athena", "AmazonAthena.ListNamedQueries", map[string]string{"WorkGroup": outputs["auditWorkgroupName"]}, &ids); err != nil {
+	if err := s.aws.Target(t.Context(), "athena", "AmazonAthena.ListNamedQueries", map[string]string{"WorkGroup": outputs["auditWorkgroupName"]}, &ids); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.aws.target(t.Context(), "athena", "AmazonAthena.BatchGetNamedQuery", ids, &saved); err != nil {
+	if err := s.aws.Target(t.Context(), "athena", "AmazonAthena.BatchGetNamedQuery", ids, &saved); err != nil {
 		t.Fatal(err)
 	}
 	lines, records := s.auditTable(t, outputs["auditDatabaseName"])
@@ -268,7 +268,7 @@ func (s *running) auditReaderRows(t *testing.T, p *proof) {
 		may(true, action, results+"/x.csv", nil)
 		may(false, action, other+"/x.csv", nil)
 	}
-	document, err := s.aws.do(t.Context(), "s3", http.MethodGet, "/"+bucket+"?policy", nil, nil)
+	document, err := s.aws.Do(t.Context(), "s3", http.MethodGet, "/"+bucket+"?policy", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,18 +6,19 @@ import (
 	"strings"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 // authorizer decides on functions' requests to Bedrock.
 type authorizer struct {
-	moto    client
+	moto    wire.Client
 	account string
 	caller  func(accessKey string) (caller, bool) // the function that an access key was given to
 }
 
 // model decides whether a call of a model is allowed.
 func (a authorizer) model(r *http.Request, call ModelCall) (identityArn string, err error) {
-	return a.allow(r, "bedrock-runtime", func(keys map[string][]string) []iampolicy.Request { return call.requests(keys, a.moto.region) })
+	return a.allow(r, "bedrock-runtime", func(keys map[string][]string) []iampolicy.Request { return call.requests(keys, a.moto.Region) })
 }
 
 // control decides whether a call of Bedrock's control plane that names no resource is allowed.
@@ -34,7 +35,7 @@ func (a authorizer) control(r *http.Request, action string, own map[string]strin
 // allow decides whether a request to Bedrock is allowed, by the policies of the function's role and of its VPC's endpoint of
 // the service as they are now. Any key that is not a function's is the account's root user's, who may do everything.
 func (a authorizer) allow(r *http.Request, service string, requests func(keys map[string][]string) []iampolicy.Request) (identityArn string, err error) {
-	c, ok := a.caller(credential(r)[0])
+	c, ok := a.caller(wire.Credential(r)[0])
 	if !ok {
 		return "arn:aws:iam::" + a.account + ":root", nil
 	}
@@ -50,7 +51,7 @@ func (a authorizer) allow(r *http.Request, service string, requests func(keys ma
 	}
 	var through *iampolicy.Document
 	for _, endpoint := range endpoints {
-		if endpoint.VpcID == c.vpcID && endpoint.ServiceName == "com.amazonaws."+a.moto.region+"."+service && strings.EqualFold(endpoint.PrivateDNS, "true") {
+		if endpoint.VpcID == c.vpcID && endpoint.ServiceName == "com.amazonaws."+a.moto.Region+"."+service && strings.EqualFold(endpoint.PrivateDNS, "true") {
 			keys["aws:SourceVpce"], keys["aws:SourceVpc"] = []string{endpoint.ID}, []string{c.vpcID}
 			if through, err = endpoint.document(); err != nil {
 				return "", err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"io"
 	"net/http"
 	"net/url"
@@ -173,7 +174,7 @@ func refuse(w http.ResponseWriter, err error) {
 
 // ServeHTTP answers POST /model/{modelId}/ and one of operations, and ApplyGuardrail.
 func (b *Bedrock) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	requestID := newID()
+	requestID := wire.NewID()
 	w.Header().Set("X-Amzn-Requestid", requestID)
 	w.Header().Set("Content-Type", "application/json")
 	serve := b.serve

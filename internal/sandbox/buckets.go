@@ -11,13 +11,14 @@ import (
 	"sync"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 // buckets keeps of buckets' configurations what moto would get wrong: it ignores policies' conditions, and so takes "Deny
 // without TLS" for "Deny", and it forgets a lifecycle's filters by size. It cannot be told of an access log whose bucket's
 // policy it does not have; none is written.
 type buckets struct {
-	moto    client
+	moto    wire.Client
 	account string
 	mu      sync.Mutex
 	by      map[bucketPart]string // documents
@@ -43,7 +44,7 @@ func partOf(query url.Values) string {
 	return ""
 }
 
-func newBuckets(moto client, account string) *buckets {
+func newBuckets(moto wire.Client, account string) *buckets {
 	return &buckets{moto: moto, account: account, by: map[bucketPart]string{}}
 }
 
@@ -67,7 +68,7 @@ func (b *buckets) Amend(response *http.Response) error {
 // serve answers Put-, Get- and Delete- of bucket policies, lifecycles and access logs.
 func (b *buckets) serve(w http.ResponseWriter, r *http.Request) {
 	key := bucketPart{strings.Trim(r.URL.Path, "/"), partOf(r.URL.Query())}
-	if _, err := b.moto.do(r.Context(), "s3", http.MethodGet, "/"+key.bucket+"?location", nil, nil); err != nil {
+	if _, err := b.moto.Do(r.Context(), "s3", http.MethodGet, "/"+key.bucket+"?location", nil, nil); err != nil {
 		s3Error(w, http.StatusNotFound, "NoSuchBucket", "The specified bucket does not exist")
 		return
 	}
@@ -171,10 +172,10 @@ func (b *buckets) allows(bucket string, request iampolicy.Request) error {
 }
 
 // bucketKey is the KMS key that a bucket encrypts with, if it has one of the customer's.
-func bucketKey(ctx context.Context, c client, bucket string) (string, error) {
-	answer, err := c.do(ctx, "s3", http.MethodGet, "/"+bucket+"?encryption", nil, nil)
+func bucketKey(ctx context.Context, c wire.Client, bucket string) (string, error) {
+	answer, err := c.Do(ctx, "s3", http.MethodGet, "/"+bucket+"?encryption", nil, nil)
 	if err != nil {
-		if notFound(err) || strings.Contains(err.Error(), "ServerSideEncryptionConfigurationNotFoundError") {
+		if wire.NotFound(err) || strings.Contains(err.Error(), "ServerSideEncryptionConfigurationNotFoundError") {
 			return "", nil
 		}
 		return "", err

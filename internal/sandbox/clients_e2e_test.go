@@ -404,18 +404,18 @@ func (s *running) until(t *testing.T, want int, reason string) {
 
 // refusesUnlogged switches logging off behind the function's back, and then a part of it.
 func (s *running) refusesUnlogged(t *testing.T) {
-	good, err := s.aws.do(t.Context(), "bedrock", http.MethodGet, loggingPath, nil, nil)
+	good, err := s.aws.Do(t.Context(), "bedrock", http.MethodGet, loggingPath, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	put := func(config []byte) {
 		t.Helper()
-		if _, err := s.aws.do(t.Context(), "bedrock", http.MethodPut, loggingPath, map[string]string{"Content-Type": "application/json"}, config); err != nil {
+		if _, err := s.aws.Do(t.Context(), "bedrock", http.MethodPut, loggingPath, map[string]string{"Content-Type": "application/json"}, config); err != nil {
 			t.Fatal(err)
 		}
 	}
 	before := len(s.objects(t, s.StackOutputs["logBucketName"]))
-	if _, err := s.aws.do(t.Context(), "bedrock", http.MethodDelete, loggingPath, nil, nil); err != nil {
+	if _, err := s.aws.Do(t.Context(), "bedrock", http.MethodDelete, loggingPath, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	s.until(t, 503, "is off")
@@ -449,13 +449,13 @@ func (s *running) audits(t *testing.T) {
 			continue
 		}
 		var err error
-		if content, err = s.aws.do(t.Context(), "s3", http.MethodGet, "/"+bucket+"/"+one, nil, nil); err != nil {
+		if content, err = s.aws.Do(t.Context(), "s3", http.MethodGet, "/"+bucket+"/"+one, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		key = one
 		break
 	}
-	versions, err := s.aws.do(t.Context(), "s3", http.MethodGet, "/"+bucket+"?versions&prefix="+url.QueryEscape(key), nil, nil)
+	versions, err := s.aws.Do(t.Context(), "s3", http.MethodGet, "/"+bucket+"?versions&prefix="+url.QueryEscape(key), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -465,14 +465,14 @@ func (s *running) audits(t *testing.T) {
 	if err := xml.Unmarshal(versions, &version); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.aws.do(t.Context(), "s3", http.MethodDelete, "/"+bucket+"/"+key+"?versionId="+url.QueryEscape(version.ID), nil, nil); err != nil {
+	if _, err := s.aws.Do(t.Context(), "s3", http.MethodDelete, "/"+bucket+"/"+key+"?versionId="+url.QueryEscape(version.ID), nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	id := lost[0].RequestMetadata["apiExtendedRequestId"]
 	if out, status := audit("verify", "--stack", "local"); status != 2 || strings.Count(out, id) != 1 || strings.Count(out, "\n") != 2 {
 		t.Errorf("after the record of %s was taken away: exit status %d: %s", id, status, out)
 	}
-	if _, err := s.aws.do(t.Context(), "s3", http.MethodPut, "/"+bucket+"/"+key, nil, content); err != nil {
+	if _, err := s.aws.Do(t.Context(), "s3", http.MethodPut, "/"+bucket+"/"+key, nil, content); err != nil {
 		t.Fatal(err)
 	}
 	if out, status := audit("list", "--stack", "local", "--text", "by boto3"); status != 0 || strings.Count(out, "InvokeModelWithResponseStream") != 1 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -41,7 +42,7 @@ var (
 
 // callOf reads a call of those services that are watched; reading calls and others are none.
 func callOf(r *http.Request, body []byte) (c call, ok bool) {
-	c = call{service: serviceOf(r), parameters: map[string]any{}}
+	c = call{service: wire.ServiceOf(r), parameters: map[string]any{}}
 	path := strings.Split(strings.Trim(r.URL.EscapedPath(), "/"), "/")
 	part := func(i int) string {
 		if i >= len(path) {
@@ -122,13 +123,13 @@ func (c call) event(region, account, by, code string, response map[string]any, n
 	detail := map[string]any{
 		"eventVersion": "1.11", "eventTime": at, "eventSource": c.service + ".amazonaws.com", "eventName": c.name, "awsRegion": region,
 		"userIdentity": map[string]any{"arn": by, "accountId": account}, "sourceIPAddress": "127.0.0.1", "requestParameters": c.parameters,
-		"responseElements": response, "eventID": newID(), "readOnly": false, "managementEvent": true, "eventCategory": "Management", "eventType": "AwsApiCall",
+		"responseElements": response, "eventID": wire.NewID(), "readOnly": false, "managementEvent": true, "eventCategory": "Management", "eventType": "AwsApiCall",
 	}
 	if code != "" {
 		detail["errorCode"] = code
 	}
 	return map[string]any{
-		"version": "0", "id": newID(), "detail-type": "AWS API Call via CloudTrail", "source": "aws." + c.service,
+		"version": "0", "id": wire.NewID(), "detail-type": "AWS API Call via CloudTrail", "source": "aws." + c.service,
 		"account": account, "time": at, "region": region, "resources": []any{}, "detail": detail,
 	}
 }

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"encoding/json"
 	"fmt"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"net/http"
 	"strings"
 )
@@ -70,7 +71,7 @@ func controlAction(r *http.Request) (action string, keys map[string]string, err 
 	case retentionPath.MatchString(path) && r.Method == http.MethodGet:
 		return "bedrock:GetAccountDataRetention", nil, nil
 	case retentionPath.MatchString(path):
-		body, err := peek(r)
+		body, err := wire.Peek(r)
 		in := map[string]any{} // a struct would take "Mode" for "mode"
 		if err == nil && json.Unmarshal(body, &in) == nil && in["mode"] != nil {
 			keys = map[string]string{"bedrock:DataRetentionMode": fmt.Sprint(in["mode"])} // Bedrock User Guide, "Data retention"

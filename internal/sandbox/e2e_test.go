@@ -30,6 +30,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 // canary is in every prompt: where it turns up, prompts turn up.
@@ -82,7 +83,7 @@ func TestEndToEnd(t *testing.T) {
 		s.pulumi(t, "local", "refresh", "--preview-only") // reads all there is; moto does not know an instance's security groups
 		var mask struct{ PolicyDocument string }
 		group := map[string]string{"logGroupIdentifier": s.StackOutputs["logGroupName"]}
-		if err := s.aws.target(t.Context(), "logs", "Logs_20140328.GetDataProtectionPolicy", group, &mask); err != nil || !strings.Contains(mask.PolicyDocument, "EmailAddress") {
+		if err := s.aws.Target(t.Context(), "logs", "Logs_20140328.GetDataProtectionPolicy", group, &mask); err != nil || !strings.Contains(mask.PolicyDocument, "EmailAddress") {
 			t.Errorf("the log group's mask: %v, %.200s", err, mask.PolicyDocument)
 		}
 	})
@@ -155,7 +156,7 @@ type running struct {
 	root   string
 	cmd    *exec.Cmd
 	env    []string
-	aws    client
+	aws    wire.Client
 	roles  map[string]*deployingRole // those that deploy, by name: see deployingrole_e2e_test.go
 	fronts map[string]string         // their endpoints
 
@@ -201,7 +202,7 @@ func start(t *testing.T, root, program string) *running {
 	for _, m := range regexp.MustCompile(`(?m)^export (\w+)='(.*)'$`).FindAllStringSubmatch(string(exports), -1) {
 		s.env = append(s.env, m[1]+"="+m[2])
 	}
-	s.aws = client{url: s.AWSEndpointURL, region: s.Region}
+	s.aws = wire.Client{URL: s.AWSEndpointURL, Region: s.Region}
 	s.roles = s.newRoles(t)
 	return s
 }
@@ -360,7 +361,7 @@ func (s *running) refusesBadRequests(t *testing.T) {
 func (s *running) objects(t *testing.T, bucket string) (keys []string) {
 	t.Helper()
 	for next := ""; ; {
-		answer, err := s.aws.do(context.Background(), "s3", http.MethodGet, "/"+bucket+"?list-type=2"+next, nil, nil)
+		answer, err := s.aws.Do(context.Background(), "s3", http.MethodGet, "/"+bucket+"?list-type=2"+next, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -380,7 +381,7 @@ func (s *running) objects(t *testing.T, bucket string) (keys []string) {
 
 func (s *running) gunzip(t *testing.T, bucket, key string) []byte {
 	t.Helper()
-	answer, err := s.aws.do(context.Background(), "s3", http.MethodGet, "/"+bucket+"/"+key, nil, nil)
+	answer, err := s.aws.Do(context.Background(), "s3", http.MethodGet, "/"+bucket+"/"+key, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -399,7 +400,7 @@ func (s *running) gunzip(t *testing.T, bucket, key string) []byte {
 func (s *running) events(t *testing.T, group string) []string {
 	t.Helper()
 	body, _ := json.Marshal(map[string]any{"logGroupName": group})
-	answer, err := s.aws.do(context.Background(), "logs", http.MethodPost, "/", map[string]string{
+	answer, err := s.aws.Do(context.Background(), "logs", http.MethodPost, "/", map[string]string{
 		"X-Amz-Target": "Logs_20140328.FilterLogEvents", "Content-Type": "application/x-amz-json-1.1",
 	}, body)
 	if err != nil {
@@ -587,7 +588,7 @@ const loggingPath = "/logging/modelinvocations"
 func (s *running) loggingBucket(t *testing.T) string {
 	t.Helper()
 	var out struct{ LoggingConfig *loggingConfig }
-	if err := s.aws.get(context.Background(), "bedrock", loggingPath, &out); err != nil {
+	if err := s.aws.Get(context.Background(), "bedrock", loggingPath, &out); err != nil {
 		t.Fatal(err)
 	}
 	if out.LoggingConfig == nil || out.LoggingConfig.S3Config == nil {
@@ -602,7 +603,7 @@ type broughtVpc struct{ vpc, group, endpoint string }
 
 func (s *running) ec2(t *testing.T, action string, parameters map[string]string, out any) {
 	t.Helper()
-	if err := s.aws.query(context.Background(), "ec2", "2016-11-15", action, parameters, out); err != nil {
+	if err := s.aws.Query(context.Background(), "ec2", "2016-11-15", action, parameters, out); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -692,7 +693,7 @@ func (s *running) secondStack(t *testing.T) {
 	}
 	brought, subnets := s.bringVpc(t)
 	var profile struct{ InferenceProfileArn string }
-	answer, err := s.aws.do(ctx, "bedrock", http.MethodPost, "/inference-profiles", map[string]string{"Content-Type": "application/json"},
+	answer, err := s.aws.Do(ctx, "bedrock", http.MethodPost, "/inference-profiles", map[string]string{"Content-Type": "application/json"},
 		[]byte(`{"inferenceProfileName":"team","modelSource":{"copyFrom":"arn:aws:bedrock:`+s.Region+`::foundation-model/amazon.nova-pro-v1:0"}}`))
 	if err == nil {
 		err = json.Unmarshal(answer, &profile)
@@ -846,7 +847,7 @@ func (s *running) leavesForeignLogging(t *testing.T, bucket string) {
 // keepsForeignLogging: destroy switches nothing off that has become somebody else's; here, it goes to a log group alone.
 func (s *running) keepsForeignLogging(t *testing.T) {
 	t.Helper()
-	own, err := s.aws.do(t.Context(), "bedrock", http.MethodGet, loggingPath, nil, nil)
+	own, err := s.aws.Do(t.Context(), "bedrock", http.MethodGet, loggingPath, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -858,7 +859,7 @@ func (s *running) keepsForeignLogging(t *testing.T) {
 	theirs, _ := json.Marshal(foreign)
 	put := func(config []byte) {
 		t.Helper()
-		if _, err := s.aws.do(t.Context(), "bedrock", http.MethodPut, loggingPath, map[string]string{"Content-Type": "application/json"}, config); err != nil {
+		if _, err := s.aws.Do(t.Context(), "bedrock", http.MethodPut, loggingPath, map[string]string{"Content-Type": "application/json"}, config); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -867,7 +868,7 @@ func (s *running) keepsForeignLogging(t *testing.T) {
 		t.Errorf("destroy does not say whose logging it is:\n%s", out)
 	}
 	var now struct{ LoggingConfig *loggingConfig }
-	if err := s.aws.get(t.Context(), "bedrock", loggingPath, &now); err != nil || now.LoggingConfig == nil || now.LoggingConfig.CloudWatchConfig == nil {
+	if err := s.aws.Get(t.Context(), "bedrock", loggingPath, &now); err != nil || now.LoggingConfig == nil || now.LoggingConfig.CloudWatchConfig == nil {
 		t.Errorf("destroy switched somebody else's logging off: %+v, %v", now.LoggingConfig, err)
 	}
 	put(own)
@@ -969,7 +970,7 @@ func (s *running) destroys(t *testing.T) {
 		{"iam", iamVersion, "ListRoles"},
 		{"iam", iamVersion, "ListInstanceProfiles"},
 	} {
-		answer, err := s.aws.do(ctx, c.service, http.MethodPost, "/", map[string]string{"Content-Type": "application/x-www-form-urlencoded"},
+		answer, err := s.aws.Do(ctx, c.service, http.MethodPost, "/", map[string]string{"Content-Type": "application/x-www-form-urlencoded"},
 			[]byte("Action="+c.action+"&Version="+c.version))
 		if err != nil {
 			t.Fatal(err)
@@ -988,9 +989,9 @@ func (s *running) destroys(t *testing.T) {
 	for service, path := range map[string]string{"s3": "/", "lambda": "/2015-03-31/functions/", "apigateway": "/restapis", "logs": "", "glue": "", "athena": ""} {
 		var answer []byte
 		if target := map[string]string{"logs": "Logs_20140328.DescribeLogGroups", "glue": "AWSGlue.GetDatabases", "athena": "AmazonAthena.ListWorkGroups"}[service]; target != "" {
-			answer, err = s.aws.do(ctx, service, http.MethodPost, "/", map[string]string{"X-Amz-Target": target, "Content-Type": "application/x-amz-json-1.1"}, []byte("{}"))
+			answer, err = s.aws.Do(ctx, service, http.MethodPost, "/", map[string]string{"X-Amz-Target": target, "Content-Type": "application/x-amz-json-1.1"}, []byte("{}"))
 		} else {
-			answer, err = s.aws.do(ctx, service, http.MethodGet, path, nil, nil)
+			answer, err = s.aws.Do(ctx, service, http.MethodGet, path, nil, nil)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -1002,11 +1003,11 @@ func (s *running) destroys(t *testing.T) {
 	var key struct {
 		KeyMetadata struct{ KeyState string }
 	}
-	if err := s.aws.target(ctx, "kms", "TrentService.DescribeKey", map[string]string{"KeyId": s.StackOutputs["logKeyId"]}, &key); err != nil || key.KeyMetadata.KeyState != "PendingDeletion" {
+	if err := s.aws.Target(ctx, "kms", "TrentService.DescribeKey", map[string]string{"KeyId": s.StackOutputs["logKeyId"]}, &key); err != nil || key.KeyMetadata.KeyState != "PendingDeletion" {
 		t.Errorf("the log's key is %s, %v", key.KeyMetadata.KeyState, err)
 	}
 	var account struct{ CloudwatchRoleArn string }
-	if err := s.aws.get(ctx, "apigateway", "/account", &account); err != nil || account.CloudwatchRoleArn != "" {
+	if err := s.aws.Get(ctx, "apigateway", "/account", &account); err != nil || account.CloudwatchRoleArn != "" {
 		t.Errorf("API Gateway's account still names role %q, %v", account.CloudwatchRoleArn, err)
 	}
 	for _, instance := range s.instances(t) {
@@ -1023,7 +1024,7 @@ func (s *running) instances(t *testing.T) (ids []string) {
 			State string `xml:"instanceState>name"`
 		} `xml:"reservationSet>item>instancesSet>item"`
 	}
-	if err := s.aws.query(context.Background(), "ec2", "2016-11-15", "DescribeInstances", nil, &out); err != nil {
+	if err := s.aws.Query(context.Background(), "ec2", "2016-11-15", "DescribeInstances", nil, &out); err != nil {
 		t.Fatal(err)
 	}
 	for _, i := range out.Instances {
@@ -1195,7 +1196,7 @@ aws() {
 		t.Error("the kept bucket is empty")
 	}
 	s.keepsLockedRecords(t, bucket)
-	policy, err := s.aws.do(context.Background(), "s3", http.MethodGet, "/"+bucket+"?policy", nil, nil)
+	policy, err := s.aws.Do(context.Background(), "s3", http.MethodGet, "/"+bucket+"?policy", nil, nil)
 	if err != nil || !bytes.Contains(policy, []byte("OnlyOverTLS")) {
 		t.Errorf("the kept bucket has lost its policy: %s, %v", policy, err)
 	}
@@ -1206,7 +1207,7 @@ aws() {
 	var key struct {
 		KeyMetadata struct{ Enabled bool }
 	}
-	if err := s.aws.target(context.Background(), "kms", "TrentService.DescribeKey", map[string]string{"KeyId": encryptedWith}, &key); err != nil || !key.KeyMetadata.Enabled {
+	if err := s.aws.Target(context.Background(), "kms", "TrentService.DescribeKey", map[string]string{"KeyId": encryptedWith}, &key); err != nil || !key.KeyMetadata.Enabled {
 		t.Errorf("the kept records' key is of no use: %+v, %v", key, err)
 	}
 	if endpoints, err := vpcEndpoints(context.Background(), s.aws); err != nil || len(endpoints) > 0 {
@@ -1218,11 +1219,11 @@ aws() {
 func (s *running) keepsLockedRecords(t *testing.T, bucket string) {
 	t.Helper()
 	for part, want := range map[string]string{"object-lock": "<Mode>GOVERNANCE</Mode>", "lifecycle": "<StorageClass>DEEP_ARCHIVE</StorageClass>"} {
-		if answer, err := s.aws.do(t.Context(), "s3", http.MethodGet, "/"+bucket+"?"+part, nil, nil); err != nil || !bytes.Contains(answer, []byte(want)) {
+		if answer, err := s.aws.Do(t.Context(), "s3", http.MethodGet, "/"+bucket+"?"+part, nil, nil); err != nil || !bytes.Contains(answer, []byte(want)) {
 			t.Errorf("%s: want %s: %s, %v", part, want, answer, err)
 		}
 	}
-	answer, err := s.aws.do(t.Context(), "s3", http.MethodGet, "/"+bucket+"?versions", nil, nil)
+	answer, err := s.aws.Do(t.Context(), "s3", http.MethodGet, "/"+bucket+"?versions", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -1236,7 +1237,7 @@ func (s *running) keepsLockedRecords(t *testing.T, bucket string) {
 		t.Fatalf("%s, %v", answer, err)
 	}
 	for _, one := range list.Versions {
-		if _, err := s.aws.do(t.Context(), "s3", http.MethodDelete, "/"+bucket+"/"+one.Key+"?versionId="+one.VersionID, nil, nil); err == nil || !strings.Contains(err.Error(), "AccessDenied") {
+		if _, err := s.aws.Do(t.Context(), "s3", http.MethodDelete, "/"+bucket+"/"+one.Key+"?versionId="+one.VersionID, nil, nil); err == nil || !strings.Contains(err.Error(), "AccessDenied") {
 			t.Errorf("%s can be deleted: %v", one.Key, err)
 		}
 	}

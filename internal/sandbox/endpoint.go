@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"encoding/json"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -23,14 +24,14 @@ type endpoint struct {
 	events   *eventBus                          // nil tells nobody of calls
 }
 
-func newEndpoint(moto client, services map[string][]service, caller func(r *http.Request) string) (*endpoint, error) {
-	target, err := url.Parse(moto.url)
+func newEndpoint(moto wire.Client, services map[string][]service, caller func(r *http.Request) string) (*endpoint, error) {
+	target, err := url.Parse(moto.URL)
 	if err != nil {
 		return nil, err
 	}
 	e := &endpoint{services: services, caller: caller}
 	e.proxy = &httputil.ReverseProxy{
-		Transport: moto.transport,
+		Transport: moto.Transport,
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
 			r.Out.Host = r.In.Host // S3 and signatures go by the name that was called
@@ -45,12 +46,12 @@ func newEndpoint(moto client, services map[string][]service, caller func(r *http
 }
 
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if fromBrowser(r) {
+	if wire.FromBrowser(r) {
 		http.Error(w, "the emulated AWS answers programs on this machine, not web pages", http.StatusForbidden)
 		return
 	}
 	if e.events != nil && r.Method != http.MethodGet && r.Method != http.MethodHead {
-		body, err := peek(r)
+		body, err := wire.Peek(r)
 		if c, ok := callOf(r, body); ok && err == nil {
 			e.events.tell(w, r, e.caller(r), c, e.serve)
 			return
@@ -61,7 +62,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve passes on to moto what no service answers.
 func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) {
-	for _, s := range e.services[serviceOf(r)] {
+	for _, s := range e.services[wire.ServiceOf(r)] {
 		handled, err := s.Handle(w, r)
 		if err != nil {
 			w.Header().Set("Content-Type", "application/json")
@@ -81,7 +82,7 @@ func (e *endpoint) amend(response *http.Response) error {
 	if response.StatusCode >= 300 {
 		return nil
 	}
-	for _, s := range e.services[serviceOf(response.Request)] {
+	for _, s := range e.services[wire.ServiceOf(response.Request)] {
 		if err := s.Amend(response); err != nil {
 			return err
 		}

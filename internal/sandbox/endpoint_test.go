@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -13,7 +14,7 @@ func TestEndpointKnowsItsBedrock(t *testing.T) {
 	t.Parallel()
 	moto := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
 	t.Cleanup(moto.Close)
-	e, err := newEndpoint(client{url: moto.URL, region: "ap-northeast-1"}, map[string][]service{
+	e, err := newEndpoint(wire.Client{URL: moto.URL, Region: "ap-northeast-1"}, map[string][]service{
 		"bedrock": {newBedrockService(&Bedrock{Region: "ap-northeast-1", Account: "123456789012"})},
 	}, nil)
 	if err != nil {

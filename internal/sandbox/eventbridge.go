@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"net/http"
 	"sync"
 	"time"
@@ -13,7 +14,7 @@ import (
 // eventBus is EventBridge's default bus, for what CloudTrail tells of calls: rules and targets are those that are deployed.
 // The sandbox's account has a trail, and what AWS tells within minutes it tells before the call is answered.
 type eventBus struct {
-	moto    client
+	moto    wire.Client
 	account string
 	topics  topics
 	failed  func(error)
@@ -50,7 +51,7 @@ func (b *eventBus) tell(w http.ResponseWriter, r *http.Request, by string, c cal
 		b.rules = nil
 		b.mu.Unlock()
 	}
-	if err := b.put(context.WithoutCancel(r.Context()), c.event(b.moto.region, b.account, by, o.code(), response, time.Now())); err != nil {
+	if err := b.put(context.WithoutCancel(r.Context()), c.event(b.moto.Region, b.account, by, o.code(), response, time.Now())); err != nil {
 		b.failed(fmt.Errorf("event of %s: %w", c.name, err))
 	}
 }
@@ -60,7 +61,7 @@ func (b *eventBus) tell(w http.ResponseWriter, r *http.Request, by string, c cal
 func (b *eventBus) keyOf(ctx context.Context, c call) map[string]any {
 	var out struct{ KeyMetadata struct{ Arn string } }
 	for _, parameter := range []string{"keyId", "targetKeyId", "aliasName"} {
-		if id, ok := c.parameters[parameter].(string); ok && b.moto.target(ctx, "kms", "TrentService.DescribeKey", map[string]string{"KeyId": id}, &out) == nil {
+		if id, ok := c.parameters[parameter].(string); ok && b.moto.Target(ctx, "kms", "TrentService.DescribeKey", map[string]string{"KeyId": id}, &out) == nil {
 			return map[string]any{"keyId": out.KeyMetadata.Arn}
 		}
 	}
@@ -102,7 +103,7 @@ func (b *eventBus) put(ctx context.Context, event map[string]any) error {
 // read reads the rules that are on, and their targets.
 func (b *eventBus) read(ctx context.Context) error {
 	var out struct{ Rules []eventRule }
-	if err := b.moto.target(ctx, "events", "AWSEvents.ListRules", map[string]string{}, &out); err != nil {
+	if err := b.moto.Target(ctx, "events", "AWSEvents.ListRules", map[string]string{}, &out); err != nil {
 		return err
 	}
 	rules := []eventRule{}
@@ -114,7 +115,7 @@ func (b *eventBus) read(ctx context.Context) error {
 			return fmt.Errorf("rule %s: %w", rule.Name, err)
 		}
 		var of struct{ Targets []eventTarget }
-		if err := b.moto.target(ctx, "events", "AWSEvents.ListTargetsByRule", map[string]string{"Rule": rule.Name}, &of); notFound(err) {
+		if err := b.moto.Target(ctx, "events", "AWSEvents.ListTargetsByRule", map[string]string{"Rule": rule.Name}, &of); wire.NotFound(err) {
 			continue // deleted in the meantime
 		} else if err != nil {
 			return err

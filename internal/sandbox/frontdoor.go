@@ -23,12 +23,13 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 // frontDoor stands where API Gateway's private endpoints stand. A plain address is a client inside the VPC that
 // uses private DNS; a Host of AWS's form names the endpoint that a call comes through.
 type frontDoor struct {
-	moto      client
+	moto      wire.Client
 	account   string
 	functions *functions
 	signers   *signers
@@ -44,11 +45,11 @@ type frontDoor struct {
 var apiHost = regexp.MustCompile(`^([a-z0-9]+)(?:-(vpce-[0-9a-f]+))?\.execute-api\.(?:([a-z0-9-]+)\.amazonaws\.com|localhost)$`)
 
 var (
-	errForbidden   = newRefusal(http.StatusForbidden, "ForbiddenException", "Forbidden")
-	errTooLong     = newRefusal(http.StatusRequestEntityTooLarge, "RequestTooLargeException", "Request Too Long")
-	errIntegration = newRefusal(http.StatusInternalServerError, "InternalServerErrorException", "Internal server error")
-	errBadAnswer   = newRefusal(http.StatusBadGateway, "InternalServerErrorException", "Internal server error")
-	errLate        = newRefusal(http.StatusGatewayTimeout, "InternalServerErrorException", "Endpoint request timed out")
+	errForbidden   = wire.NewRefusal(http.StatusForbidden, "ForbiddenException", "Forbidden")
+	errTooLong     = wire.NewRefusal(http.StatusRequestEntityTooLarge, "RequestTooLargeException", "Request Too Long")
+	errIntegration = wire.NewRefusal(http.StatusInternalServerError, "InternalServerErrorException", "Internal server error")
+	errBadAnswer   = wire.NewRefusal(http.StatusBadGateway, "InternalServerErrorException", "Internal server error")
+	errLate        = wire.NewRefusal(http.StatusGatewayTimeout, "InternalServerErrorException", "Endpoint request timed out")
 )
 
 // maxPayload is API Gateway's (API Gateway quotas).
@@ -67,8 +68,8 @@ type visit struct {
 }
 
 func (d *frontDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	id := newID()
-	v := &visit{requestID: id, extendedID: base64.StdEncoding.EncodeToString([]byte(newID()[:14])), start: time.Now()}
+	id := wire.NewID()
+	v := &visit{requestID: id, extendedID: base64.StdEncoding.EncodeToString([]byte(wire.NewID()[:14])), start: time.Now()}
 	if chosen := r.Header.Get("X-Amzn-Requestid"); chosen != "" && len(chosen) <= 128 {
 		v.requestID = chosen // as a caller can on AWS (API Gateway Developer Guide, "$context variables")
 	}
@@ -84,13 +85,13 @@ func (d *frontDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if !errors.As(err, &own) && r.Context().Err() == nil { // a client that left is no news
 			d.report(err)
 		}
-		v.errType = own.errType
+		v.errType = own.Type
 		key := "message"
-		if own.errType == "AccessDeniedException" {
+		if own.Type == "AccessDeniedException" {
 			key = "Message" // as AWS spells it there
 		}
-		body, _ := json.Marshal(map[string]string{key: own.message})
-		a = reply{status: own.status, body: body, header: http.Header{"Content-Type": {"application/json"}, "X-Amzn-Errortype": {own.errType}}}
+		body, _ := json.Marshal(map[string]string{key: own.Message})
+		a = reply{status: own.Status, body: body, header: http.Header{"Content-Type": {"application/json"}, "X-Amzn-Errortype": {own.Type}}}
 	}
 	maps.Copy(w.Header(), a.header)
 	if a.stream == nil {
@@ -125,7 +126,7 @@ func (d *frontDoor) answer(r *http.Request, v *visit, late func()) (none reply, 
 		host = h
 	}
 	v.apiID = d.apiID
-	if m := apiHost.FindStringSubmatch(host); m != nil && (m[3] == "" || m[3] == d.moto.region) {
+	if m := apiHost.FindStringSubmatch(host); m != nil && (m[3] == "" || m[3] == d.moto.Region) {
 		v.apiID, v.endpointID = m[1], m[2]
 	} else if net.ParseIP(host) == nil && host != "localhost" {
 		return none, errForbidden
@@ -141,7 +142,7 @@ func (d *frontDoor) answer(r *http.Request, v *visit, late func()) (none reply, 
 			Format         string `json:"format"`
 		} `json:"accessLogSettings"`
 	}
-	if err := d.moto.get(ctx, "apigateway", "/restapis/"+v.apiID+"/stages/"+url.PathEscape(v.stage), &stage); notFound(err) {
+	if err := d.moto.Get(ctx, "apigateway", "/restapis/"+v.apiID+"/stages/"+url.PathEscape(v.stage), &stage); wire.NotFound(err) {
 		return none, errForbidden
 	} else if err != nil {
 		return none, err
@@ -227,7 +228,7 @@ func (d *frontDoor) answer(r *http.Request, v *visit, late func()) (none reply, 
 // admit asks the endpoint's policy, the deployed resource policy and the caller's own. A private API without a resource
 // policy admits nobody.
 func (d *frontDoor) admit(r *http.Request, v *visit, call apiCall, policy string, path []string) (err error) {
-	resource := "arn:aws:execute-api:" + d.moto.region + ":" + d.account + ":" + v.apiID + "/" + v.stage + "/" + r.Method + "/" + strings.Join(path[1:], "/")
+	resource := "arn:aws:execute-api:" + d.moto.Region + ":" + d.account + ":" + v.apiID + "/" + v.stage + "/" + r.Method + "/" + strings.Join(path[1:], "/")
 	name := "anonymous"
 	keys := map[string][]string{"aws:SourceVpce": {v.endpointID}}
 	if v.vpcID != "" {
@@ -239,7 +240,7 @@ func (d *frontDoor) admit(r *http.Request, v *visit, call apiCall, policy string
 	}
 	if policy != "" {
 		// API Gateway completes the short form itself.
-		policy = strings.ReplaceAll(policy, `"execute-api:/`, `"arn:aws:execute-api:`+d.moto.region+":"+d.account+":"+v.apiID+"/")
+		policy = strings.ReplaceAll(policy, `"execute-api:/`, `"arn:aws:execute-api:`+d.moto.Region+":"+d.account+":"+v.apiID+"/")
 		if call.api, err = iampolicy.ParseResource(policy); err != nil {
 			return fmt.Errorf("resource policy of API %s: %w", v.apiID, err)
 		}
@@ -249,7 +250,7 @@ func (d *frontDoor) admit(r *http.Request, v *visit, call apiCall, policy string
 	if decision == iampolicy.Allow && policy != "" {
 		return nil
 	}
-	return newRefusal(http.StatusForbidden, "AccessDeniedException", "User: "+name+" is not authorized to perform: execute-api:Invoke on resource: "+
+	return wire.NewRefusal(http.StatusForbidden, "AccessDeniedException", "User: "+name+" is not authorized to perform: execute-api:Invoke on resource: "+
 		strings.Replace(resource, d.account[:8], "********", 1)+" "+reason(decision, by, "execute-api:Invoke"))
 }
 
@@ -305,14 +306,14 @@ func (d *frontDoor) integration(ctx context.Context, v *visit, method, uri strin
 		Policy string
 	}
 	name = arn[strings.LastIndex(arn, ":")+1:]
-	if err := d.moto.get(ctx, "lambda", "/2015-03-31/functions/"+name+"/policy", &attached); err != nil {
+	if err := d.moto.Get(ctx, "lambda", "/2015-03-31/functions/"+name+"/policy", &attached); err != nil {
 		return "", false, fmt.Errorf("API Gateway may not call %s: %w", name, err)
 	}
 	policy, err := iampolicy.ParseResource(attached.Policy)
 	if err != nil {
 		return "", false, fmt.Errorf("policy of function %s: %w", name, err)
 	}
-	source := "arn:aws:execute-api:" + d.moto.region + ":" + d.account + ":" + v.apiID + "/" + v.stage + "/" + method + v.resource
+	source := "arn:aws:execute-api:" + d.moto.Region + ":" + d.account + ":" + v.apiID + "/" + v.stage + "/" + method + v.resource
 	if decision := policy.Decide(iampolicy.Request{
 		Principal: iampolicy.Principal{Service: "apigateway.amazonaws.com"}, Action: "lambda:InvokeFunction", Resource: arn,
 		Context: map[string][]string{"aws:SourceArn": {source}, "aws:SourceAccount": {d.account}},
@@ -421,7 +422,7 @@ func (d *frontDoor) invokeWithResponseStream(ctx context.Context, function strin
 }
 
 // failure is API Gateway's answer for a function that has none.
-func (d *frontDoor) failure(function string, err error, failed refusal) error {
+func (d *frontDoor) failure(function string, err error, failed wire.Refusal) error {
 	var own functionError
 	switch {
 	case errors.Is(err, errTimedOut):

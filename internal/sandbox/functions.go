@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"io"
 	"maps"
 	"net"
@@ -67,9 +68,9 @@ type caller struct {
 // functions runs deployed functions' own executables, each behind a Lambda Runtime API (Lambda Developer Guide,
 // "Using the Lambda runtime API").
 type functions struct {
-	moto     client
+	moto     wire.Client
 	account  string
-	aws      client // the sandbox's own endpoint, where a function's configuration is whole
+	aws      wire.Client // the sandbox's own endpoint, where a function's configuration is whole
 	listener net.Listener
 	report   func(error)
 	metrics  *metrics
@@ -134,7 +135,7 @@ type instance struct {
 	open   *invocation
 }
 
-func newFunctions(moto, aws client, account, folder string, metrics *metrics, report func(error)) (*functions, error) {
+func newFunctions(moto, aws wire.Client, account, folder string, metrics *metrics, report func(error)) (*functions, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -222,7 +223,7 @@ func (f *functions) invokeWithResponseStream(ctx context.Context, name string, e
 		return nil, errEventTooBig
 	}
 	var config functionConfig
-	if err := f.aws.get(ctx, "lambda", "/2015-03-31/functions/"+name+"/configuration", &config); err != nil {
+	if err := f.aws.Get(ctx, "lambda", "/2015-03-31/functions/"+name+"/configuration", &config); err != nil {
 		return nil, err
 	}
 	f.mu.Lock()
@@ -239,7 +240,7 @@ func (f *functions) invokeWithResponseStream(ctx context.Context, name string, e
 		return nil, err
 	}
 	timeout := time.Duration(config.Timeout) * time.Second
-	call := &invocation{id: newID(), event: event, config: config, expires: time.Now().Add(timeout), answer: make(chan beginning, 1), ended: make(chan ending, 1)}
+	call := &invocation{id: wire.NewID(), event: event, config: config, expires: time.Now().Add(timeout), answer: make(chan beginning, 1), ended: make(chan ending, 1)}
 	call.input, call.output = io.Pipe()
 	go f.see(p, i, call)
 	select {
@@ -402,8 +403,8 @@ func (f *functions) start(ctx context.Context, config functionConfig) (*instance
 	i.cmd = exec.Command(bootstrap)
 	i.cmd.Dir = filepath.Dir(bootstrap)
 	i.cmd.Env = []string{
-		"AWS_LAMBDA_RUNTIME_API=" + f.listener.Addr().String() + "/" + i.id, "AWS_ENDPOINT_URL=" + f.aws.url,
-		"AWS_REGION=" + f.moto.region, "AWS_DEFAULT_REGION=" + f.moto.region,
+		"AWS_LAMBDA_RUNTIME_API=" + f.listener.Addr().String() + "/" + i.id, "AWS_ENDPOINT_URL=" + f.aws.URL,
+		"AWS_REGION=" + f.moto.Region, "AWS_DEFAULT_REGION=" + f.moto.Region,
 		"AWS_ACCESS_KEY_ID=" + accessKey, "AWS_SECRET_ACCESS_KEY=sandbox", "AWS_SESSION_TOKEN=sandbox",
 		"AWS_LAMBDA_FUNCTION_NAME=" + config.Name, "AWS_LAMBDA_FUNCTION_VERSION=$LATEST", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=" + strconv.Itoa(config.MemorySize),
 		"AWS_LAMBDA_LOG_GROUP_NAME=" + config.LoggingConfig.LogGroup, "AWS_LAMBDA_LOG_STREAM_NAME=" + logStream,
@@ -476,7 +477,7 @@ func (f *functions) unzip(sum string, zipped []byte) (string, error) {
 
 // keepLog writes what a function prints into its log group, with its role.
 func (f *functions) keepLog(r role, group, stream string, output io.Reader) {
-	resource := "arn:aws:logs:" + f.moto.region + ":" + f.account + ":log-group:" + group + ":log-stream:" + stream
+	resource := "arn:aws:logs:" + f.moto.Region + ":" + f.account + ":log-group:" + group + ":log-stream:" + stream
 	lines := bufio.NewScanner(output)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {

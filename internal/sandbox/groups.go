@@ -6,10 +6,11 @@ import (
 	"time"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 // putLogEvent writes one event, making the stream first where it is missing.
-func putLogEvent(ctx context.Context, c client, group, stream, message string) error {
+func putLogEvent(ctx context.Context, c wire.Client, group, stream, message string) error {
 	event := map[string]any{"logGroupName": group, "logStreamName": stream, "logEvents": []map[string]any{
 		{"timestamp": time.Now().UnixMilli(), "message": message},
 	}}
@@ -25,16 +26,16 @@ func putLogEvent(ctx context.Context, c client, group, stream, message string) e
 }
 
 // logs calls CloudWatch Logs.
-func callLogs(ctx context.Context, c client, action string, in any) error {
-	return c.target(ctx, "logs", "Logs_20140328."+action, in, nil)
+func callLogs(ctx context.Context, c wire.Client, action string, in any) error {
+	return c.Target(ctx, "logs", "Logs_20140328."+action, in, nil)
 }
 
 // groupKey is the KMS key that a log group encrypts with, if it has one.
-func groupKey(ctx context.Context, c client, group string) (string, error) {
+func groupKey(ctx context.Context, c wire.Client, group string) (string, error) {
 	var out struct {
 		LogGroups []struct{ LogGroupName, KmsKeyID string }
 	}
-	if err := c.target(ctx, "logs", "Logs_20140328.DescribeLogGroups", map[string]string{"logGroupNamePrefix": group}, &out); err != nil {
+	if err := c.Target(ctx, "logs", "Logs_20140328.DescribeLogGroups", map[string]string{"logGroupNamePrefix": group}, &out); err != nil {
 		return "", err
 	}
 	for _, g := range out.LogGroups {

@@ -148,7 +148,7 @@ func (s *running) enforceGuardrail(t *testing.T) enforcing {
 	e := enforcing{s: s}
 	put := func(method, path, body string, out any) {
 		t.Helper()
-		answer, err := s.aws.do(t.Context(), "bedrock", method, path, map[string]string{"Content-Type": "application/json"}, []byte(body))
+		answer, err := s.aws.Do(t.Context(), "bedrock", method, path, map[string]string{"Content-Type": "application/json"}, []byte(body))
 		if err == nil {
 			err = json.Unmarshal(answer, out)
 		}
@@ -180,7 +180,7 @@ func (e enforcing) answersOnlyWhereNamed(t *testing.T, ask func(prompt string) (
 		t.Errorf("the stack that does not name it: status %d, want 403: %s", status, body)
 	}
 	for _, path := range []string{"/enforcedGuardrailsConfiguration/" + e.configID, "/guardrails/" + e.id} {
-		if _, err := e.s.aws.do(t.Context(), "bedrock", http.MethodDelete, path, nil, nil); err != nil {
+		if _, err := e.s.aws.Do(t.Context(), "bedrock", http.MethodDelete, path, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

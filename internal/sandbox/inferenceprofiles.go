@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"io"
 	"maps"
 	"net/http"
@@ -240,7 +241,7 @@ func controlPlane(w http.ResponseWriter, r *http.Request, handle func(identifier
 		status, out, err = handle(identifier, in)
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("X-Amzn-Requestid", newID())
+	w.Header().Set("X-Amzn-Requestid", wire.NewID())
 	if err != nil {
 		f := fault{"InternalServerException", err.Error()}
 		errors.As(err, &f)
@@ -281,7 +282,7 @@ func tagging(r *http.Request, kind string) bool {
 	var in struct {
 		ResourceARN string `json:"resourceARN"`
 	}
-	body, err := peek(r)
+	body, err := wire.Peek(r)
 	return err == nil && json.Unmarshal(body, &in) == nil && strings.Contains(in.ResourceARN, kind)
 }
 

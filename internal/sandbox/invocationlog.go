@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 const (
@@ -47,7 +48,7 @@ var bedrockPrincipal = iampolicy.Principal{Service: "bedrock.amazonaws.com"}
 // invocationLog delivers records as Bedrock does, to the destinations that the account's logging configuration
 // names and as their policies permit.
 type invocationLog struct {
-	moto    client
+	moto    wire.Client
 	account string
 	// checksums are sent with every object: see Options.
 	checksums bool
@@ -58,7 +59,7 @@ type invocationLog struct {
 	failed func(metric string, err error)
 }
 
-func newInvocationLog(moto client, account string, checksums bool, buckets *buckets, failed func(metric string, err error)) invocationLog {
+func newInvocationLog(moto wire.Client, account string, checksums bool, buckets *buckets, failed func(metric string, err error)) invocationLog {
 	return invocationLog{moto: moto, account: account, checksums: checksums, buckets: buckets, permitted: &sync.Map{}, failed: failed}
 }
 
@@ -66,7 +67,7 @@ func newInvocationLog(moto client, account string, checksums bool, buckets *buck
 func (l invocationLog) keys() map[string][]string {
 	return map[string][]string{
 		"aws:SourceAccount":   {l.account},
-		"aws:SourceArn":       {"arn:aws:bedrock:" + l.moto.region + ":" + l.account + ":model-invocation-logging"},
+		"aws:SourceArn":       {"arn:aws:bedrock:" + l.moto.Region + ":" + l.account + ":model-invocation-logging"},
 		"aws:SecureTransport": {"true"},
 	}
 }
@@ -76,7 +77,7 @@ func (l invocationLog) Handle(_ http.ResponseWriter, r *http.Request) (handled b
 	if r.Method != http.MethodPut || strings.TrimSuffix(r.URL.EscapedPath(), "/") != configurationPath {
 		return false, nil
 	}
-	body, err := peek(r)
+	body, err := wire.Peek(r)
 	if err != nil {
 		return false, err
 	}
@@ -127,7 +128,7 @@ func (l invocationLog) deliver(ctx context.Context, record Record, now time.Time
 	var configured struct {
 		LoggingConfig *loggingConfig `json:"loggingConfig"`
 	}
-	if err := l.moto.get(ctx, "bedrock", configurationPath, &configured); err != nil {
+	if err := l.moto.Get(ctx, "bedrock", configurationPath, &configured); err != nil {
 		l.failed("", err)
 		return
 	}
@@ -167,7 +168,7 @@ func failure(metric string, err error) string {
 }
 
 func (l invocationLog) hour(s s3Config, now time.Time) string {
-	return l.folder(s) + l.moto.region + "/" + now.UTC().Format("2006/01/02/15/")
+	return l.folder(s) + l.moto.Region + "/" + now.UTC().Format("2006/01/02/15/")
 }
 
 func (l invocationLog) deliverS3(ctx context.Context, to s3Config, record Record, now time.Time) error {
@@ -250,7 +251,7 @@ func (l invocationLog) putObject(ctx context.Context, to s3Config, key string, c
 		sum := md5.Sum(content)
 		header["Content-MD5"] = base64.StdEncoding.EncodeToString(sum[:])
 	}
-	_, err := l.moto.do(ctx, "s3", http.MethodPut, "/"+to.BucketName+"/"+key, header, content)
+	_, err := l.moto.Do(ctx, "s3", http.MethodPut, "/"+to.BucketName+"/"+key, header, content)
 	return err
 }
 
@@ -260,7 +261,7 @@ func (l invocationLog) putLogEvent(ctx context.Context, group, roleArn, message 
 	if err != nil {
 		return err
 	}
-	stream := "arn:aws:logs:" + l.moto.region + ":" + l.account + ":log-group:" + group + ":log-stream:" + logStream
+	stream := "arn:aws:logs:" + l.moto.Region + ":" + l.account + ":log-group:" + group + ":log-stream:" + logStream
 	for _, action := range []string{"logs:CreateLogStream", "logs:PutLogEvents"} {
 		if !r.allows(action, stream, nil) {
 			return fmt.Errorf("role %s may not %s on %s", roleArn, action, stream)
@@ -272,9 +273,9 @@ func (l invocationLog) putLogEvent(ctx context.Context, group, roleArn, message 
 			return err
 		}
 		// Who is asked of the two, and for what, AWS's page leaves open: here both, for all of it.
-		principal := "logs." + l.moto.region + ".amazonaws.com"
+		principal := "logs." + l.moto.Region + ".amazonaws.com"
 		service := groupEncryption(iampolicy.Principal{Service: principal}, map[string][]string{
-			"kms:EncryptionContext:aws:logs:arn": {"arn:aws:logs:" + l.moto.region + ":" + l.account + ":log-group:" + group},
+			"kms:EncryptionContext:aws:logs:arn": {"arn:aws:logs:" + l.moto.Region + ":" + l.account + ":log-group:" + group},
 		})
 		writer := groupEncryption(iampolicy.Principal{ARN: roleArn}, map[string][]string{"kms:ViaService": {principal}})
 		return keyAllows(ctx, l.moto, key, r.permissions, append(service, writer...)...)

@@ -5,17 +5,18 @@ import (
 	"fmt"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 // keyPolicy reads a KMS key's policy, by its ARN or id.
-func keyPolicy(ctx context.Context, c client, key string) (string, error) {
+func keyPolicy(ctx context.Context, c wire.Client, key string) (string, error) {
 	var out struct{ Policy string }
-	err := c.target(ctx, "kms", "TrentService.GetKeyPolicy", map[string]string{"KeyId": key, "PolicyName": "default"}, &out)
+	err := c.Target(ctx, "kms", "TrentService.GetKeyPolicy", map[string]string{"KeyId": key, "PolicyName": "default"}, &out)
 	return out.Policy, err
 }
 
 // keyAllows asks whether a key is enabled, and its policy about requests of a service's, or, with its role's own policies, of a role's.
-func keyAllows(ctx context.Context, c client, key string, identity []iampolicy.Document, requests ...iampolicy.Request) error {
+func keyAllows(ctx context.Context, c wire.Client, key string, identity []iampolicy.Document, requests ...iampolicy.Request) error {
 	document, err := keyPolicy(ctx, c, key)
 	if err != nil {
 		return err
@@ -25,7 +26,7 @@ func keyAllows(ctx context.Context, c client, key string, identity []iampolicy.D
 		return fmt.Errorf("policy of key %s: %w", key, err)
 	}
 	var out struct{ KeyMetadata struct{ Enabled bool } }
-	if err := c.target(ctx, "kms", "TrentService.DescribeKey", map[string]string{"KeyId": key}, &out); err != nil {
+	if err := c.Target(ctx, "kms", "TrentService.DescribeKey", map[string]string{"KeyId": key}, &out); err != nil {
 		return err
 	}
 	if !out.KeyMetadata.Enabled {

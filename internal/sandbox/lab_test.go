@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 // TestMain is also the function that the tests deploy: it asks the test what to say.
@@ -131,7 +132,7 @@ func newLab(t *testing.T) *lab {
 		}
 	}))
 	t.Cleanup(l.moto.Close)
-	moto := client{url: l.moto.URL, region: "ap-northeast-1"}
+	moto := wire.Client{URL: l.moto.URL, Region: "ap-northeast-1"}
 	if l.functions, err = newFunctions(moto, moto, accountID, filepath.Join(t.TempDir(), "functions"), nil, l.hear); err != nil {
 		t.Fatal(err)
 	}

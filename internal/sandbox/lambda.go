@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"net/http"
 	"regexp"
 )
@@ -30,12 +31,12 @@ func (f *functions) Amend(response *http.Response) error {
 	if !functionPath.MatchString(r.URL.EscapedPath()) {
 		return nil
 	}
-	return rewrite(response, func(body []byte) ([]byte, error) { return f.mendFunction(context.WithoutCancel(r.Context()), body) })
+	return wire.Rewrite(response, func(body []byte) ([]byte, error) { return f.mendFunction(context.WithoutCancel(r.Context()), body) })
 }
 
 // keepFunction remembers what moto does not give back of CreateFunction, UpdateFunctionCode and UpdateFunctionConfiguration.
 func (f *functions) keepFunction(r *http.Request, name string) error {
-	body, err := peek(r)
+	body, err := wire.Peek(r)
 	if err != nil {
 		return err
 	}
@@ -64,7 +65,7 @@ func (f *functions) keepFunction(r *http.Request, name string) error {
 
 // keepConcurrency remembers whether a function has none reserved for it, with which it is never started.
 func (f *functions) keepConcurrency(r *http.Request, name string) error {
-	body, err := peek(r)
+	body, err := wire.Peek(r)
 	if err != nil {
 		return err
 	}

@@ -74,14 +74,14 @@ func (l *listener) until(t *testing.T, alarm string) {
 
 func (s *running) target(t *testing.T, service, target string, in, out any) {
 	t.Helper()
-	if err := s.aws.target(t.Context(), service, target, in, out); err != nil {
+	if err := s.aws.Target(t.Context(), service, target, in, out); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func (s *running) query(t *testing.T, service, version, action string, parameters map[string]string) {
 	t.Helper()
-	if err := s.aws.query(t.Context(), service, version, action, parameters, &struct{}{}); err != nil {
+	if err := s.aws.Query(t.Context(), service, version, action, parameters, &struct{}{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -101,19 +101,19 @@ func (s *running) tampers(t *testing.T) {
 	l := s.listen(t, out["alarmTopicArn"], "oncall")
 	rest := func(service, method, path string, body []byte) func() error {
 		return func() error {
-			_, err := s.aws.do(ctx, service, method, path, map[string]string{"Content-Type": "application/json"}, body)
+			_, err := s.aws.Do(ctx, service, method, path, map[string]string{"Content-Type": "application/json"}, body)
 			return err
 		}
 	}
 	target := func(service, target string, in map[string]any) func() error {
-		return func() error { return s.aws.target(ctx, service, target, in, nil) }
+		return func() error { return s.aws.Target(ctx, service, target, in, nil) }
 	}
 	query := func(service, version, action string, parameters map[string]string) func() error {
-		return func() error { return s.aws.query(ctx, service, version, action, parameters, &struct{}{}) }
+		return func() error { return s.aws.Query(ctx, service, version, action, parameters, &struct{}{}) }
 	}
 	read := func(service, path string) []byte {
 		t.Helper()
-		answer, err := s.aws.do(ctx, service, http.MethodGet, path, nil, nil)
+		answer, err := s.aws.Do(ctx, service, http.MethodGet, path, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -354,7 +354,7 @@ func (s *running) breaks(t *testing.T, l *listener, read func(service, path stri
 	out := s.StackOutputs
 	do := func(service, method, path string, body []byte) {
 		t.Helper()
-		if _, err := s.aws.do(ctx, service, method, path, map[string]string{"Content-Type": "application/json"}, body); err != nil {
+		if _, err := s.aws.Do(ctx, service, method, path, map[string]string{"Content-Type": "application/json"}, body); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -453,7 +453,7 @@ func (s *running) rolePolicyName(t *testing.T, role string) string {
 func (s *running) slowCallsRing(t *testing.T, l *listener) {
 	t.Helper()
 	var api struct{ Name string }
-	if err := s.aws.get(t.Context(), "apigateway", "/restapis/"+s.StackOutputs["apiId"], &api); err != nil {
+	if err := s.aws.Get(t.Context(), "apigateway", "/restapis/"+s.StackOutputs["apiId"], &api); err != nil {
 		t.Fatal(err)
 	}
 	deployed, err := metricAlarms(t.Context(), s.aws)
@@ -509,7 +509,7 @@ func (s *running) monitoringIsGone(t *testing.T) (gone func()) {
 	return func() {
 		for action, service := range map[string]string{"DescribeAlarms": "monitoring", "ListDashboards": "monitoring", "ListTopics": "sns"} {
 			version := map[string]string{"monitoring": cloudWatchVersion, "sns": snsVersion}[service]
-			answer, err := s.aws.do(t.Context(), service, http.MethodPost, "/", map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, []byte("Action="+action+"&Version="+version))
+			answer, err := s.aws.Do(t.Context(), service, http.MethodPost, "/", map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, []byte("Action="+action+"&Version="+version))
 			if err != nil || bytes.Contains(answer, []byte("bedrock-app-local")) {
 				t.Errorf("%s still lists the stack's: %s, %v", action, answer, err)
 			}

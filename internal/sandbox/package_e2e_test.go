@@ -26,7 +26,7 @@ func TestEndToEndPackage(t *testing.T) {
 	root, played := checkout(t), newSetup(t)
 	s := &running{root: filepath.Join(root, "examples", "yaml"), aws: played.aws, env: []string{
 		"AWS_ENDPOINT_URL=" + played.sandbox.AWSEndpointURL, "AWS_ACCESS_KEY_ID=" + RootKey, "AWS_SECRET_ACCESS_KEY=" + RootKey,
-		"AWS_REGION=" + played.aws.region, "PULUMI_BACKEND_URL=file://" + t.TempDir(), "PULUMI_CONFIG_PASSPHRASE=", "PULUMI_SKIP_UPDATE_CHECK=true",
+		"AWS_REGION=" + played.aws.Region, "PULUMI_BACKEND_URL=file://" + t.TempDir(), "PULUMI_CONFIG_PASSPHRASE=", "PULUMI_SKIP_UPDATE_CHECK=true",
 	}}
 	if _, err := exec.LookPath("pulumi-resource-aws"); err == nil { // else the plugin is in the user's own
 		s.env = append(s.env, "PULUMI_HOME="+t.TempDir())

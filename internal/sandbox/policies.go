@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 // role is an IAM role as moto holds it: whom it trusts and what it may do.
@@ -20,8 +21,8 @@ type role struct {
 const iamVersion = "2010-05-08"
 
 // iam calls IAM in moto's own account.
-func iamQuery(ctx context.Context, c client, action string, parameters map[string]string, out any) error {
-	return c.query(ctx, "iam", iamVersion, action, parameters, out)
+func iamQuery(ctx context.Context, c wire.Client, action string, parameters map[string]string, out any) error {
+	return c.Query(ctx, "iam", iamVersion, action, parameters, out)
 }
 
 // iamCall calls IAM in one account.
@@ -29,13 +30,13 @@ type iamCall func(ctx context.Context, action string, parameters map[string]stri
 
 // iamOf calls IAM in any account: moto plays them all and goes by a header (moto's documentation, "Multi-Account
 // support").
-func iamOf(c client, account string) iamCall {
+func iamOf(c wire.Client, account string) iamCall {
 	return func(ctx context.Context, action string, parameters map[string]string, out any) error {
 		form := url.Values{"Action": {action}, "Version": {iamVersion}}
 		for k, v := range parameters {
 			form.Set(k, v)
 		}
-		answer, err := c.do(ctx, "iam", http.MethodPost, "/", map[string]string{
+		answer, err := c.Do(ctx, "iam", http.MethodPost, "/", map[string]string{
 			"Content-Type": "application/x-www-form-urlencoded", "X-Moto-Account-Id": account,
 		}, []byte(form.Encode()))
 		if err != nil {
@@ -147,7 +148,7 @@ func (call iamCall) policies(ctx context.Context, kind, name string) ([]iampolic
 	return policies, nil
 }
 
-func readRole(ctx context.Context, c client, name string) (role, error) {
+func readRole(ctx context.Context, c wire.Client, name string) (role, error) {
 	call := iamCall(func(ctx context.Context, action string, parameters map[string]string, out any) error {
 		return iamQuery(ctx, c, action, parameters, out)
 	})
@@ -167,7 +168,7 @@ func readRole(ctx context.Context, c client, name string) (role, error) {
 }
 
 // serviceRole reads a role in a service's name: as AWS, it refuses where the role does not trust the service.
-func serviceRole(ctx context.Context, c client, arn, service string, keys map[string][]string) (role, error) {
+func serviceRole(ctx context.Context, c wire.Client, arn, service string, keys map[string][]string) (role, error) {
 	name := arn[strings.LastIndex(arn, "/")+1:]
 	r, err := readRole(ctx, c, name)
 	if err != nil {

@@ -256,10 +256,10 @@ func (s *running) readStack(t *testing.T, p *proof, name string, outputs map[str
 	var function functionConfig
 	var permission struct{ Policy string }
 	path := "/2015-03-31/functions/" + outputs["functionName"]
-	if err := s.aws.get(ctx, "lambda", path+"/configuration", &function); err != nil {
+	if err := s.aws.Get(ctx, "lambda", path+"/configuration", &function); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.aws.get(ctx, "lambda", path+"/policy", &permission); err != nil {
+	if err := s.aws.Get(ctx, "lambda", path+"/policy", &permission); err != nil {
 		t.Fatal(err)
 	}
 	p.documents[name+" function"] = permission.Policy
@@ -648,7 +648,7 @@ func (s *running) resolve(t *testing.T, id string) ModelCall {
 		return call
 	case strings.Contains(id, ":application-inference-profile/"):
 		var profile struct{ Models []struct{ ModelArn string } }
-		if err := s.aws.get(t.Context(), "bedrock", "/inference-profiles/"+url.PathEscape(id), &profile); err != nil {
+		if err := s.aws.Get(t.Context(), "bedrock", "/inference-profiles/"+url.PathEscape(id), &profile); err != nil {
 			t.Fatal(err)
 		}
 		for _, m := range profile.Models {
@@ -667,11 +667,11 @@ func (s *running) resolve(t *testing.T, id string) ModelCall {
 func (s *running) logRows(t *testing.T, p *proof) {
 	t.Helper()
 	var out struct{ LoggingConfig *loggingConfig }
-	if err := s.aws.get(t.Context(), "bedrock", "/logging/modelinvocations", &out); err != nil {
+	if err := s.aws.Get(t.Context(), "bedrock", "/logging/modelinvocations", &out); err != nil {
 		t.Fatal(err)
 	}
 	bucket := out.LoggingConfig.S3Config.BucketName
-	document, err := s.aws.do(t.Context(), "s3", http.MethodGet, "/"+bucket+"?policy", nil, nil)
+	document, err := s.aws.Do(t.Context(), "s3", http.MethodGet, "/"+bucket+"?policy", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -733,7 +733,7 @@ func auditorRows(p *proof, document, arn string) {
 // accessLogRows: who writes the access log of the log's bucket.
 func (s *running) accessLogRows(t *testing.T, p *proof, logged string) {
 	t.Helper()
-	answer, err := s.aws.do(t.Context(), "s3", http.MethodGet, "/"+logged+"?logging", nil, nil)
+	answer, err := s.aws.Do(t.Context(), "s3", http.MethodGet, "/"+logged+"?logging", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -743,7 +743,7 @@ func (s *running) accessLogRows(t *testing.T, p *proof, logged string) {
 	if err := xml.Unmarshal(answer, &status); err != nil || status.Target == "" {
 		t.Fatalf("the log's bucket has no access log: %s, %v", answer, err)
 	}
-	document, err := s.aws.do(t.Context(), "s3", http.MethodGet, "/"+status.Target+"?policy", nil, nil)
+	document, err := s.aws.Do(t.Context(), "s3", http.MethodGet, "/"+status.Target+"?policy", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -849,7 +849,7 @@ func (s *running) otherRows(t *testing.T, p *proof, local, second deployedStack)
 			To       string `xml:"logDestination"`
 		} `xml:"flowLogSet>item"`
 	}
-	if err := s.aws.query(ctx, "ec2", "2016-11-15", "DescribeFlowLogs", nil, &flow); err != nil {
+	if err := s.aws.Query(ctx, "ec2", "2016-11-15", "DescribeFlowLogs", nil, &flow); err != nil {
 		t.Fatal(err)
 	}
 	for _, l := range flow.Logs {
@@ -868,7 +868,7 @@ func (s *running) otherRows(t *testing.T, p *proof, local, second deployedStack)
 		}
 	}
 	var gateway struct{ CloudwatchRoleArn string }
-	if err := s.aws.get(ctx, "apigateway", "/account", &gateway); err != nil {
+	if err := s.aws.Get(ctx, "apigateway", "/account", &gateway); err != nil {
 		t.Fatal(err)
 	}
 	s.readRole(t, p, "API Gateway's log", gateway.CloudwatchRoleArn)

@@ -79,7 +79,7 @@ func (s *running) namesWhatIsNotServed(t *testing.T) {
 func (s *running) refusesShared(t *testing.T) {
 	put := func(mode string) {
 		t.Helper()
-		if _, err := s.aws.do(t.Context(), "bedrock", http.MethodPut, "/data-retention", map[string]string{"Content-Type": "application/json"}, []byte(`{"mode":"`+mode+`"}`)); err != nil {
+		if _, err := s.aws.Do(t.Context(), "bedrock", http.MethodPut, "/data-retention", map[string]string{"Content-Type": "application/json"}, []byte(`{"mode":"`+mode+`"}`)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -121,7 +121,7 @@ func (s *running) namesForgedRecords(t *testing.T) {
 	}
 	const mark, victim, forger = "past the API", "arn:aws:iam::" + account + ":user/victim", "arn:aws:iam::" + account + ":root"
 	body := `{"messages":[{"role":"user","content":[{"text":"` + mark + `"}]}],"requestMetadata":{"apiExtendedRequestId":"` + id + `","caller":"` + victim + `"}}`
-	if _, err := s.aws.do(t.Context(), "bedrock", http.MethodPost, "/model/"+localModel+"/converse", map[string]string{"Content-Type": "application/json"}, []byte(body)); err != nil {
+	if _, err := s.aws.Do(t.Context(), "bedrock", http.MethodPost, "/model/"+localModel+"/converse", map[string]string{"Content-Type": "application/json"}, []byte(body)); err != nil {
 		t.Fatal(err)
 	}
 	for _, from := range [][]string{{"--stack", "local"}, {"--stack", "local", "--log-group", s.StackOutputs["logGroupName"]}} {

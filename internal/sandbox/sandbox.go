@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -32,7 +33,7 @@ type Sandbox struct {
 	AWSEndpointURL string
 
 	options   Options
-	moto      client
+	moto      wire.Client
 	account   string
 	stopMoto  func()
 	functions *functions
@@ -50,7 +51,7 @@ func Start(ctx context.Context, o Options) (*Sandbox, error) {
 		return nil, err
 	}
 	o.Folder = folder
-	moto, stopMoto, err := startMoto(ctx, o.Region, filepath.Join(o.Folder, "moto.log"))
+	moto, stopMoto, err := wire.StartMoto(ctx, o.Region, filepath.Join(o.Folder, "moto.log"))
 	if err != nil {
 		return nil, err
 	}
@@ -65,10 +66,10 @@ func Start(ctx context.Context, o Options) (*Sandbox, error) {
 }
 
 func (s *Sandbox) serveAWS(ctx context.Context) (err error) {
-	if s.account, err = s.moto.accountID(ctx); err != nil {
+	if s.account, err = s.moto.AccountID(ctx); err != nil {
 		return err
 	}
-	aws := client{url: s.AWSEndpointURL, region: s.moto.region}
+	aws := wire.Client{URL: s.AWSEndpointURL, Region: s.moto.Region}
 	if s.functions, err = newFunctions(s.moto, aws, s.account, filepath.Join(s.options.Folder, "functions"), s.metrics, s.options.Report); err != nil {
 		return err
 	}
@@ -81,11 +82,11 @@ func (s *Sandbox) serveAWS(ctx context.Context) (err error) {
 		s.options.Report(fmt.Errorf("invocation log: %w", err))
 	})
 	allowing := authorizer{moto: s.moto, account: s.account, caller: s.functions.caller}
-	models := newBedrockService(&Bedrock{Region: s.moto.region, Account: s.account, Authorize: allowing.model, Deliver: log.deliver})
+	models := newBedrockService(&Bedrock{Region: s.moto.Region, Account: s.account, Authorize: allowing.model, Deliver: log.deliver})
 	models.authorize, models.caller = allowing.control, s.callerOf
 	endpoint, err := newEndpoint(s.moto, map[string][]service{
 		"apigateway": {s.apis},
-		"athena":     {newAthena(s.moto.region, s.account)},
+		"athena":     {newAthena(s.moto.Region, s.account)},
 		"bedrock":    {models, log},
 		"ec2":        {ec2Service{}},
 		"iam":        {s.signers},
@@ -106,7 +107,7 @@ func (s *Sandbox) topics() topics { return topics{moto: s.moto, told: s.options.
 
 // callerOf names the caller by the access key that the request is signed with.
 func (s *Sandbox) callerOf(r *http.Request) (arn string) {
-	if arn, ok := s.functions.session(credential(r)[0]); ok {
+	if arn, ok := s.functions.session(wire.Credential(r)[0]); ok {
 		return arn
 	}
 	return "arn:aws:iam::" + s.account + ":root"

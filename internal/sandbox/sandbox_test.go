@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"cmp"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"io"
 	"net"
 	"net/http"
@@ -49,7 +50,7 @@ func TestAuthorize(t *testing.T) {
 		}))
 		t.Cleanup(moto.Close)
 		a := authorizer{
-			account: "123456789012", moto: client{url: moto.URL, region: "ap-northeast-1"},
+			account: "123456789012", moto: wire.Client{URL: moto.URL, Region: "ap-northeast-1"},
 			caller: func(accessKey string) (caller, bool) {
 				return caller{sessionArn: session, roleArn: role, functionArn: function, vpcID: "vpc-1"}, accessKey == "AKIAFUNCTION"
 			},

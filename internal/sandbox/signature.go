@@ -15,6 +15,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 const (
@@ -23,17 +24,17 @@ const (
 )
 
 // errMissingToken is what API Gateway answers to a call that is not signed, and to one of a route that it does not have.
-var errMissingToken = newRefusal(http.StatusForbidden, "MissingAuthenticationTokenException", "Missing Authentication Token")
+var errMissingToken = wire.NewRefusal(http.StatusForbidden, "MissingAuthenticationTokenException", "Missing Authentication Token")
 
 var errMismatch = invalidSignature("The request signature we calculated does not match the signature you provided. " +
 	"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
 
-func invalidSignature(format string, a ...any) refusal {
-	return newRefusal(http.StatusForbidden, "InvalidSignatureException", fmt.Sprintf(format, a...))
+func invalidSignature(format string, a ...any) wire.Refusal {
+	return wire.NewRefusal(http.StatusForbidden, "InvalidSignatureException", fmt.Sprintf(format, a...))
 }
 
-func incompleteSignature(format string, a ...any) refusal {
-	return newRefusal(http.StatusForbidden, "IncompleteSignatureException", fmt.Sprintf(format, a...))
+func incompleteSignature(format string, a ...any) wire.Refusal {
+	return wire.NewRefusal(http.StatusForbidden, "IncompleteSignatureException", fmt.Sprintf(format, a...))
 }
 
 // signature is what an Authorization header claims.
@@ -46,7 +47,7 @@ type signature struct {
 // verify tells who signed a call of an API with authorization AWS_IAM, whose body was read before. It refuses in AWS's
 // words (IAM User Guide, "Troubleshoot Signature Version 4 signing for AWS API requests").
 func (s *signers) verify(ctx context.Context, r *http.Request, body []byte, now time.Time) (signer, error) {
-	claimed, err := parseSignature(r, s.moto.region, now)
+	claimed, err := parseSignature(r, s.moto.Region, now)
 	if err != nil {
 		return signer{}, err
 	}
@@ -58,7 +59,7 @@ func (s *signers) verify(ctx context.Context, r *http.Request, body []byte, now 
 		return signer{}, errUnrecognized
 	}
 	// The token is no part of the credentials here: a client may send it unsigned, as API Gateway's own SDK for browsers.
-	header, err := claimed.again(ctx, r, body, aws.Credentials{AccessKeyID: claimed.accessKey, SecretAccessKey: c.secret}, s.moto.region)
+	header, err := claimed.again(ctx, r, body, aws.Credentials{AccessKeyID: claimed.accessKey, SecretAccessKey: c.secret}, s.moto.Region)
 	if err != nil {
 		return signer{}, err
 	}

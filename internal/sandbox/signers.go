@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 const stsVersion = "2011-06-15"
@@ -24,7 +25,7 @@ const RootKey = "sandbox"
 
 // signers knows the credentials that the emulated AWS gave out, and whom they stand for.
 type signers struct {
-	moto    client
+	moto    wire.Client
 	account string // whose root user has every key that was not given out
 	// sessions knows the sessions of functions, whose keys Lambda gives out.
 	sessions func(accessKey string) (arn string, ok bool)
@@ -51,18 +52,18 @@ type signer struct {
 	userID    string              // as $context.identity.user has it
 	keys      map[string][]string // condition keys: AWS global condition context keys, "Properties of the principal"
 
-	moto       client
+	moto       wire.Client
 	kind, name string // neither is set for the root user
 }
 
-func newSigners(moto client, account string, sessions func(accessKey string) (arn string, ok bool)) *signers {
+func newSigners(moto wire.Client, account string, sessions func(accessKey string) (arn string, ok bool)) *signers {
 	// The deployer's own, as .local/env has them.
 	return &signers{moto: moto, account: account, sessions: sessions, issued: map[string]credentials{RootKey: {secret: RootKey, account: account}}}
 }
 
 // Handle refuses the AssumeRole that AWS would refuse.
 func (s *signers) Handle(w http.ResponseWriter, r *http.Request) (handled bool, err error) {
-	if serviceOf(r) != "sts" {
+	if wire.ServiceOf(r) != "sts" {
 		return false, nil
 	}
 	if err := s.mayAssume(r); err != nil {
@@ -75,7 +76,7 @@ func (s *signers) Handle(w http.ResponseWriter, r *http.Request) (handled bool, 
 // Amend remembers the credentials that moto gives out.
 func (s *signers) Amend(response *http.Response) error {
 	ctx := context.WithoutCancel(response.Request.Context())
-	return rewrite(response, func(body []byte) ([]byte, error) { return body, s.keep(ctx, body) })
+	return wire.Rewrite(response, func(body []byte) ([]byte, error) { return body, s.keep(ctx, body) })
 }
 
 // keep remembers the credentials in an answer of IAM or STS, if it is one that holds any. Only CreateAccessKey and
@@ -103,7 +104,7 @@ func (s *signers) keep(ctx context.Context, answer []byte) error {
 			Account string `xml:"GetAccessKeyInfoResult>Account"`
 		}
 		id = out.Key.AccessKeyId
-		if err := s.moto.query(ctx, "sts", stsVersion, "GetAccessKeyInfo", map[string]string{"AccessKeyId": id}, &info); err != nil {
+		if err := s.moto.Query(ctx, "sts", stsVersion, "GetAccessKeyInfo", map[string]string{"AccessKeyId": id}, &info); err != nil {
 			return err
 		}
 		c = credentials{secret: out.Key.SecretAccessKey, account: info.Account, kind: "User", name: out.Key.UserName}
@@ -135,8 +136,8 @@ func accountOf(arn string) string {
 }
 
 var (
-	errUnrecognized = newRefusal(http.StatusForbidden, "UnrecognizedClientException", "The security token included in the request is invalid.")
-	errExpired      = newRefusal(http.StatusForbidden, "ExpiredTokenException", "The security token included in the request is expired")
+	errUnrecognized = wire.NewRefusal(http.StatusForbidden, "UnrecognizedClientException", "The security token included in the request is invalid.")
+	errExpired      = wire.NewRefusal(http.StatusForbidden, "ExpiredTokenException", "The security token included in the request is expired")
 )
 
 // find returns credentials that were given out and have not expired.
@@ -162,7 +163,7 @@ func (s *signers) signer(ctx context.Context, accessKey string, c credentials) (
 	iam := iamOf(s.moto, c.account)
 	if c.kind == "User" {
 		result, err := iam.read(ctx, "ListAccessKeys", map[string]string{"UserName": c.name})
-		if err != nil && !notFound(err) {
+		if err != nil && !wire.NotFound(err) {
 			return signer{}, err
 		}
 		if !slices.Contains(result.AccessKeys, struct{ AccessKeyId, Status string }{accessKey, "Active"}) {
@@ -170,7 +171,7 @@ func (s *signers) signer(ctx context.Context, accessKey string, c credentials) (
 		}
 	}
 	p, err := iam.describe(ctx, c.kind, c.name)
-	if notFound(err) {
+	if wire.NotFound(err) {
 		return signer{}, errUnrecognized
 	}
 	if err != nil {
@@ -235,7 +236,7 @@ var (
 // mayAssume refuses the AssumeRole that AWS would refuse. The caller is whoever has the access key; unlike AWS (AWS STS
 // API Reference, AssumeRole) it takes the root user's, for the sandbox's deployer has no other.
 func (s *signers) mayAssume(r *http.Request) error {
-	body, err := peek(r)
+	body, err := wire.Peek(r)
 	if err != nil {
 		return err
 	}
@@ -259,14 +260,14 @@ func (s *signers) mayAssume(r *http.Request) error {
 			"Member must satisfy regular expression pattern: [\\w+=,.@-]*", name)
 	}
 	ctx := r.Context()
-	who, err := s.caller(ctx, credential(r)[0])
+	who, err := s.caller(ctx, wire.Credential(r)[0])
 	if err != nil {
 		return err
 	}
 	arn := form.Get("RoleArn")
-	denied := newRefusal(http.StatusForbidden, "AccessDenied", "User: "+who.arn+" is not authorized to perform: sts:AssumeRole on resource: "+arn)
+	denied := wire.NewRefusal(http.StatusForbidden, "AccessDenied", "User: "+who.arn+" is not authorized to perform: sts:AssumeRole on resource: "+arn)
 	role, err := iamOf(s.moto, accountOf(arn)).describe(ctx, "Role", arn[strings.LastIndex(arn, "/")+1:])
-	if notFound(err) || err == nil && role.Arn != arn {
+	if wire.NotFound(err) || err == nil && role.Arn != arn {
 		return denied
 	}
 	if err != nil {
@@ -311,14 +312,14 @@ func (s *signers) caller(ctx context.Context, accessKey string) (signer, error) 
 
 // refuseQuery answers as services of the Query protocol do (AWS STS API Reference, "Common Errors").
 func refuseQuery(w http.ResponseWriter, err error) {
-	own := newRefusal(http.StatusBadRequest, "ValidationError", err.Error())
+	own := wire.NewRefusal(http.StatusBadRequest, "ValidationError", err.Error())
 	errors.As(err, &own)
 	w.Header().Set("Content-Type", "text/xml")
-	w.WriteHeader(own.status)
+	w.WriteHeader(own.Status)
 	type fault struct{ Type, Code, Message string }
 	xml.NewEncoder(w).Encode(struct {
 		XMLName   xml.Name `xml:"https://sts.amazonaws.com/doc/2011-06-15/ ErrorResponse"`
 		Error     fault
 		RequestID string `xml:"RequestId"`
-	}{Error: fault{"Sender", own.errType, own.message}, RequestID: newID()})
+	}{Error: fault{"Sender", own.Type, own.Message}, RequestID: wire.NewID()})
 }

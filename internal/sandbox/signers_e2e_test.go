@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 // as calls the sandbox's AWS with an access key.
@@ -27,7 +28,7 @@ func (s *setup) as(t *testing.T, accessKey, service, action string, parameters m
 	for k, v := range parameters {
 		form.Set(k, v)
 	}
-	return s.aws.do(t.Context(), service, http.MethodPost, "/", map[string]string{
+	return s.aws.Do(t.Context(), service, http.MethodPost, "/", map[string]string{
 		"Content-Type":  "application/x-www-form-urlencoded",
 		"Authorization": "AWS4-HMAC-SHA256 Credential=" + accessKey + "/20260101/ap-northeast-1/" + service + "/aws4_request, SignedHeaders=host, Signature=none",
 	}, []byte(form.Encode()))
@@ -166,9 +167,9 @@ func TestEndToEndAssumeRole(t *testing.T) {
 	check := func(caller, role string, more map[string]string, want string) {
 		t.Helper()
 		_, err := s.assume(t, caller, role, more)
-		var failed statusError
+		var failed wire.StatusError
 		errors.As(err, &failed)
-		if (err == nil) != (want == "") || !strings.Contains(failed.body, want) {
+		if (err == nil) != (want == "") || !strings.Contains(failed.Body, want) {
 			t.Errorf("%s assumes %s with %v: %v, want %q", caller, role, more, err, want)
 		}
 	}
@@ -238,7 +239,7 @@ func TestEndToEndOtherAccountSigns(t *testing.T) {
 	s := newSetup(t)
 	organizations := func(action, body string) string {
 		t.Helper()
-		answer, err := s.aws.do(t.Context(), "organizations", http.MethodPost, "/", map[string]string{
+		answer, err := s.aws.Do(t.Context(), "organizations", http.MethodPost, "/", map[string]string{
 			"X-Amz-Target": "AWSOrganizationsV20161128." + action, "Content-Type": "application/x-amz-json-1.1"}, []byte(body))
 		if err != nil {
 			t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 var (
@@ -51,7 +52,7 @@ func testSigners(t *testing.T, status string) *signers {
 		fmt.Fprintf(w, "<%[1]sResponse><%[1]sResult>%[2]s</%[1]sResult><ResponseMetadata><RequestId>x</RequestId></ResponseMetadata></%[1]sResponse>", action, answer)
 	}))
 	t.Cleanup(moto.Close)
-	s := newSigners(client{url: moto.URL, region: testRegion}, "111111111111", nil)
+	s := newSigners(wire.Client{URL: moto.URL, Region: testRegion}, "111111111111", nil)
 	for _, answer := range []string{
 		`<CreateAccessKeyResponse><CreateAccessKeyResult><AccessKey><UserName>ana</UserName><AccessKeyId>AKIAEXAMPLE</AccessKeyId>
 			<SecretAccessKey>secret</SecretAccessKey></AccessKey></CreateAccessKeyResult></CreateAccessKeyResponse>`,
@@ -273,8 +274,8 @@ func checkRefusal(t *testing.T, err error, want string) {
 	if want == "" && err == nil {
 		return
 	}
-	var own refusal
-	if !errors.As(err, &own) || own.status != http.StatusForbidden || want == "" || !strings.HasPrefix(own.errType+": "+own.message, want) {
+	var own wire.Refusal
+	if !errors.As(err, &own) || own.Status != http.StatusForbidden || want == "" || !strings.HasPrefix(own.Type+": "+own.Message, want) {
 		t.Errorf("got %#v, want %q", err, want)
 	}
 }
@@ -360,7 +361,7 @@ func TestVerifyCurl(t *testing.T) {
 	}{
 		{"AKIAEXAMPLE:secret", testRegion + ":execute-api", ana, nil},
 		{"AKIAEXAMPLE:secret", testRegion + ":execute-api", ana, []string{"-d", `{"prompt":"こんにちは"}`, "-H", "Content-Type: application/json", "-H", "X-Other: a"}},
-		{"AKIAEXAMPLE:Secret", testRegion + ":execute-api", errMismatch.message, nil},
+		{"AKIAEXAMPLE:Secret", testRegion + ":execute-api", errMismatch.Message, nil},
 		{"AKIAEXAMPLE:secret", "us-east-1:execute-api", "Credential should be scoped to a valid region, not 'us-east-1'. ", nil},
 	} {
 		out, err := exec.CommandContext(t.Context(), "curl", append([]string{"-s", "--aws-sigv4", "aws:amz:" + c.scope, "--user", c.user,

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"net"
 	"net/http"
 	"net/netip"
@@ -147,12 +148,12 @@ func listening(t *testing.T, of func(pid int) bool) (tcp []netip.AddrPort, unix 
 
 // moto deploys and runs what it is asked to, and answers each request that arrives.
 func TestEndToEndMotoIsClosedToOthers(t *testing.T) {
-	c, stop, err := startMoto(t.Context(), "ap-northeast-1", filepath.Join(t.TempDir(), "moto.log"))
+	c, stop, err := wire.StartMoto(t.Context(), "ap-northeast-1", filepath.Join(t.TempDir(), "moto.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stop()
-	if id, err := c.accountID(t.Context()); err != nil || id != account {
+	if id, err := c.AccountID(t.Context()); err != nil || id != account {
 		t.Errorf("got %q, %v", id, err)
 	}
 	children := func(pid int) bool {
@@ -186,7 +187,7 @@ func TestEndToEndMotoReachesNoDockerEngine(t *testing.T) {
 	go server.Serve(engine)
 	defer server.Close()
 	t.Setenv("DOCKER_HOST", "unix://"+engine.Addr().String())
-	c, stop, err := startMoto(t.Context(), "ap-northeast-1", filepath.Join(t.TempDir(), "moto.log"))
+	c, stop, err := wire.StartMoto(t.Context(), "ap-northeast-1", filepath.Join(t.TempDir(), "moto.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,10 +200,10 @@ func TestEndToEndMotoReachesNoDockerEngine(t *testing.T) {
 		t.Fatal(err)
 	}
 	function := `{"FunctionName":"f","Runtime":"python3.13","Handler":"f.f","Role":"arn:aws:iam::` + account + `:role/f","Code":{"ZipFile":"UEsFBgAAAAAAAAAAAAAAAAAAAAAAAA=="}}`
-	if _, err := c.do(ctx, "lambda", http.MethodPost, "/2015-03-31/functions", nil, []byte(function)); err != nil {
+	if _, err := c.Do(ctx, "lambda", http.MethodPost, "/2015-03-31/functions", nil, []byte(function)); err != nil {
 		t.Fatal(err)
 	}
-	answer, err := c.do(ctx, "lambda", http.MethodPost, "/2015-03-31/functions/f/invocations", nil, []byte("{}"))
+	answer, err := c.Do(ctx, "lambda", http.MethodPost, "/2015-03-31/functions/f/invocations", nil, []byte("{}"))
 	t.Logf("invoked: %s, %v", answer, err)
 	asked.Range(func(request, _ any) bool {
 		t.Errorf("moto asked the Docker engine: %v", request)

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 // door serves an API with one method, POST /ask.
@@ -33,7 +34,7 @@ func door(t *testing.T, l *lab, streams bool, uri string, binary ...string) stri
 		policy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"execute-api:Invoke","Resource":"execute-api:/*"}]}`,
 		routes: api, operations: map[string]apiOperation{"POST /ask": {streams: streams}}, binaryMediaTypes: binary,
 	}
-	moto := client{url: l.moto.URL, region: "ap-northeast-1"}
+	moto := wire.Client{URL: l.moto.URL, Region: "ap-northeast-1"}
 	server := httptest.NewServer(&frontDoor{
 		moto: moto, account: "123456789012", functions: l.functions, signers: newSigners(moto, "123456789012", nil),
 		deployed: func(string) (deployment, bool) { return d, true }, apiID: "a", report: l.hear, alarm: l.set,

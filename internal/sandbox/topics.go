@@ -3,12 +3,13 @@ package sandbox
 import (
 	"context"
 	"fmt"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"strings"
 )
 
 // topics publishes in services' names.
 type topics struct {
-	moto client
+	moto wire.Client
 	// told hears each message's first line.
 	told func(string)
 }
@@ -17,7 +18,7 @@ type topics struct {
 // hears, as on AWS.
 func (t topics) publish(ctx context.Context, topic, service string, source, keySource map[string][]string, message string) error {
 	attributes, err := t.attributes(ctx, topic)
-	if notFound(err) {
+	if wire.NotFound(err) {
 		return nil
 	} else if err != nil {
 		return err
@@ -34,7 +35,7 @@ func (t topics) publish(ctx context.Context, topic, service string, source, keyS
 	if t.told != nil {
 		t.told(first)
 	}
-	return t.moto.query(ctx, "sns", snsVersion, "Publish", map[string]string{"TopicArn": topic, "Message": message}, &struct{}{})
+	return t.moto.Query(ctx, "sns", snsVersion, "Publish", map[string]string{"TopicArn": topic, "Message": message}, &struct{}{})
 }
 
 func (t topics) attributes(ctx context.Context, topic string) (map[string]string, error) {
@@ -44,7 +45,7 @@ func (t topics) attributes(ctx context.Context, topic string) (map[string]string
 			Value string `xml:"value"`
 		} `xml:"GetTopicAttributesResult>Attributes>entry"`
 	}
-	err := t.moto.query(ctx, "sns", snsVersion, "GetTopicAttributes", map[string]string{"TopicArn": topic}, &out)
+	err := t.moto.Query(ctx, "sns", snsVersion, "GetTopicAttributes", map[string]string{"TopicArn": topic}, &out)
 	attributes := map[string]string{}
 	for _, a := range out.Attributes {
 		attributes[a.Key] = a.Value

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 // ec2Service corrects what moto answers for EC2.
@@ -21,7 +22,7 @@ func (ec2Service) Handle(http.ResponseWriter, *http.Request) (handled bool, err 
 
 // Amend takes out an empty association, which reads as a public address.
 func (ec2Service) Amend(response *http.Response) error {
-	return rewrite(response, func(body []byte) ([]byte, error) {
+	return wire.Rewrite(response, func(body []byte) ([]byte, error) {
 		return bytes.ReplaceAll(body, []byte("<association/>"), nil), nil
 	})
 }
@@ -46,19 +47,19 @@ func (e vpcEndpoint) document() (*iampolicy.Document, error) {
 	return &document, nil
 }
 
-func vpcEndpoints(ctx context.Context, c client) ([]vpcEndpoint, error) {
+func vpcEndpoints(ctx context.Context, c wire.Client) ([]vpcEndpoint, error) {
 	var out struct {
 		Endpoints []vpcEndpoint `xml:"vpcEndpointSet>item"`
 	}
-	err := c.query(ctx, "ec2", "2016-11-15", "DescribeVpcEndpoints", nil, &out)
+	err := c.Query(ctx, "ec2", "2016-11-15", "DescribeVpcEndpoints", nil, &out)
 	// moto lists deleted ones for ever
 	return slices.DeleteFunc(out.Endpoints, func(e vpcEndpoint) bool { return e.State != "available" }), err
 }
 
-func vpcOfSubnet(ctx context.Context, c client, subnetID string) (string, error) {
+func vpcOfSubnet(ctx context.Context, c wire.Client, subnetID string) (string, error) {
 	var out struct {
 		VpcID string `xml:"subnetSet>item>vpcId"`
 	}
-	err := c.query(ctx, "ec2", "2016-11-15", "DescribeSubnets", map[string]string{"SubnetId.1": subnetID}, &out)
+	err := c.Query(ctx, "ec2", "2016-11-15", "DescribeSubnets", map[string]string{"SubnetId.1": subnetID}, &out)
 	return out.VpcID, err
 }

@@ -1,4 +1,4 @@
-package sandbox
+package wire
 
 import (
 	"context"
@@ -39,9 +39,9 @@ func motoCommand(folder string) (*exec.Cmd, error) {
 
 func motoSocket(folder string) string { return filepath.Join(folder, "moto.sock") }
 
-// startMoto starts moto and waits until it listens; stop ends it. Its output goes to logFile. It listens on a Unix socket in
+// StartMoto starts moto and waits until it listens; stop ends it. Its output goes to logFile. It listens on a Unix socket in
 // a folder that only this user may enter, which no web page can call and no other user.
-func startMoto(ctx context.Context, region, logFile string) (c client, stop func(), err error) {
+func StartMoto(ctx context.Context, region, logFile string) (c Client, stop func(), err error) {
 	// A short path: unix(7) allows 107 bytes.
 	folder, err := os.MkdirTemp("", "moto")
 	if err != nil {
@@ -76,7 +76,7 @@ func startMoto(ctx context.Context, region, logFile string) (c client, stop func
 	for {
 		if connection, err := transport.DialContext(ctx, "", ""); err == nil {
 			connection.Close()
-			return client{url: "http://localhost", region: region, transport: transport}, stop, nil
+			return Client{URL: "http://localhost", Region: region, Transport: transport}, stop, nil
 		}
 		select {
 		case <-ctx.Done():

@@ -1,4 +1,4 @@
-package sandbox
+package wire
 
 import (
 	"errors"
@@ -43,7 +43,7 @@ func TestMotoInDocker(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", folder)
-	_, stop, err := startMoto(t.Context(), "ap-northeast-1", filepath.Join(folder, "log", "moto.log"))
+	_, stop, err := StartMoto(t.Context(), "ap-northeast-1", filepath.Join(folder, "log", "moto.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestMotoInDocker(t *testing.T) {
 
 func TestMotoNowhere(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	if _, _, err := startMoto(t.Context(), "ap-northeast-1", filepath.Join(t.TempDir(), "moto.log")); err == nil || !strings.Contains(err.Error(), "make local") {
+	if _, _, err := StartMoto(t.Context(), "ap-northeast-1", filepath.Join(t.TempDir(), "moto.log")); err == nil || !strings.Contains(err.Error(), "make local") {
 		t.Errorf("error = %v, want the way out", err)
 	}
 }
