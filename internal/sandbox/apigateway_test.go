@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
@@ -93,7 +94,7 @@ func TestAdmit(t *testing.T) {
 		return `{"Effect":"` + effect + `","Principal":` + principal + `,"Action":"execute-api:Invoke","Resource":"` + resource + `","Condition":{` + condition + `}}`
 	}
 	const none, elsewhere = `"Null":{"aws:SourceVpce":"false"}`, `"StringNotEquals":{"aws:SourceVpce":"vpce-1"}`
-	who := signer{arn: app, keys: map[string][]string{"aws:PrincipalArn": {app}}}
+	who := iam.Signer{ARN: app, Keys: map[string][]string{"aws:PrincipalArn": {app}}}
 	admin, err := iampolicy.ParseIdentity(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/private-bedrock/private-bedrock/internal/athenatest"
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 )
 
 // outputs are a stack's, as they are now.
@@ -182,7 +183,7 @@ func (s *running) auditReaderRows(t *testing.T, p *proof) {
 		p.row(c.want, trust+": "+c.who, func(policy func(string) iampolicy.Document) bool {
 			r := iampolicy.Request{Principal: iampolicy.Principal{ARN: c.arn}, Action: "sts:AssumeRole", Resource: outputs["auditReaderRoleArn"]}
 			decide := iampolicy.SameAccountKeyOrRole
-			if accountOf(c.arn) != account {
+			if iam.AccountOf(c.arn) != account {
 				decide = iampolicy.CrossAccount
 			}
 			return decide(c.identity, []iampolicy.Document{policy(trust)}, r) == iampolicy.Allow

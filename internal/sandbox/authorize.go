@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
@@ -39,7 +40,7 @@ func (a authorizer) allow(r *http.Request, service string, requests func(keys ma
 	if !ok {
 		return "arn:aws:iam::" + a.account + ":root", nil
 	}
-	role, err := serviceRole(r.Context(), a.moto, c.roleArn, "lambda.amazonaws.com", nil)
+	role, err := iam.ServiceRole(r.Context(), a.moto, c.roleArn, "lambda.amazonaws.com", nil)
 	if err != nil {
 		return "", err
 	}
@@ -58,7 +59,7 @@ func (a authorizer) allow(r *http.Request, service string, requests func(keys ma
 			}
 		}
 	}
-	if err := allowed(requests(keys), role.permissions, through); err != nil {
+	if err := iam.Allowed(requests(keys), role.Permissions, through); err != nil {
 		return "", fmt.Errorf("User: %s %w", c.sessionArn, err)
 	}
 	return c.sessionArn, nil

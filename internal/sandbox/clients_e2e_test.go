@@ -26,6 +26,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 )
 
 const localModel = "anthropic.claude-haiku-4-5-20251001-v1:0"
@@ -114,7 +115,7 @@ func (s *running) bedrock(signingName string) *bedrockruntime.Client {
 	return bedrockruntime.New(bedrockruntime.Options{
 		Region: s.Region, BaseEndpoint: &s.InvokeURL, Retryer: aws.NopRetryer{},
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: RootKey, SecretAccessKey: RootKey}, nil
+			return aws.Credentials{AccessKeyID: iam.RootKey, SecretAccessKey: iam.RootKey}, nil
 		}),
 	}, options...)
 }

@@ -30,6 +30,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
@@ -645,13 +646,13 @@ func (s *running) user(t *testing.T, name, policy string) aws.Credentials {
 	}
 	var ignored struct{}
 	if err := errors.Join(
-		iamQuery(ctx, s.aws, "CreateUser", map[string]string{"UserName": name}, &ignored),
-		iamQuery(ctx, s.aws, "CreateAccessKey", map[string]string{"UserName": name}, &key),
+		iam.Query(ctx, s.aws, "CreateUser", map[string]string{"UserName": name}, &ignored),
+		iam.Query(ctx, s.aws, "CreateAccessKey", map[string]string{"UserName": name}, &key),
 	); err != nil {
 		t.Fatal(err)
 	}
 	if policy != "" {
-		if err := iamQuery(ctx, s.aws, "PutUserPolicy", map[string]string{"UserName": name, "PolicyName": "own", "PolicyDocument": policy}, &ignored); err != nil {
+		if err := iam.Query(ctx, s.aws, "PutUserPolicy", map[string]string{"UserName": name, "PolicyName": "own", "PolicyDocument": policy}, &ignored); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -967,8 +968,8 @@ func (s *running) destroys(t *testing.T) {
 		{"ec2", "2016-11-15", "DescribeVpcs"}, {"ec2", "2016-11-15", "DescribeSubnets"},
 		{"ec2", "2016-11-15", "DescribeSecurityGroups"},
 		{"ec2", "2016-11-15", "DescribeFlowLogs"}, {"ec2", "2016-11-15", "DescribeRouteTables"},
-		{"iam", iamVersion, "ListRoles"},
-		{"iam", iamVersion, "ListInstanceProfiles"},
+		{"iam", iam.Version, "ListRoles"},
+		{"iam", iam.Version, "ListInstanceProfiles"},
 	} {
 		answer, err := s.aws.Do(ctx, c.service, http.MethodPost, "/", map[string]string{"Content-Type": "application/x-www-form-urlencoded"},
 			[]byte("Action="+c.action+"&Version="+c.version))

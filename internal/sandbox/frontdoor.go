@@ -23,6 +23,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
@@ -32,7 +33,7 @@ type frontDoor struct {
 	moto      wire.Client
 	account   string
 	functions *functions
-	signers   *signers
+	signers   *iam.Signers
 	deployed  func(deploymentID string) (deployment, bool)
 	apiID     string // the API behind the plain address
 	report    func(error)
@@ -60,7 +61,7 @@ type visit struct {
 	apiID, endpointID, vpcID, stage string
 	requestID, extendedID, sourceIP string
 	resource, errType               string
-	caller                          signer // the zero signer did not sign
+	caller                          iam.Signer // the zero signer did not sign
 	start                           time.Time
 	transferMode                    string // of an integration
 	accessLogGroup, accessLogFormat string
@@ -183,13 +184,13 @@ func (d *frontDoor) answer(r *http.Request, v *visit, late func()) (none reply, 
 	// A signature that is there must be right even where none is asked for (API Gateway Developer Guide, "Use VPC endpoint
 	// policies for private APIs").
 	if asked := operation.signed; asked || strings.HasPrefix(r.Header.Get("Authorization"), "AWS4-") {
-		who, err := d.signers.verify(ctx, r, body, v.start)
+		who, err := d.signers.Verify(ctx, r, body, v.start)
 		if err != nil {
 			return none, err
 		}
 		if asked {
-			v.caller, call.foreign = who, who.account != d.account
-			if call.identity, err = who.identityPolicies(ctx); err != nil {
+			v.caller, call.foreign = who, who.Account != d.account
+			if call.identity, err = who.IdentityPolicies(ctx); err != nil {
 				return none, err
 			}
 		}
@@ -198,7 +199,7 @@ func (d *frontDoor) answer(r *http.Request, v *visit, late func()) (none reply, 
 		return none, err
 	}
 	if template == "" {
-		return none, errMissingToken
+		return none, iam.ErrMissingToken
 	}
 	v.resource = template
 	v.transferMode = "BUFFERED"
@@ -234,9 +235,9 @@ func (d *frontDoor) admit(r *http.Request, v *visit, call apiCall, policy string
 	if v.vpcID != "" {
 		keys["aws:SourceVpc"] = []string{v.vpcID}
 	}
-	if v.caller.arn != "" {
-		name = v.caller.arn
-		maps.Copy(keys, v.caller.keys)
+	if v.caller.ARN != "" {
+		name = v.caller.ARN
+		maps.Copy(keys, v.caller.Keys)
 	}
 	if policy != "" {
 		// API Gateway completes the short form itself.
@@ -245,13 +246,13 @@ func (d *frontDoor) admit(r *http.Request, v *visit, call apiCall, policy string
 			return fmt.Errorf("resource policy of API %s: %w", v.apiID, err)
 		}
 	}
-	call.request = iampolicy.Request{Principal: iampolicy.Principal{ARN: v.caller.arn}, Action: "execute-api:Invoke", Resource: resource, Context: keys}
+	call.request = iampolicy.Request{Principal: iampolicy.Principal{ARN: v.caller.ARN}, Action: "execute-api:Invoke", Resource: resource, Context: keys}
 	decision, by := call.decide()
 	if decision == iampolicy.Allow && policy != "" {
 		return nil
 	}
 	return wire.NewRefusal(http.StatusForbidden, "AccessDeniedException", "User: "+name+" is not authorized to perform: execute-api:Invoke on resource: "+
-		strings.Replace(resource, d.account[:8], "********", 1)+" "+reason(decision, by, "execute-api:Invoke"))
+		strings.Replace(resource, d.account[:8], "********", 1)+" "+iam.Reason(decision, by, "execute-api:Invoke"))
 }
 
 // match finds the route of a path; a literal part goes before a parameter. Parameters stay percent-encoded, as REST
@@ -362,7 +363,7 @@ func (d *frontDoor) event(r *http.Request, v *visit, parameters map[string]strin
 	}
 	event.RequestContext.Identity = identity{events.APIGatewayRequestIdentity{
 		SourceIP: v.sourceIP, UserAgent: r.UserAgent(),
-		UserArn: v.caller.arn, AccountID: v.caller.account, AccessKey: v.caller.accessKey, User: v.caller.userID, Caller: v.caller.userID,
+		UserArn: v.caller.ARN, AccountID: v.caller.Account, AccessKey: v.caller.AccessKey, User: v.caller.UserID, Caller: v.caller.UserID,
 	}, v.vpcID, v.endpointID}
 	return json.Marshal(event)
 }
@@ -472,7 +473,7 @@ func (d *frontDoor) log(r *http.Request, v *visit, status int, length int64) {
 		"path": r.URL.EscapedPath(), "stage": v.stage, "status": fmt.Sprint(status), "error.responseType": v.errType,
 		"requestTime": v.start.UTC().Format("02/Jan/2006:15:04:05 -0700"), "requestTimeEpoch": fmt.Sprint(v.start.UnixMilli()),
 		"responseLength": fmt.Sprint(length), "responseLatency": latency, "integration.latency": latency,
-		"identity.sourceIp": v.sourceIP, "identity.vpceId": v.endpointID, "identity.vpcId": v.vpcID, "identity.userArn": v.caller.arn,
+		"identity.sourceIp": v.sourceIP, "identity.vpceId": v.endpointID, "identity.vpcId": v.vpcID, "identity.userArn": v.caller.ARN,
 		"integration.responseTransferMode": v.transferMode,
 	}
 	if v.resource != "" {

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"io"
 	"maps"
@@ -379,7 +380,7 @@ func (f *functions) drop(p *pool, i *instance) {
 // start runs one copy of a function with the environment that Lambda gives it (Lambda Developer Guide, "Defined
 // runtime environment variables").
 func (f *functions) start(ctx context.Context, config functionConfig) (*instance, error) {
-	r, err := serviceRole(ctx, f.moto, config.Role, "lambda.amazonaws.com", nil)
+	r, err := iam.ServiceRole(ctx, f.moto, config.Role, "lambda.amazonaws.com", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -476,12 +477,12 @@ func (f *functions) unzip(sum string, zipped []byte) (string, error) {
 }
 
 // keepLog writes what a function prints into its log group, with its role.
-func (f *functions) keepLog(r role, group, stream string, output io.Reader) {
+func (f *functions) keepLog(r iam.Role, group, stream string, output io.Reader) {
 	resource := "arn:aws:logs:" + f.moto.Region + ":" + f.account + ":log-group:" + group + ":log-stream:" + stream
 	lines := bufio.NewScanner(output)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		if !r.allows("logs:PutLogEvents", resource, nil) || !r.allows("logs:CreateLogStream", resource, nil) {
+		if !r.Allows("logs:PutLogEvents", resource, nil) || !r.Allows("logs:CreateLogStream", resource, nil) {
 			f.report(fmt.Errorf("the function's role may not write %s", resource))
 			continue
 		}

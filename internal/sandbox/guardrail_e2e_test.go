@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 )
 
 // fenceRows: the function's role denies every action that another policy of the account could add, of services that it uses and of
@@ -28,7 +29,7 @@ func fenceRows(p *proof, d deployedStack) {
 	} {
 		r := iampolicy.Request{Action: action, Resource: "*", Context: map[string][]string{"aws:PrincipalArn": {d.roleArn}}}
 		p.row(false, role+": "+action+" by another policy of the account", func(policy func(string) iampolicy.Document) bool {
-			return allowed([]iampolicy.Request{r}, []iampolicy.Document{policy(role), everything()}, nil) == nil
+			return iam.Allowed([]iampolicy.Request{r}, []iampolicy.Document{policy(role), everything()}, nil) == nil
 		})
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
@@ -257,13 +258,13 @@ func (l invocationLog) putObject(ctx context.Context, to s3Config, key string, c
 
 // putLogEvent writes with the role that the configuration names, if the role lets Bedrock.
 func (l invocationLog) putLogEvent(ctx context.Context, group, roleArn, message string) error {
-	r, err := serviceRole(ctx, l.moto, roleArn, "bedrock.amazonaws.com", l.keys())
+	r, err := iam.ServiceRole(ctx, l.moto, roleArn, "bedrock.amazonaws.com", l.keys())
 	if err != nil {
 		return err
 	}
 	stream := "arn:aws:logs:" + l.moto.Region + ":" + l.account + ":log-group:" + group + ":log-stream:" + logStream
 	for _, action := range []string{"logs:CreateLogStream", "logs:PutLogEvents"} {
-		if !r.allows(action, stream, nil) {
+		if !r.Allows(action, stream, nil) {
 			return fmt.Errorf("role %s may not %s on %s", roleArn, action, stream)
 		}
 	}
@@ -278,7 +279,7 @@ func (l invocationLog) putLogEvent(ctx context.Context, group, roleArn, message 
 			"kms:EncryptionContext:aws:logs:arn": {"arn:aws:logs:" + l.moto.Region + ":" + l.account + ":log-group:" + group},
 		})
 		writer := groupEncryption(iampolicy.Principal{ARN: roleArn}, map[string][]string{"kms:ViaService": {principal}})
-		return keyAllows(ctx, l.moto, key, r.permissions, append(service, writer...)...)
+		return keyAllows(ctx, l.moto, key, r.Permissions, append(service, writer...)...)
 	}); err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 )
 
 // listener is somebody who subscribed to the alarms' topic.
@@ -382,11 +383,11 @@ func (s *running) breaks(t *testing.T, l *listener, read func(service, path stri
 	p := &proof{documents: map[string]string{}}
 	s.readRole(t, p, "delivery", role)
 	of := map[string]string{"RoleName": role, "PolicyName": s.rolePolicyName(t, role)}
-	s.query(t, "iam", iamVersion, "DeleteRolePolicy", of)
+	s.query(t, "iam", iam.Version, "DeleteRolePolicy", of)
 	ask("not in CloudWatch Logs", 200)
 	l.until(t, "delivery-logs")
 	of["PolicyDocument"] = p.documents["delivery role"]
-	s.query(t, "iam", iamVersion, "PutRolePolicy", of)
+	s.query(t, "iam", iam.Version, "PutRolePolicy", of)
 
 	function := "/2015-03-31/functions/" + out["functionName"]
 	code, err := os.ReadFile(filepath.Join(s.root, ".build", "function-"+map[string]string{"amd64": "x86_64", "arm64": "arm64"}[runtime.GOARCH]+".zip"))
@@ -443,7 +444,7 @@ func (s *running) rolePolicyName(t *testing.T, role string) string {
 	var inline struct {
 		Names []string `xml:"ListRolePoliciesResult>PolicyNames>member"`
 	}
-	if err := iamQuery(t.Context(), s.aws, "ListRolePolicies", map[string]string{"RoleName": role}, &inline); err != nil || len(inline.Names) != 1 {
+	if err := iam.Query(t.Context(), s.aws, "ListRolePolicies", map[string]string{"RoleName": role}, &inline); err != nil || len(inline.Names) != 1 {
 		t.Fatalf("policies of %s: %v, %v", role, inline.Names, err)
 	}
 	return inline.Names[0]
@@ -570,10 +571,10 @@ func (s *running) topicRows(t *testing.T, p *proof) {
 	for service, arn := range map[string]func(region, account, name string) string{"cloudwatch.amazonaws.com": alarm, "events.amazonaws.com": rule} {
 		ask := func(want bool, name, by, of, forAccount, source string) {
 			keys := map[string][]string{"aws:SourceArn": {source}, "aws:SourceAccount": {forAccount}}
-			p.resource(want, "topic: "+service+": "+name, "topic", serviceRequest(by, "sns:Publish", of, keys))
+			p.resource(want, "topic: "+service+": "+name, "topic", iam.ServiceRequest(by, "sns:Publish", of, keys))
 			if service == "cloudwatch.amazonaws.com" && of == topic {
 				for _, action := range []string{"kms:Decrypt", "kms:GenerateDataKey"} {
-					p.resource(want, "topic key: "+service+": "+name+": "+action, "topic key", serviceRequest(by, action, key, keys))
+					p.resource(want, "topic key: "+service+": "+name+": "+action, "topic key", iam.ServiceRequest(by, action, key, keys))
 				}
 			}
 		}
@@ -588,10 +589,10 @@ func (s *running) topicRows(t *testing.T, p *proof) {
 		}
 	}
 	for _, action := range []string{"kms:Decrypt", "kms:GenerateDataKey"} {
-		p.resource(true, "topic key: EventBridge, which does not say for whom: "+action, "topic key", serviceRequest("events.amazonaws.com", action, key, nil))
-		p.resource(false, "topic key: another service, which does not say for whom: "+action, "topic key", serviceRequest("s3.amazonaws.com", action, key, nil))
+		p.resource(true, "topic key: EventBridge, which does not say for whom: "+action, "topic key", iam.ServiceRequest("events.amazonaws.com", action, key, nil))
+		p.resource(false, "topic key: another service, which does not say for whom: "+action, "topic key", iam.ServiceRequest("s3.amazonaws.com", action, key, nil))
 	}
-	p.resource(false, "topic key: EventBridge: kms:CreateGrant", "topic key", serviceRequest("events.amazonaws.com", "kms:CreateGrant", key, nil))
+	p.resource(false, "topic key: EventBridge: kms:CreateGrant", "topic key", iam.ServiceRequest("events.amazonaws.com", "kms:CreateGrant", key, nil))
 	for tls, want := range map[string]bool{"true": true, "false": false} {
 		r := iampolicy.Request{
 			Principal: iampolicy.Principal{ARN: "arn:aws:iam::" + account + ":user/ops"}, Action: "sns:Publish", Resource: topic, Context: map[string][]string{"aws:SecureTransport": {tls}},

@@ -5,6 +5,7 @@ package sandbox
 import (
 	"bytes"
 	"encoding/json"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"net"
 	"net/http"
 	"net/url"
@@ -25,7 +26,7 @@ func TestEndToEndPackage(t *testing.T) {
 	t.Parallel()
 	root, played := checkout(t), newSetup(t)
 	s := &running{root: filepath.Join(root, "examples", "yaml"), aws: played.aws, env: []string{
-		"AWS_ENDPOINT_URL=" + played.sandbox.AWSEndpointURL, "AWS_ACCESS_KEY_ID=" + RootKey, "AWS_SECRET_ACCESS_KEY=" + RootKey,
+		"AWS_ENDPOINT_URL=" + played.sandbox.AWSEndpointURL, "AWS_ACCESS_KEY_ID=" + iam.RootKey, "AWS_SECRET_ACCESS_KEY=" + iam.RootKey,
 		"AWS_REGION=" + played.aws.Region, "PULUMI_BACKEND_URL=file://" + t.TempDir(), "PULUMI_CONFIG_PASSPHRASE=", "PULUMI_SKIP_UPDATE_CHECK=true",
 	}}
 	if _, err := exec.LookPath("pulumi-resource-aws"); err == nil { // else the plugin is in the user's own

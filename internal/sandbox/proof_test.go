@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 )
 
 // proof is a table of who gets what, asked of the policies that are deployed, read back from the emulated AWS, with the
@@ -45,7 +46,7 @@ func (p *proof) resource(want bool, name, document string, r iampolicy.Request) 
 // identity is a row that a role's policy decides alone.
 func (p *proof) identity(want bool, name, document string, r iampolicy.Request) {
 	p.row(want, name, func(policy func(string) iampolicy.Document) bool {
-		return allowed([]iampolicy.Request{r}, []iampolicy.Document{policy(document)}, nil) == nil
+		return iam.Allowed([]iampolicy.Request{r}, []iampolicy.Document{policy(document)}, nil) == nil
 	})
 }
 
@@ -283,10 +284,10 @@ func (s *running) readRole(t *testing.T, p *proof, name, arn string) {
 	var inline struct {
 		Names []string `xml:"ListRolePoliciesResult>PolicyNames>member"`
 	}
-	if err := iamQuery(t.Context(), s.aws, "GetRole", map[string]string{"RoleName": roleName}, &role); err != nil {
+	if err := iam.Query(t.Context(), s.aws, "GetRole", map[string]string{"RoleName": roleName}, &role); err != nil {
 		t.Fatal(err)
 	}
-	if err := iamQuery(t.Context(), s.aws, "ListRolePolicies", map[string]string{"RoleName": roleName}, &inline); err != nil {
+	if err := iam.Query(t.Context(), s.aws, "ListRolePolicies", map[string]string{"RoleName": roleName}, &inline); err != nil {
 		t.Fatal(err)
 	}
 	p.documents[name+" trust"] = unescape(t, role.Trust)
@@ -294,7 +295,7 @@ func (s *running) readRole(t *testing.T, p *proof, name, arn string) {
 		var out struct {
 			Document string `xml:"GetRolePolicyResult>PolicyDocument"`
 		}
-		if err := iamQuery(t.Context(), s.aws, "GetRolePolicy", map[string]string{"RoleName": roleName, "PolicyName": policyName}, &out); err != nil {
+		if err := iam.Query(t.Context(), s.aws, "GetRolePolicy", map[string]string{"RoleName": roleName, "PolicyName": policyName}, &out); err != nil {
 			t.Fatal(err)
 		}
 		p.documents[name+" role"] = unescape(t, out.Document)
@@ -429,7 +430,7 @@ func (s *running) apiRow(p *proof, want bool, name string, d deployedStack, thro
 		r.Context["aws:PrincipalArn"] = []string{caller}
 	}
 	p.row(want, d.name+" API: "+name, func(policy func(string) iampolicy.Document) bool {
-		c := apiCall{api: policy(d.name + " API"), identity: identity, foreign: caller != "" && accountOf(caller) != account, request: r}
+		c := apiCall{api: policy(d.name + " API"), identity: identity, foreign: caller != "" && iam.AccountOf(caller) != account, request: r}
 		if ownEndpoint != "" {
 			endpoint := policy(ownEndpoint)
 			c.endpoint = &endpoint
@@ -461,7 +462,7 @@ func (s *running) functionRows(p *proof, d deployedStack) {
 	}
 	beside := func(want bool, name, action, resource string, keys map[string][]string) { // what another policy or a grant allows
 		p.row(want, d.name+" function: "+name, func(policy func(string) iampolicy.Document) bool {
-			return allowed([]iampolicy.Request{{Action: action, Resource: resource, Context: keys}}, []iampolicy.Document{policy(role), everything()}, nil) == nil
+			return iam.Allowed([]iampolicy.Request{{Action: action, Resource: resource, Context: keys}}, []iampolicy.Document{policy(role), everything()}, nil) == nil
 		})
 	}
 	for _, action := range []string{"kms:Decrypt", "kms:Encrypt"} {
@@ -529,7 +530,7 @@ func (s *running) modelRows(t *testing.T, p *proof, d, other deployedStack) {
 				document := policy(endpoint)
 				through = &document
 			}
-			return allowed(c.requests(keys, s.Region), []iampolicy.Document{policy(role)}, through) == nil
+			return iam.Allowed(c.requests(keys, s.Region), []iampolicy.Document{policy(role)}, through) == nil
 		})
 	}
 	// Each on its own: what one policy refuses must not hide what the other would let through.
@@ -619,7 +620,7 @@ func (s *running) modelRows(t *testing.T, p *proof, d, other deployedStack) {
 			p.row(want, d.name+" function: "+action+" "+name, func(policy func(string) iampolicy.Document) bool {
 				r := iampolicy.Request{Action: action, Resource: "*", Context: keys}
 				if document == role {
-					return allowed([]iampolicy.Request{r}, []iampolicy.Document{policy(role)}, nil) == nil
+					return iam.Allowed([]iampolicy.Request{r}, []iampolicy.Document{policy(role)}, nil) == nil
 				}
 				return policy(document).Decide(r) == iampolicy.Allow
 			})
@@ -825,7 +826,7 @@ func accountRows(p *proof, document, key string) {
 			r := iampolicy.Request{Principal: iampolicy.Principal{ARN: arn}, Action: action, Resource: key}
 			p.row(want, document+": "+name+": "+action, func(policy func(string) iampolicy.Document) bool {
 				decide := iampolicy.SameAccountKeyOrRole
-				if accountOf(arn) != account {
+				if iam.AccountOf(arn) != account {
 					decide = iampolicy.CrossAccount
 				}
 				return decide(identity, []iampolicy.Document{policy(document)}, r) == iampolicy.Allow
@@ -877,7 +878,7 @@ func (s *running) otherRows(t *testing.T, p *proof, local, second deployedStack)
 	var roles struct {
 		Arns []string `xml:"ListRolesResult>Roles>member>Arn"`
 	}
-	if err := iamQuery(ctx, s.aws, "ListRoles", nil, &roles); err != nil {
+	if err := iam.Query(ctx, s.aws, "ListRoles", nil, &roles); err != nil {
 		t.Fatal(err)
 	}
 	for _, arn := range roles.Arns {

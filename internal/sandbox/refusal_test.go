@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"net"
 	"net/http"
@@ -419,10 +420,10 @@ func (s *setup) configure() error {
 		}
 	}
 	var ignored struct{}
-	if err := iamQuery(s.ctx, s.aws, "CreateRole", map[string]string{"RoleName": "logs", "AssumeRolePolicyDocument": s.trust}, &ignored); err != nil {
+	if err := iam.Query(s.ctx, s.aws, "CreateRole", map[string]string{"RoleName": "logs", "AssumeRolePolicyDocument": s.trust}, &ignored); err != nil {
 		return err
 	}
-	if err := iamQuery(s.ctx, s.aws, "PutRolePolicy", map[string]string{"RoleName": "logs", "PolicyName": "logs", "PolicyDocument": s.permissions}, &ignored); err != nil {
+	if err := iam.Query(s.ctx, s.aws, "PutRolePolicy", map[string]string{"RoleName": "logs", "PolicyName": "logs", "PolicyDocument": s.permissions}, &ignored); err != nil {
 		return err
 	}
 	if err := s.aws.Target(s.ctx, "logs", "Logs_20140328.CreateLogGroup", map[string]string{"logGroupName": "logs", "kmsKeyId": key.KeyMetadata.Arn}, nil); err != nil {

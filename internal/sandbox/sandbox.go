@@ -7,11 +7,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"net"
 	"net/http"
 	"path/filepath"
+
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
+
+// RootKey is both the id and the secret of the root user's access key.
+const RootKey = iam.RootKey
 
 // Options of a sandbox.
 type Options struct {
@@ -37,7 +42,7 @@ type Sandbox struct {
 	account   string
 	stopMoto  func()
 	functions *functions
-	signers   *signers
+	signers   *iam.Signers
 	apis      *apis
 	servers   []*http.Server
 	metrics   *metrics
@@ -73,7 +78,7 @@ func (s *Sandbox) serveAWS(ctx context.Context) (err error) {
 	if s.functions, err = newFunctions(s.moto, aws, s.account, filepath.Join(s.options.Folder, "functions"), s.metrics, s.options.Report); err != nil {
 		return err
 	}
-	s.signers, s.apis = newSigners(s.moto, s.account, s.functions.session), newAPIs(aws)
+	s.signers, s.apis = iam.NewSigners(s.moto, s.account, s.functions.session), newAPIs(aws)
 	kept := newBuckets(s.moto, s.account)
 	log := newInvocationLog(s.moto, s.account, s.options.Checksums, kept, func(metric string, err error) {
 		if metric != "" {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"net"
 	"net/http"
@@ -196,7 +197,7 @@ func TestEndToEndMotoReachesNoDockerEngine(t *testing.T) {
 	defer cancel()
 	trust := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
 	var ignored struct{}
-	if err := iamQuery(ctx, c, "CreateRole", map[string]string{"RoleName": "f", "AssumeRolePolicyDocument": trust}, &ignored); err != nil {
+	if err := iam.Query(ctx, c, "CreateRole", map[string]string{"RoleName": "f", "AssumeRolePolicyDocument": trust}, &ignored); err != nil {
 		t.Fatal(err)
 	}
 	function := `{"FunctionName":"f","Runtime":"python3.13","Handler":"f.f","Role":"arn:aws:iam::` + account + `:role/f","Code":{"ZipFile":"UEsFBgAAAAAAAAAAAAAAAAAAAAAAAA=="}}`

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
@@ -36,7 +37,7 @@ func door(t *testing.T, l *lab, streams bool, uri string, binary ...string) stri
 	}
 	moto := wire.Client{URL: l.moto.URL, Region: "ap-northeast-1"}
 	server := httptest.NewServer(&frontDoor{
-		moto: moto, account: "123456789012", functions: l.functions, signers: newSigners(moto, "123456789012", nil),
+		moto: moto, account: "123456789012", functions: l.functions, signers: iam.NewSigners(moto, "123456789012", nil),
 		deployed: func(string) (deployment, bool) { return d, true }, apiID: "a", report: l.hear, alarm: l.set,
 	})
 	t.Cleanup(server.Close)

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"fmt"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"strings"
 )
@@ -23,11 +24,11 @@ func (t topics) publish(ctx context.Context, topic, service string, source, keyS
 	} else if err != nil {
 		return err
 	}
-	if err := decideResource(attributes["Policy"], serviceRequest(service, "sns:Publish", topic, source)); err != nil {
+	if err := iam.DecideResource(attributes["Policy"], iam.ServiceRequest(service, "sns:Publish", topic, source)); err != nil {
 		return fmt.Errorf("topic %s: %w", topic, err)
 	}
 	if key := attributes["KmsMasterKeyId"]; key != "" {
-		if err := keyAllows(ctx, t.moto, key, nil, serviceRequest(service, "kms:GenerateDataKey", key, keySource), serviceRequest(service, "kms:Decrypt", key, keySource)); err != nil {
+		if err := keyAllows(ctx, t.moto, key, nil, iam.ServiceRequest(service, "kms:GenerateDataKey", key, keySource), iam.ServiceRequest(service, "kms:Decrypt", key, keySource)); err != nil {
 			return err
 		}
 	}

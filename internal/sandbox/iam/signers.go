@@ -1,4 +1,4 @@
-package sandbox
+package iam
 
 import (
 	"context"
@@ -23,12 +23,12 @@ const stsVersion = "2011-06-15"
 // RootKey is the id and the secret of the account's root user's access key.
 const RootKey = "sandbox"
 
-// signers knows the credentials that the emulated AWS gave out, and whom they stand for.
-type signers struct {
+// Signers knows the credentials that the emulated AWS gave out, and whom they stand for.
+type Signers struct {
 	moto    wire.Client
 	account string // whose root user has every key that was not given out
-	// sessions knows the sessions of functions, whose keys Lambda gives out.
-	sessions func(accessKey string) (arn string, ok bool)
+	// Sessions knows the sessions of functions, whose keys Lambda gives out.
+	Sessions func(accessKey string) (arn string, ok bool)
 
 	mu     sync.Mutex
 	issued map[string]credentials // by access key id
@@ -44,25 +44,25 @@ type credentials struct {
 	sessionName   string
 }
 
-// signer is who signed a request.
-type signer struct {
-	arn       string // of the user or session, as $context.identity.userArn has it
-	account   string
-	accessKey string
-	userID    string              // as $context.identity.user has it
-	keys      map[string][]string // condition keys: AWS global condition context keys, "Properties of the principal"
+// Signer is who signed a request.
+type Signer struct {
+	ARN       string // of the user or session, as $context.identity.userArn has it
+	Account   string
+	AccessKey string
+	UserID    string              // as $context.identity.user has it
+	Keys      map[string][]string // condition keys: AWS global condition context keys, "Properties of the principal"
 
 	moto       wire.Client
 	kind, name string // neither is set for the root user
 }
 
-func newSigners(moto wire.Client, account string, sessions func(accessKey string) (arn string, ok bool)) *signers {
+func NewSigners(moto wire.Client, account string, sessions func(accessKey string) (arn string, ok bool)) *Signers {
 	// The deployer's own, as .local/env has them.
-	return &signers{moto: moto, account: account, sessions: sessions, issued: map[string]credentials{RootKey: {secret: RootKey, account: account}}}
+	return &Signers{moto: moto, account: account, Sessions: sessions, issued: map[string]credentials{RootKey: {secret: RootKey, account: account}}}
 }
 
 // Handle refuses the AssumeRole that AWS would refuse.
-func (s *signers) Handle(w http.ResponseWriter, r *http.Request) (handled bool, err error) {
+func (s *Signers) Handle(w http.ResponseWriter, r *http.Request) (handled bool, err error) {
 	if wire.ServiceOf(r) != "sts" {
 		return false, nil
 	}
@@ -74,14 +74,14 @@ func (s *signers) Handle(w http.ResponseWriter, r *http.Request) (handled bool, 
 }
 
 // Amend remembers the credentials that moto gives out.
-func (s *signers) Amend(response *http.Response) error {
+func (s *Signers) Amend(response *http.Response) error {
 	ctx := context.WithoutCancel(response.Request.Context())
 	return wire.Rewrite(response, func(body []byte) ([]byte, error) { return body, s.keep(ctx, body) })
 }
 
 // keep remembers the credentials in an answer of IAM or STS, if it is one that holds any. Only CreateAccessKey and
 // AssumeRole are understood: keys of other origin sign nothing.
-func (s *signers) keep(ctx context.Context, answer []byte) error {
+func (s *Signers) keep(ctx context.Context, answer []byte) error {
 	var out struct {
 		XMLName xml.Name
 		Key     struct{ UserName, AccessKeyId, SecretAccessKey string } `xml:"CreateAccessKeyResult>AccessKey"`
@@ -125,10 +125,10 @@ func (s *signers) keep(ctx context.Context, answer []byte) error {
 // sessionOf reads arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION.
 func sessionOf(arn string) credentials {
 	path := strings.Split(arn, "/")
-	return credentials{account: accountOf(arn), kind: "Role", name: path[1], sessionArn: arn, sessionName: path[2]}
+	return credentials{account: AccountOf(arn), kind: "Role", name: path[1], sessionArn: arn, sessionName: path[2]}
 }
 
-func accountOf(arn string) string {
+func AccountOf(arn string) string {
 	if parts := strings.SplitN(arn, ":", 6); len(parts) == 6 {
 		return parts[4]
 	}
@@ -141,7 +141,7 @@ var (
 )
 
 // find returns credentials that were given out and have not expired.
-func (s *signers) find(accessKey string, now time.Time) (credentials, error) {
+func (s *Signers) find(accessKey string, now time.Time) (credentials, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c, known := s.issued[accessKey]
@@ -156,58 +156,58 @@ func (s *signers) find(accessKey string, now time.Time) (credentials, error) {
 
 // signer asks IAM whom credentials stand for: a key that was deleted or made inactive is nobody's, nor is one whose user
 // or role is gone.
-func (s *signers) signer(ctx context.Context, accessKey string, c credentials) (signer, error) {
+func (s *Signers) signer(ctx context.Context, accessKey string, c credentials) (Signer, error) {
 	if c.kind == "" {
 		return s.root(accessKey), nil
 	}
-	iam := iamOf(s.moto, c.account)
+	iam := Of(s.moto, c.account)
 	if c.kind == "User" {
 		result, err := iam.read(ctx, "ListAccessKeys", map[string]string{"UserName": c.name})
 		if err != nil && !wire.NotFound(err) {
-			return signer{}, err
+			return Signer{}, err
 		}
 		if !slices.Contains(result.AccessKeys, struct{ AccessKeyId, Status string }{accessKey, "Active"}) {
-			return signer{}, errUnrecognized
+			return Signer{}, errUnrecognized
 		}
 	}
 	p, err := iam.describe(ctx, c.kind, c.name)
 	if wire.NotFound(err) {
-		return signer{}, errUnrecognized
+		return Signer{}, errUnrecognized
 	}
 	if err != nil {
-		return signer{}, err
+		return Signer{}, err
 	}
-	who := signer{arn: p.Arn, account: c.account, accessKey: accessKey, userID: p.UserId, moto: s.moto, kind: c.kind, name: c.name}
+	who := Signer{ARN: p.Arn, Account: c.account, AccessKey: accessKey, UserID: p.UserId, moto: s.moto, kind: c.kind, name: c.name}
 	principalType := "User"
 	if c.kind == "Role" {
-		who.arn, who.userID, principalType = c.sessionArn, p.RoleId+":"+c.sessionName, "AssumedRole"
+		who.ARN, who.UserID, principalType = c.sessionArn, p.RoleId+":"+c.sessionName, "AssumedRole"
 	}
-	who.keys = map[string][]string{
-		"aws:PrincipalArn": {p.Arn}, "aws:PrincipalAccount": {c.account}, "aws:PrincipalType": {principalType}, "aws:userid": {who.userID},
+	who.Keys = map[string][]string{
+		"aws:PrincipalArn": {p.Arn}, "aws:PrincipalAccount": {c.account}, "aws:PrincipalType": {principalType}, "aws:userid": {who.UserID},
 	}
 	if c.kind == "User" {
-		who.keys["aws:username"] = []string{c.name}
+		who.Keys["aws:username"] = []string{c.name}
 	}
 	for _, tag := range p.Tags {
-		who.keys["aws:PrincipalTag/"+tag.Key] = []string{tag.Value}
+		who.Keys["aws:PrincipalTag/"+tag.Key] = []string{tag.Value}
 	}
 	return who, nil
 }
 
-func (s *signers) root(accessKey string) signer {
+func (s *Signers) root(accessKey string) Signer {
 	arn := "arn:aws:iam::" + s.account + ":root"
-	return signer{arn: arn, account: s.account, accessKey: accessKey, userID: s.account, moto: s.moto, keys: map[string][]string{
+	return Signer{ARN: arn, Account: s.account, AccessKey: accessKey, UserID: s.account, moto: s.moto, Keys: map[string][]string{
 		"aws:PrincipalArn": {arn}, "aws:PrincipalAccount": {s.account}, "aws:PrincipalType": {"Account"}, "aws:userid": {s.account},
 	}}
 }
 
-// identityPolicies reads what the signer's own policies permit now, a user's groups' policies included.
-func (s signer) identityPolicies(ctx context.Context) ([]iampolicy.Document, error) {
+// IdentityPolicies reads what the signer's own policies permit now, a user's groups' policies included.
+func (s Signer) IdentityPolicies(ctx context.Context) ([]iampolicy.Document, error) {
 	if s.kind == "" {
 		all, err := iampolicy.ParseIdentity(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)
 		return []iampolicy.Document{all}, err
 	}
-	iam := iamOf(s.moto, s.account)
+	iam := Of(s.moto, s.Account)
 	policies, err := iam.policies(ctx, s.kind, s.name)
 	if err != nil || s.kind != "User" {
 		return policies, err
@@ -235,7 +235,7 @@ var (
 
 // mayAssume refuses the AssumeRole that AWS would refuse. The caller is whoever has the access key; unlike AWS (AWS STS
 // API Reference, AssumeRole) it takes the root user's, for the sandbox's deployer has no other.
-func (s *signers) mayAssume(r *http.Request) error {
+func (s *Signers) mayAssume(r *http.Request) error {
 	body, err := wire.Peek(r)
 	if err != nil {
 		return err
@@ -265,8 +265,8 @@ func (s *signers) mayAssume(r *http.Request) error {
 		return err
 	}
 	arn := form.Get("RoleArn")
-	denied := wire.NewRefusal(http.StatusForbidden, "AccessDenied", "User: "+who.arn+" is not authorized to perform: sts:AssumeRole on resource: "+arn)
-	role, err := iamOf(s.moto, accountOf(arn)).describe(ctx, "Role", arn[strings.LastIndex(arn, "/")+1:])
+	denied := wire.NewRefusal(http.StatusForbidden, "AccessDenied", "User: "+who.ARN+" is not authorized to perform: sts:AssumeRole on resource: "+arn)
+	role, err := Of(s.moto, AccountOf(arn)).describe(ctx, "Role", arn[strings.LastIndex(arn, "/")+1:])
 	if wire.NotFound(err) || err == nil && role.Arn != arn {
 		return denied
 	}
@@ -277,18 +277,18 @@ func (s *signers) mayAssume(r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	identity, err := who.identityPolicies(ctx)
+	identity, err := who.IdentityPolicies(ctx)
 	if err != nil {
 		return err
 	}
-	keys := maps.Clone(who.keys)
+	keys := maps.Clone(who.Keys)
 	keys["sts:RoleSessionName"] = form["RoleSessionName"]
 	keys["sts:ExternalId"] = form["ExternalId"]
 	decide := iampolicy.SameAccountKeyOrRole
-	if accountOf(arn) != who.account {
+	if AccountOf(arn) != who.Account {
 		decide = iampolicy.CrossAccount
 	}
-	request := iampolicy.Request{Principal: iampolicy.Principal{ARN: who.arn}, Action: "sts:AssumeRole", Resource: arn, Context: keys}
+	request := iampolicy.Request{Principal: iampolicy.Principal{ARN: who.ARN}, Action: "sts:AssumeRole", Resource: arn, Context: keys}
 	if decide(identity, []iampolicy.Document{trust}, request) != iampolicy.Allow {
 		return denied
 	}
@@ -296,16 +296,16 @@ func (s *signers) mayAssume(r *http.Request) error {
 }
 
 // caller tells whose an access key is.
-func (s *signers) caller(ctx context.Context, accessKey string) (signer, error) {
+func (s *Signers) caller(ctx context.Context, accessKey string) (Signer, error) {
 	c, err := s.find(accessKey, time.Now())
-	if arn, ok := s.sessions(accessKey); ok {
+	if arn, ok := s.Sessions(accessKey); ok {
 		c, err = sessionOf(arn), nil
 	}
 	switch {
 	case err == errUnrecognized:
 		return s.root(accessKey), nil
 	case err != nil:
-		return signer{}, err
+		return Signer{}, err
 	}
 	return s.signer(ctx, accessKey, c)
 }

@@ -1,4 +1,4 @@
-package sandbox
+package iam
 
 import (
 	"testing"
@@ -40,7 +40,7 @@ func TestModelCallAllowed(t *testing.T) {
 			document := both(iampolicy.ParseResource, `"Principal":"*",`, c.endpoint)
 			endpoint = &document
 		}
-		err := allowed([]iampolicy.Request{{Action: first, Resource: "g"}, {Action: second, Resource: "m"}}, []iampolicy.Document{both(iampolicy.ParseIdentity, "", c.role)}, endpoint)
+		err := Allowed([]iampolicy.Request{{Action: first, Resource: "g"}, {Action: second, Resource: "m"}}, []iampolicy.Document{both(iampolicy.ParseIdentity, "", c.role)}, endpoint)
 		if (err == nil) != (c.want == "") || err != nil && err.Error() != c.want {
 			t.Errorf("role %q, endpoint %q: %v, want %q", c.role, c.endpoint, err, c.want)
 		}

@@ -1,4 +1,4 @@
-package sandbox
+package iam
 
 import (
 	"bufio"
@@ -34,7 +34,7 @@ const (
 )
 
 // testSigners knows two callers: ana, a user, and chat, a role of another account, in a session that lasts one hour.
-func testSigners(t *testing.T, status string) *signers {
+func testSigners(t *testing.T, status string) *Signers {
 	t.Helper()
 	moto := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		action := r.FormValue("Action")
@@ -52,7 +52,7 @@ func testSigners(t *testing.T, status string) *signers {
 		fmt.Fprintf(w, "<%[1]sResponse><%[1]sResult>%[2]s</%[1]sResult><ResponseMetadata><RequestId>x</RequestId></ResponseMetadata></%[1]sResponse>", action, answer)
 	}))
 	t.Cleanup(moto.Close)
-	s := newSigners(wire.Client{URL: moto.URL, Region: testRegion}, "111111111111", nil)
+	s := NewSigners(wire.Client{URL: moto.URL, Region: testRegion}, "111111111111", nil)
 	for _, answer := range []string{
 		`<CreateAccessKeyResponse><CreateAccessKeyResult><AccessKey><UserName>ana</UserName><AccessKeyId>AKIAEXAMPLE</AccessKeyId>
 			<SecretAccessKey>secret</SecretAccessKey></AccessKey></CreateAccessKeyResult></CreateAccessKeyResponse>`,
@@ -113,19 +113,19 @@ func TestVerifyTellsWhoSigned(t *testing.T) {
 	s := testSigners(t, "Active")
 	for name, c := range map[string]struct {
 		keys aws.Credentials
-		want signer
+		want Signer
 	}{
-		"user": {userKey, signer{arn: "arn:aws:iam::111111111111:user/team/ana", account: "111111111111", accessKey: "AKIAEXAMPLE", userID: "AIDAEXAMPLE", kind: "User", name: "ana",
-			keys: map[string][]string{
+		"user": {userKey, Signer{ARN: "arn:aws:iam::111111111111:user/team/ana", Account: "111111111111", AccessKey: "AKIAEXAMPLE", UserID: "AIDAEXAMPLE", kind: "User", name: "ana",
+			Keys: map[string][]string{
 				"aws:PrincipalArn": {"arn:aws:iam::111111111111:user/team/ana"}, "aws:PrincipalAccount": {"111111111111"}, "aws:PrincipalType": {"User"},
 				"aws:userid": {"AIDAEXAMPLE"}, "aws:username": {"ana"}, "aws:PrincipalTag/team": {"blue"},
 			}}},
-		"deployer": {aws.Credentials{AccessKeyID: RootKey, SecretAccessKey: RootKey}, signer{arn: "arn:aws:iam::111111111111:root", account: "111111111111", accessKey: RootKey, userID: "111111111111",
-			keys: map[string][]string{
+		"deployer": {aws.Credentials{AccessKeyID: RootKey, SecretAccessKey: RootKey}, Signer{ARN: "arn:aws:iam::111111111111:root", Account: "111111111111", AccessKey: RootKey, UserID: "111111111111",
+			Keys: map[string][]string{
 				"aws:PrincipalArn": {"arn:aws:iam::111111111111:root"}, "aws:PrincipalAccount": {"111111111111"}, "aws:PrincipalType": {"Account"}, "aws:userid": {"111111111111"},
 			}}},
-		"session of a role of another account": {sessionKeys, signer{arn: "arn:aws:sts::222222222222:assumed-role/chat/s1", account: "222222222222", accessKey: "ASIAEXAMPLE", userID: "AROAEXAMPLE:s1", kind: "Role", name: "chat",
-			keys: map[string][]string{
+		"session of a role of another account": {sessionKeys, Signer{ARN: "arn:aws:sts::222222222222:assumed-role/chat/s1", Account: "222222222222", AccessKey: "ASIAEXAMPLE", UserID: "AROAEXAMPLE:s1", kind: "Role", name: "chat",
+			Keys: map[string][]string{
 				"aws:PrincipalArn": {"arn:aws:iam::222222222222:role/app/chat"}, "aws:PrincipalAccount": {"222222222222"}, "aws:PrincipalType": {"AssumedRole"},
 				"aws:userid": {"AROAEXAMPLE:s1"},
 			}}},
@@ -140,7 +140,7 @@ func TestVerifyTellsWhoSigned(t *testing.T) {
 				r.Header["X-Many"] = []string{" a  b ", "c"}
 				signAs(t, c.keys, r, `{"a":1}`, "execute-api", testRegion, signedAt)
 				got, body := received(t, r)
-				who, err := s.verify(t.Context(), got, body, signedAt.Add(4*time.Minute))
+				who, err := s.Verify(t.Context(), got, body, signedAt.Add(4*time.Minute))
 				c.want.moto = s.moto
 				if err != nil || !reflect.DeepEqual(who, c.want) {
 					t.Errorf("%q: %+v, %v", path, who, err)
@@ -165,7 +165,7 @@ func TestVerifyOtherSDKs(t *testing.T) {
 		r.Header.Set("User-Agent", "x")
 		r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE/20260102/ap-northeast-1/execute-api/aws4_request, "+c.signature)
 		got, body := received(t, r)
-		if _, err := s.verify(t.Context(), got, body, signedAt); err != nil {
+		if _, err := s.Verify(t.Context(), got, body, signedAt); err != nil {
 			t.Errorf("%s: %v", c.url, err)
 		}
 	}
@@ -263,7 +263,7 @@ func TestVerifyRefuses(t *testing.T) {
 			if c.body != "" {
 				body = []byte(strings.TrimSpace(c.body))
 			}
-			_, err := testSigners(t, "Active").verify(t.Context(), got, body, signedAt)
+			_, err := testSigners(t, "Active").Verify(t.Context(), got, body, signedAt)
 			checkRefusal(t, err, c.want)
 		})
 	}
@@ -283,11 +283,11 @@ func checkRefusal(t *testing.T, err error, want string) {
 // A key must end when AWS ends it.
 func TestVerifyRefusesEndedCredentials(t *testing.T) {
 	t.Parallel()
-	verify := func(s *signers, keys aws.Credentials, now time.Time) error {
+	verify := func(s *Signers, keys aws.Credentials, now time.Time) error {
 		r := request(t, generateURL, "")
 		signAs(t, keys, r, "", "execute-api", testRegion, now)
 		got, body := received(t, r)
-		_, err := s.verify(t.Context(), got, body, now)
+		_, err := s.Verify(t.Context(), got, body, now)
 		return err
 	}
 	active := testSigners(t, "Active")
@@ -317,7 +317,7 @@ func TestVerifyRefusesPresignedURL(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, body := received(t, request(t, url, ""))
-	_, err = testSigners(t, "Active").verify(t.Context(), got, body, signedAt)
+	_, err = testSigners(t, "Active").Verify(t.Context(), got, body, signedAt)
 	checkRefusal(t, err, "IncompleteSignatureException: The sandbox takes signatures in the Authorization header")
 }
 
@@ -330,7 +330,7 @@ func TestVerifyUnsignedToken(t *testing.T) {
 	signAs(t, keys, r, "", "execute-api", testRegion, signedAt)
 	r.Header.Set("X-Amz-Security-Token", sessionKeys.SessionToken)
 	got, body := received(t, r)
-	_, err := testSigners(t, "Active").verify(t.Context(), got, body, signedAt)
+	_, err := testSigners(t, "Active").Verify(t.Context(), got, body, signedAt)
 	checkRefusal(t, err, "")
 }
 
@@ -345,9 +345,9 @@ func TestVerifyCurl(t *testing.T) {
 		body, _ := io.ReadAll(r.Body)
 		now, err := time.Parse(signedTime, r.Header.Get("X-Amz-Date")) // curl has its own clock
 		if err == nil {
-			var who signer
-			who, err = s.verify(context.WithoutCancel(r.Context()), r, body, now)
-			fmt.Fprint(w, who.arn)
+			var who Signer
+			who, err = s.Verify(context.WithoutCancel(r.Context()), r, body, now)
+			fmt.Fprint(w, who.ARN)
 		}
 		if err != nil {
 			fmt.Fprint(w, err)

@@ -1,4 +1,6 @@
-package sandbox
+// Package iam decides on requests by the users, roles and policies that moto holds: who signed a call, who may assume a role,
+// and what the policies of a role or a resource allow.
+package iam
 
 import (
 	"context"
@@ -12,27 +14,27 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
-// role is an IAM role as moto holds it: whom it trusts and what it may do.
-type role struct {
+// Role is an IAM role as moto holds it: whom it trusts and what it may do.
+type Role struct {
 	trust       iampolicy.Document
-	permissions []iampolicy.Document
+	Permissions []iampolicy.Document
 }
 
-const iamVersion = "2010-05-08"
+const Version = "2010-05-08"
 
 // iam calls IAM in moto's own account.
-func iamQuery(ctx context.Context, c wire.Client, action string, parameters map[string]string, out any) error {
-	return c.Query(ctx, "iam", iamVersion, action, parameters, out)
+func Query(ctx context.Context, c wire.Client, action string, parameters map[string]string, out any) error {
+	return c.Query(ctx, "iam", Version, action, parameters, out)
 }
 
 // iamCall calls IAM in one account.
 type iamCall func(ctx context.Context, action string, parameters map[string]string, out any) error
 
-// iamOf calls IAM in any account: moto plays them all and goes by a header (moto's documentation, "Multi-Account
+// Of calls IAM in any account: moto plays them all and goes by a header (moto's documentation, "Multi-Account
 // support").
-func iamOf(c wire.Client, account string) iamCall {
+func Of(c wire.Client, account string) iamCall {
 	return func(ctx context.Context, action string, parameters map[string]string, out any) error {
-		form := url.Values{"Action": {action}, "Version": {iamVersion}}
+		form := url.Values{"Action": {action}, "Version": {Version}}
 		for k, v := range parameters {
 			form.Set(k, v)
 		}
@@ -148,40 +150,40 @@ func (call iamCall) policies(ctx context.Context, kind, name string) ([]iampolic
 	return policies, nil
 }
 
-func readRole(ctx context.Context, c wire.Client, name string) (role, error) {
+func readRole(ctx context.Context, c wire.Client, name string) (Role, error) {
 	call := iamCall(func(ctx context.Context, action string, parameters map[string]string, out any) error {
-		return iamQuery(ctx, c, action, parameters, out)
+		return Query(ctx, c, action, parameters, out)
 	})
 	described, err := call.describe(ctx, "Role", name)
 	if err != nil {
-		return role{}, err
+		return Role{}, err
 	}
 	trust, err := described.trust()
 	if err != nil {
-		return role{}, err
+		return Role{}, err
 	}
 	permissions, err := call.policies(ctx, "Role", name)
 	if err != nil {
-		return role{}, err
+		return Role{}, err
 	}
-	return role{trust, permissions}, nil
+	return Role{trust, permissions}, nil
 }
 
-// serviceRole reads a role in a service's name: as AWS, it refuses where the role does not trust the service.
-func serviceRole(ctx context.Context, c wire.Client, arn, service string, keys map[string][]string) (role, error) {
+// ServiceRole reads a role in a service's name: as AWS, it refuses where the role does not trust the service.
+func ServiceRole(ctx context.Context, c wire.Client, arn, service string, keys map[string][]string) (Role, error) {
 	name := arn[strings.LastIndex(arn, "/")+1:]
 	r, err := readRole(ctx, c, name)
 	if err != nil {
-		return role{}, err
+		return Role{}, err
 	}
 	request := iampolicy.Request{Principal: iampolicy.Principal{Service: service}, Action: "sts:AssumeRole", Resource: arn, Context: keys}
 	if decision := r.trust.Decide(request); decision != iampolicy.Allow {
-		return role{}, fmt.Errorf("role %s does not let %s assume it: %v", name, service, decision)
+		return Role{}, fmt.Errorf("role %s does not let %s assume it: %v", name, service, decision)
 	}
 	return r, nil
 }
 
-func (r role) allows(action, resource string, keys map[string][]string) bool {
+func (r Role) Allows(action, resource string, keys map[string][]string) bool {
 	request := iampolicy.Request{Action: action, Resource: resource, Context: keys}
-	return iampolicy.SameAccount(r.permissions, nil, request) == iampolicy.Allow
+	return iampolicy.SameAccount(r.Permissions, nil, request) == iampolicy.Allow
 }

@@ -1,4 +1,4 @@
-package sandbox
+package iam
 
 import (
 	"context"
@@ -23,8 +23,8 @@ const (
 	clockSkew  = 5 * time.Minute
 )
 
-// errMissingToken is what API Gateway answers to a call that is not signed, and to one of a route that it does not have.
-var errMissingToken = wire.NewRefusal(http.StatusForbidden, "MissingAuthenticationTokenException", "Missing Authentication Token")
+// ErrMissingToken is what API Gateway answers to a call that is not signed, and to one of a route that it does not have.
+var ErrMissingToken = wire.NewRefusal(http.StatusForbidden, "MissingAuthenticationTokenException", "Missing Authentication Token")
 
 var errMismatch = invalidSignature("The request signature we calculated does not match the signature you provided. " +
 	"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
@@ -44,27 +44,27 @@ type signature struct {
 	signed            time.Time
 }
 
-// verify tells who signed a call of an API with authorization AWS_IAM, whose body was read before. It refuses in AWS's
+// Verify tells who signed a call of an API with authorization AWS_IAM, whose body was read before. It refuses in AWS's
 // words (IAM User Guide, "Troubleshoot Signature Version 4 signing for AWS API requests").
-func (s *signers) verify(ctx context.Context, r *http.Request, body []byte, now time.Time) (signer, error) {
+func (s *Signers) Verify(ctx context.Context, r *http.Request, body []byte, now time.Time) (Signer, error) {
 	claimed, err := parseSignature(r, s.moto.Region, now)
 	if err != nil {
-		return signer{}, err
+		return Signer{}, err
 	}
 	c, err := s.find(claimed.accessKey, now)
 	if err != nil {
-		return signer{}, err
+		return Signer{}, err
 	}
 	if subtle.ConstantTimeCompare([]byte(r.Header.Get("X-Amz-Security-Token")), []byte(c.token)) == 0 {
-		return signer{}, errUnrecognized
+		return Signer{}, errUnrecognized
 	}
 	// The token is no part of the credentials here: a client may send it unsigned, as API Gateway's own SDK for browsers.
 	header, err := claimed.again(ctx, r, body, aws.Credentials{AccessKeyID: claimed.accessKey, SecretAccessKey: c.secret}, s.moto.Region)
 	if err != nil {
-		return signer{}, err
+		return Signer{}, err
 	}
 	if subtle.ConstantTimeCompare([]byte(header), []byte(claimed.header)) == 0 {
-		return signer{}, errMismatch
+		return Signer{}, errMismatch
 	}
 	return s.signer(ctx, claimed.accessKey, c)
 }
@@ -79,7 +79,7 @@ func parseSignature(r *http.Request, region string, now time.Time) (signature, e
 	case query.Has("X-Amz-Signature"):
 		return none, incompleteSignature("The sandbox takes signatures in the Authorization header, none in the query string")
 	case header == "":
-		return none, errMissingToken // API Gateway answers both alike
+		return none, ErrMissingToken // API Gateway answers both alike
 	}
 	algorithm, rest, _ := strings.Cut(header, " ")
 	sum := sha256.Sum256([]byte(header))
