@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
@@ -46,7 +47,7 @@ func (a authorizer) allow(r *http.Request, service string, requests func(keys ma
 	}
 	keys := map[string][]string{"aws:PrincipalArn": {c.roleArn}, "lambda:SourceFunctionArn": {c.functionArn}}
 	// From inside a VPC, private DNS leads to the VPC's own endpoint. A function without a VPC has none.
-	endpoints, err := vpcEndpoints(r.Context(), a.moto)
+	endpoints, err := ec2.VPCEndpoints(r.Context(), a.moto)
 	if err != nil {
 		return "", err
 	}
@@ -54,7 +55,7 @@ func (a authorizer) allow(r *http.Request, service string, requests func(keys ma
 	for _, endpoint := range endpoints {
 		if endpoint.VpcID == c.vpcID && endpoint.ServiceName == "com.amazonaws."+a.moto.Region+"."+service && strings.EqualFold(endpoint.PrivateDNS, "true") {
 			keys["aws:SourceVpce"], keys["aws:SourceVpc"] = []string{endpoint.ID}, []string{c.vpcID}
-			if through, err = endpoint.document(); err != nil {
+			if through, err = endpoint.Document(); err != nil {
 				return "", err
 			}
 		}

@@ -30,6 +30,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
@@ -924,7 +925,7 @@ func (s *running) recordsWhoSigned(t *testing.T, outputs map[string]string) {
 // keepsBroughtVpc: what its owner brought is there after destroy as it was before; then its owner takes it away.
 func (s *running) keepsBroughtVpc(t *testing.T, b broughtVpc, policy string) {
 	t.Helper()
-	endpoints, err := vpcEndpoints(context.Background(), s.aws)
+	endpoints, err := ec2.VPCEndpoints(context.Background(), s.aws)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -980,7 +981,7 @@ func (s *running) destroys(t *testing.T) {
 			t.Errorf("%s still lists the stack's:\n%s", c.action, answer)
 		}
 	}
-	endpoints, err := vpcEndpoints(ctx, s.aws)
+	endpoints, err := ec2.VPCEndpoints(ctx, s.aws)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -1211,7 +1212,7 @@ aws() {
 	if err := s.aws.Target(context.Background(), "kms", "TrentService.DescribeKey", map[string]string{"KeyId": encryptedWith}, &key); err != nil || !key.KeyMetadata.Enabled {
 		t.Errorf("the kept records' key is of no use: %+v, %v", key, err)
 	}
-	if endpoints, err := vpcEndpoints(context.Background(), s.aws); err != nil || len(endpoints) > 0 {
+	if endpoints, err := ec2.VPCEndpoints(context.Background(), s.aws); err != nil || len(endpoints) > 0 {
 		t.Errorf("endpoints go on costing money: %v, %v", endpoints, err)
 	}
 }

@@ -23,6 +23,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
@@ -158,7 +159,7 @@ func (d *frontDoor) answer(r *http.Request, v *visit, late func()) (none reply, 
 	if v.endpointID == "" && len(api.endpoints) > 0 {
 		v.endpointID = api.endpoints[0] // private DNS leads to the endpoint of the caller's own VPC
 	}
-	endpoints, err := vpcEndpoints(ctx, d.moto)
+	endpoints, err := ec2.VPCEndpoints(ctx, d.moto)
 	if err != nil {
 		return none, err
 	}
@@ -168,7 +169,7 @@ func (d *frontDoor) answer(r *http.Request, v *visit, late func()) (none reply, 
 			continue
 		}
 		v.vpcID = endpoint.VpcID
-		if call.endpoint, err = endpoint.document(); err != nil {
+		if call.endpoint, err = endpoint.Document(); err != nil {
 			return none, err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"net/http"
 	"regexp"
@@ -97,7 +98,7 @@ func (f *functions) mendFunction(ctx context.Context, body []byte) ([]byte, erro
 	f.mu.Unlock()
 	if vpc, ok := config["VpcConfig"].(map[string]any); ok {
 		if subnets, _ := vpc["SubnetIds"].([]any); len(subnets) > 0 {
-			id, err := vpcOfSubnet(ctx, f.moto, fmt.Sprint(subnets[0]))
+			id, err := ec2.VPCOfSubnet(ctx, f.moto, fmt.Sprint(subnets[0]))
 			if err != nil {
 				return nil, err
 			}

@@ -5,6 +5,7 @@ package sandbox
 import (
 	"bytes"
 	"encoding/json"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"net"
 	"net/http"
@@ -109,7 +110,7 @@ func TestEndToEndPackage(t *testing.T) {
 	if state := pulumi("stack", "export"); strings.Contains(state, `"urn"`) {
 		t.Errorf("after destroy, the stack still has resources:\n%s", state)
 	}
-	if endpoints, err := vpcEndpoints(t.Context(), s.aws); err != nil || len(endpoints) > 0 {
+	if endpoints, err := ec2.VPCEndpoints(t.Context(), s.aws); err != nil || len(endpoints) > 0 {
 		t.Errorf("endpoints go on costing money: %v, %v", endpoints, err)
 	}
 	if left := s.loggingBucket(t); left != "" {

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 )
 
@@ -243,7 +244,7 @@ func (s *running) readStack(t *testing.T, p *proof, name string, outputs map[str
 		t.Fatal(err)
 	}
 	p.documents[name+" API"] = api.policy
-	endpoints, err := vpcEndpoints(ctx, s.aws)
+	endpoints, err := ec2.VPCEndpoints(ctx, s.aws)
 	if err != nil {
 		t.Fatal(err)
 	}

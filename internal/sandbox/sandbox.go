@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"path/filepath"
 
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
@@ -93,7 +94,7 @@ func (s *Sandbox) serveAWS(ctx context.Context) (err error) {
 		"apigateway": {s.apis},
 		"athena":     {newAthena(s.moto.Region, s.account)},
 		"bedrock":    {models, log},
-		"ec2":        {ec2Service{}},
+		"ec2":        {ec2.Service{}},
 		"iam":        {s.signers},
 		"lambda":     {s.functions},
 		"logs":       {newLogMasks()},

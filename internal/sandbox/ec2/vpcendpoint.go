@@ -1,4 +1,5 @@
-package sandbox
+// Package ec2 reads VPC endpoints and subnets from moto, and corrects what moto answers for EC2.
+package ec2
 
 import (
 	"bytes"
@@ -12,23 +13,23 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
-// ec2Service corrects what moto answers for EC2.
-type ec2Service struct{}
+// Service corrects what moto answers for EC2.
+type Service struct{}
 
 // Handle leaves every request to moto.
-func (ec2Service) Handle(http.ResponseWriter, *http.Request) (handled bool, err error) {
+func (Service) Handle(http.ResponseWriter, *http.Request) (handled bool, err error) {
 	return false, nil
 }
 
 // Amend takes out an empty association, which reads as a public address.
-func (ec2Service) Amend(response *http.Response) error {
+func (Service) Amend(response *http.Response) error {
 	return wire.Rewrite(response, func(body []byte) ([]byte, error) {
 		return bytes.ReplaceAll(body, []byte("<association/>"), nil), nil
 	})
 }
 
-// vpcEndpoint is what moto knows of an endpoint of this account.
-type vpcEndpoint struct {
+// VPCEndpoint is what moto knows of an endpoint of this account.
+type VPCEndpoint struct {
 	ID          string `xml:"vpcEndpointId"`
 	VpcID       string `xml:"vpcId"`
 	ServiceName string `xml:"serviceName"`
@@ -37,9 +38,9 @@ type vpcEndpoint struct {
 	Policy      string `xml:"policyDocument"`
 }
 
-// document reads an endpoint's policy. AWS's own full access has the older version, which differs in variables only, and
+// Document reads an endpoint's policy. AWS's own full access has the older version, which differs in variables only, and
 // those are not understood in any version.
-func (e vpcEndpoint) document() (*iampolicy.Document, error) {
+func (e VPCEndpoint) Document() (*iampolicy.Document, error) {
 	document, err := iampolicy.ParseResource(strings.Replace(e.Policy, `"2008-10-17"`, `"2012-10-17"`, 1))
 	if err != nil {
 		return nil, fmt.Errorf("policy of endpoint %s: %w", e.ID, err)
@@ -47,16 +48,16 @@ func (e vpcEndpoint) document() (*iampolicy.Document, error) {
 	return &document, nil
 }
 
-func vpcEndpoints(ctx context.Context, c wire.Client) ([]vpcEndpoint, error) {
+func VPCEndpoints(ctx context.Context, c wire.Client) ([]VPCEndpoint, error) {
 	var out struct {
-		Endpoints []vpcEndpoint `xml:"vpcEndpointSet>item"`
+		Endpoints []VPCEndpoint `xml:"vpcEndpointSet>item"`
 	}
 	err := c.Query(ctx, "ec2", "2016-11-15", "DescribeVpcEndpoints", nil, &out)
 	// moto lists deleted ones for ever
-	return slices.DeleteFunc(out.Endpoints, func(e vpcEndpoint) bool { return e.State != "available" }), err
+	return slices.DeleteFunc(out.Endpoints, func(e VPCEndpoint) bool { return e.State != "available" }), err
 }
 
-func vpcOfSubnet(ctx context.Context, c wire.Client, subnetID string) (string, error) {
+func VPCOfSubnet(ctx context.Context, c wire.Client, subnetID string) (string, error) {
 	var out struct {
 		VpcID string `xml:"subnetSet>item>vpcId"`
 	}
