@@ -18,6 +18,7 @@ import (
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/kms"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
@@ -236,7 +237,7 @@ func (l invocationLog) putObject(ctx context.Context, to s3Config, key string, c
 		if err != nil || key == "" {
 			return err
 		}
-		return keyAllows(ctx, l.moto, key, nil, iampolicy.Request{Principal: bedrockPrincipal, Action: "kms:GenerateDataKey", Context: l.keys()})
+		return kms.KeyAllows(ctx, l.moto, key, nil, iampolicy.Request{Principal: bedrockPrincipal, Action: "kms:GenerateDataKey", Context: l.keys()})
 	}); err != nil {
 		return err
 	}
@@ -279,7 +280,7 @@ func (l invocationLog) putLogEvent(ctx context.Context, group, roleArn, message 
 			"kms:EncryptionContext:aws:logs:arn": {"arn:aws:logs:" + l.moto.Region + ":" + l.account + ":log-group:" + group},
 		})
 		writer := groupEncryption(iampolicy.Principal{ARN: roleArn}, map[string][]string{"kms:ViaService": {principal}})
-		return keyAllows(ctx, l.moto, key, r.Permissions, append(service, writer...)...)
+		return kms.KeyAllows(ctx, l.moto, key, r.Permissions, append(service, writer...)...)
 	}); err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/kms"
 )
 
 // listener is somebody who subscribed to the alarms' topic.
@@ -172,23 +173,23 @@ func (s *running) tampers(t *testing.T) {
 		t.Fatal(err)
 	}
 	logKey := "arn:aws:kms:" + s.Region + ":" + account + ":key/" + out["logKeyId"]
-	kms := func(call string, in map[string]any) { add("keys", call, target("kms", "TrentService."+call, in)) }
+	onKey := func(call string, in map[string]any) { add("keys", call, target("kms", "TrentService."+call, in)) }
 	for _, key := range []string{out["logKeyId"], logKey} {
-		kms("DisableKey", map[string]any{"KeyId": key})
-		kms("ScheduleKeyDeletion", map[string]any{"KeyId": key, "PendingWindowInDays": 7})
-		kms("CancelKeyDeletion", map[string]any{"KeyId": key})
-		kms("EnableKey", map[string]any{"KeyId": key})
+		onKey("DisableKey", map[string]any{"KeyId": key})
+		onKey("ScheduleKeyDeletion", map[string]any{"KeyId": key, "PendingWindowInDays": 7})
+		onKey("CancelKeyDeletion", map[string]any{"KeyId": key})
+		onKey("EnableKey", map[string]any{"KeyId": key})
 	}
-	kms("DisableKeyRotation", map[string]any{"KeyId": topicIs["KmsMasterKeyId"]})
-	keyPolicy, err := keyPolicy(ctx, s.aws, logKey)
+	onKey("DisableKeyRotation", map[string]any{"KeyId": topicIs["KmsMasterKeyId"]})
+	keyPolicy, err := kms.KeyPolicy(ctx, s.aws, logKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	kms("PutKeyPolicy", map[string]any{"KeyId": logKey, "PolicyName": "default", "Policy": keyPolicy})
-	kms("CreateGrant", map[string]any{"KeyId": logKey, "GranteePrincipal": partnerRole, "Operations": []string{"Decrypt"}})
-	kms("UpdatePrimaryRegion", map[string]any{"KeyId": logKey, "PrimaryRegion": "us-east-1"})
-	kms("CreateAlias", map[string]any{"AliasName": "alias/tampered", "TargetKeyId": out["logKeyId"]})
-	kms("DeleteAlias", map[string]any{"AliasName": "alias/tampered"})
+	onKey("PutKeyPolicy", map[string]any{"KeyId": logKey, "PolicyName": "default", "Policy": keyPolicy})
+	onKey("CreateGrant", map[string]any{"KeyId": logKey, "GranteePrincipal": partnerRole, "Operations": []string{"Decrypt"}})
+	onKey("UpdatePrimaryRegion", map[string]any{"KeyId": logKey, "PrimaryRegion": "us-east-1"})
+	onKey("CreateAlias", map[string]any{"AliasName": "alias/tampered", "TargetKeyId": out["logKeyId"]})
+	onKey("DeleteAlias", map[string]any{"AliasName": "alias/tampered"})
 	api := "/restapis/" + out["apiId"]
 	add("api", "UpdateRestApi", rest("apigateway", http.MethodPatch, api, []byte(`{"patchOperations":[{"op":"replace","path":"/description","value":"tampered"}]}`)))
 	add("api", "UpdateStage", rest("apigateway", http.MethodPatch, api+"/stages/api", []byte(`{"patchOperations":[{"op":"replace","path":"/description","value":"tampered"}]}`)))
@@ -216,12 +217,12 @@ func (s *running) tampers(t *testing.T) {
 	for _, call := range []string{"StopLogging", "DeleteTrail", "UpdateTrail", "PutEventSelectors"} {
 		add("trails", call, target("cloudtrail", "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101."+call, map[string]any{"Name": "none", "TrailName": "none"}))
 	}
-	events := func(call string, in map[string]any) { add("watch", call, target("events", "AWSEvents."+call, in)) }
-	events("DisableRule", map[string]any{"Name": watch + "logging"})
-	events("RemoveTargets", map[string]any{"Rule": watch + "api", "Ids": []string{"none"}})
-	events("PutTargets", map[string]any{"Rule": watch + "api", "Targets": []any{}})
-	events("PutRule", map[string]any{"Name": watch + "trails", "EventPattern": `{"source":["nothing"]}`, "State": "ENABLED"})
-	events("DeleteRule", map[string]any{"Name": watch + "none"})
+	onRule := func(call string, in map[string]any) { add("watch", call, target("events", "AWSEvents."+call, in)) }
+	onRule("DisableRule", map[string]any{"Name": watch + "logging"})
+	onRule("RemoveTargets", map[string]any{"Rule": watch + "api", "Ids": []string{"none"}})
+	onRule("PutTargets", map[string]any{"Rule": watch + "api", "Targets": []any{}})
+	onRule("PutRule", map[string]any{"Name": watch + "trails", "EventPattern": `{"source":["nothing"]}`, "State": "ENABLED"})
+	onRule("DeleteRule", map[string]any{"Name": watch + "none"})
 	deployed, err := metricAlarms(ctx, s.aws)
 	if err != nil {
 		t.Fatal(err)
@@ -236,7 +237,7 @@ func (s *running) tampers(t *testing.T) {
 		"ComparisonOperator": "GreaterThanOrEqualToThreshold", "TreatMissingData": "notBreaching",
 	}))
 	add("watch", "DeleteAlarms", query("monitoring", cloudWatchVersion, "DeleteAlarms", map[string]string{"AlarmNames.member.1": "other", "AlarmNames.member.2": watch + "none"}))
-	events("UpdateEventBus", map[string]any{"Name": "default", "KmsKeyIdentifier": "none"})
+	onRule("UpdateEventBus", map[string]any{"Name": "default", "KmsKeyIdentifier": "none"})
 	add("watch", "PutAlarmMuteRule", query("monitoring", cloudWatchVersion, "PutAlarmMuteRule", map[string]string{"Name": "quiet"}))
 	topic := out["alarmTopicArn"]
 	add("watch", "SetTopicAttributes", query("sns", snsVersion, "SetTopicAttributes", map[string]string{"TopicArn": topic, "AttributeName": "DisplayName", "AttributeValue": "tampered"}))
@@ -559,7 +560,7 @@ func (s *running) topicRows(t *testing.T, p *proof) {
 	}
 	key := attributes["KmsMasterKeyId"]
 	p.documents["topic"] = attributes["Policy"]
-	if p.documents["topic key"], err = keyPolicy(t.Context(), s.aws, key); err != nil {
+	if p.documents["topic key"], err = kms.KeyPolicy(t.Context(), s.aws, key); err != nil {
 		t.Fatal(err)
 	}
 	alarm := func(region, account, name string) string {

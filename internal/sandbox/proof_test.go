@@ -16,6 +16,7 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/kms"
 )
 
 // proof is a table of who gets what, asked of the policies that are deployed, read back from the emulated AWS, with the
@@ -777,7 +778,7 @@ func (s *running) keyRows(t *testing.T, p *proof, bucket, group, deliveryRole st
 	if ofGroup, err := groupKey(t.Context(), s.aws, group); err != nil || key == "" || ofGroup != key {
 		t.Fatalf("the bucket's key is %q, the log group's %q, %v", key, ofGroup, err)
 	}
-	if p.documents["log key"], err = keyPolicy(t.Context(), s.aws, key); err != nil {
+	if p.documents["log key"], err = kms.KeyPolicy(t.Context(), s.aws, key); err != nil {
 		t.Fatal(err)
 	}
 	by := func(want bool, name, service, action string, keys map[string][]string) {

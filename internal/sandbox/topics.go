@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/kms"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"strings"
 )
@@ -28,7 +29,7 @@ func (t topics) publish(ctx context.Context, topic, service string, source, keyS
 		return fmt.Errorf("topic %s: %w", topic, err)
 	}
 	if key := attributes["KmsMasterKeyId"]; key != "" {
-		if err := keyAllows(ctx, t.moto, key, nil, iam.ServiceRequest(service, "kms:GenerateDataKey", key, keySource), iam.ServiceRequest(service, "kms:Decrypt", key, keySource)); err != nil {
+		if err := kms.KeyAllows(ctx, t.moto, key, nil, iam.ServiceRequest(service, "kms:GenerateDataKey", key, keySource), iam.ServiceRequest(service, "kms:Decrypt", key, keySource)); err != nil {
 			return err
 		}
 	}

@@ -1,4 +1,5 @@
-package sandbox
+// Package kms decides by the policies of KMS keys.
+package kms
 
 import (
 	"context"
@@ -8,16 +9,16 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
-// keyPolicy reads a KMS key's policy, by its ARN or id.
-func keyPolicy(ctx context.Context, c wire.Client, key string) (string, error) {
+// KeyPolicy reads a KMS key's policy, by its ARN or id.
+func KeyPolicy(ctx context.Context, c wire.Client, key string) (string, error) {
 	var out struct{ Policy string }
 	err := c.Target(ctx, "kms", "TrentService.GetKeyPolicy", map[string]string{"KeyId": key, "PolicyName": "default"}, &out)
 	return out.Policy, err
 }
 
-// keyAllows asks whether a key is enabled, and its policy about requests of a service's, or, with its role's own policies, of a role's.
-func keyAllows(ctx context.Context, c wire.Client, key string, identity []iampolicy.Document, requests ...iampolicy.Request) error {
-	document, err := keyPolicy(ctx, c, key)
+// KeyAllows asks whether a key is enabled, and its policy about requests of a service's, or, with its role's own policies, of a role's.
+func KeyAllows(ctx context.Context, c wire.Client, key string, identity []iampolicy.Document, requests ...iampolicy.Request) error {
+	document, err := KeyPolicy(ctx, c, key)
 	if err != nil {
 		return err
 	}
