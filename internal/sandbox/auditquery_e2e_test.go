@@ -13,6 +13,7 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/athenatest"
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/s3"
 )
 
 // outputs are a stack's, as they are now.
@@ -87,7 +88,7 @@ func (s *running) auditTable(t *testing.T, database string) (lines []athenatest.
 // queries: what Athena needs is deployed, and every saved query, as it is deployed, answers what the log has.
 func (s *running) queries(t *testing.T) {
 	outputs := s.outputs(t, "local")
-	key, err := bucketKey(t.Context(), s.aws, s.StackOutputs["logBucketName"])
+	key, err := s3.BucketKey(t.Context(), s.aws, s.StackOutputs["logBucketName"])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +223,7 @@ func (s *running) auditReaderRows(t *testing.T, p *proof) {
 	}
 	may(false, "logs:FilterLogEvents", arn("logs", "log-group:/aws/lambda/other:log-stream:"), nil)
 
-	key, err := bucketKey(t.Context(), s.aws, outputs["logBucketName"])
+	key, err := s3.BucketKey(t.Context(), s.aws, outputs["logBucketName"])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/s3"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"net/http"
 	"net/url"
@@ -86,7 +87,7 @@ func callOf(r *http.Request, body []byte) (c call, ok bool) {
 			return c, false
 		}
 		c.parameters["bucketName"] = part(0)
-		c.name = verb + "Bucket" + partName(r.URL.Query())
+		c.name = verb + "Bucket" + s3.PartName(r.URL.Query())
 		if c.name == "PutBucket" {
 			c.name = "CreateBucket"
 		}

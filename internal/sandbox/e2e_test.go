@@ -32,6 +32,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/s3"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
@@ -1202,7 +1203,7 @@ aws() {
 	if err != nil || !bytes.Contains(policy, []byte("OnlyOverTLS")) {
 		t.Errorf("the kept bucket has lost its policy: %s, %v", policy, err)
 	}
-	encryptedWith, err := bucketKey(context.Background(), s.aws, bucket)
+	encryptedWith, err := s3.BucketKey(context.Background(), s.aws, bucket)
 	if err != nil {
 		t.Fatal(err)
 	}

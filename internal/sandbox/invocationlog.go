@@ -19,6 +19,7 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/kms"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/s3"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
@@ -54,14 +55,14 @@ type invocationLog struct {
 	account string
 	// checksums are sent with every object: see Options.
 	checksums bool
-	buckets   *buckets
+	buckets   *s3.Buckets
 	// permitted remembers when a key last let a destination in, by that destination.
 	permitted *sync.Map
 	// failed is told of every delivery that did not happen, and which metric of Bedrock's counts it; none, if it is not AWS's.
 	failed func(metric string, err error)
 }
 
-func newInvocationLog(moto wire.Client, account string, checksums bool, buckets *buckets, failed func(metric string, err error)) invocationLog {
+func newInvocationLog(moto wire.Client, account string, checksums bool, buckets *s3.Buckets, failed func(metric string, err error)) invocationLog {
 	return invocationLog{moto: moto, account: account, checksums: checksums, buckets: buckets, permitted: &sync.Map{}, failed: failed}
 }
 
@@ -226,14 +227,14 @@ func (l invocationLog) moveLarge(ctx context.Context, to s3Config, record Record
 
 // putObject writes in Bedrock's name, gzipped unless empty, if the bucket's policy lets it, and its key's where it has one.
 func (l invocationLog) putObject(ctx context.Context, to s3Config, key string, content []byte) error {
-	if err := l.buckets.allows(to.BucketName, iampolicy.Request{
+	if err := l.buckets.Allows(to.BucketName, iampolicy.Request{
 		Principal: bedrockPrincipal, Action: "s3:PutObject",
 		Resource: "arn:aws:s3:::" + to.BucketName + "/" + key, Context: l.keys(),
 	}); err != nil {
 		return err
 	}
 	if err := l.once(to.BucketName, func() error {
-		key, err := bucketKey(ctx, l.moto, to.BucketName)
+		key, err := s3.BucketKey(ctx, l.moto, to.BucketName)
 		if err != nil || key == "" {
 			return err
 		}

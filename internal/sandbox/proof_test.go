@@ -17,6 +17,7 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/kms"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/s3"
 )
 
 // proof is a table of who gets what, asked of the policies that are deployed, read back from the emulated AWS, with the
@@ -771,7 +772,7 @@ func (s *running) accessLogRows(t *testing.T, p *proof, logged string) {
 // keyRows: who encrypts and decrypts with the invocation log's key, as service and by his own policies.
 func (s *running) keyRows(t *testing.T, p *proof, bucket, group, deliveryRole string) {
 	t.Helper()
-	key, err := bucketKey(t.Context(), s.aws, bucket)
+	key, err := s3.BucketKey(t.Context(), s.aws, bucket)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/s3"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
@@ -80,7 +81,7 @@ func (s *Sandbox) serveAWS(ctx context.Context) (err error) {
 		return err
 	}
 	s.signers, s.apis = iam.NewSigners(s.moto, s.account, s.functions.session), newAPIs(aws)
-	kept := newBuckets(s.moto, s.account)
+	kept := s3.NewBuckets(s.moto, s.account)
 	log := newInvocationLog(s.moto, s.account, s.options.Checksums, kept, func(metric string, err error) {
 		if metric != "" {
 			s.metrics.put("AWS/Bedrock", nil, map[string]float64{metric: 1})

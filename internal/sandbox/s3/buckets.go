@@ -1,4 +1,5 @@
-package sandbox
+// Package s3 keeps the configurations of buckets that moto would get wrong: policies, lifecycles and access logs.
+package s3
 
 import (
 	"context"
@@ -14,10 +15,10 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
-// buckets keeps of buckets' configurations what moto would get wrong: it ignores policies' conditions, and so takes "Deny
+// Buckets keeps of buckets' configurations what moto would get wrong: it ignores policies' conditions, and so takes "Deny
 // without TLS" for "Deny", and it forgets a lifecycle's filters by size. It cannot be told of an access log whose bucket's
 // policy it does not have; none is written.
-type buckets struct {
+type Buckets struct {
 	moto    wire.Client
 	account string
 	mu      sync.Mutex
@@ -44,12 +45,12 @@ func partOf(query url.Values) string {
 	return ""
 }
 
-func newBuckets(moto wire.Client, account string) *buckets {
-	return &buckets{moto: moto, account: account, by: map[bucketPart]string{}}
+func NewBuckets(moto wire.Client, account string) *Buckets {
+	return &Buckets{moto: moto, account: account, by: map[bucketPart]string{}}
 }
 
 // Handle answers what is asked of a kept configuration.
-func (b *buckets) Handle(w http.ResponseWriter, r *http.Request) (handled bool, err error) {
+func (b *Buckets) Handle(w http.ResponseWriter, r *http.Request) (handled bool, err error) {
 	if partOf(r.URL.Query()) == "" {
 		return false, nil
 	}
@@ -58,15 +59,15 @@ func (b *buckets) Handle(w http.ResponseWriter, r *http.Request) (handled bool, 
 }
 
 // Amend forgets what a deleted bucket had.
-func (b *buckets) Amend(response *http.Response) error {
-	if r := response.Request; r.Method == http.MethodDelete && partName(r.URL.Query()) == "" {
+func (b *Buckets) Amend(response *http.Response) error {
+	if r := response.Request; r.Method == http.MethodDelete && PartName(r.URL.Query()) == "" {
 		b.forget(strings.Trim(r.URL.Path, "/")) // of an object: no bucket has such a name
 	}
 	return nil
 }
 
 // serve answers Put-, Get- and Delete- of bucket policies, lifecycles and access logs.
-func (b *buckets) serve(w http.ResponseWriter, r *http.Request) {
+func (b *Buckets) serve(w http.ResponseWriter, r *http.Request) {
 	key := bucketPart{strings.Trim(r.URL.Path, "/"), partOf(r.URL.Query())}
 	if _, err := b.moto.Do(r.Context(), "s3", http.MethodGet, "/"+key.bucket+"?location", nil, nil); err != nil {
 		s3Error(w, http.StatusNotFound, "NoSuchBucket", "The specified bucket does not exist")
@@ -113,7 +114,7 @@ func (b *buckets) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 // check refuses as S3 does what it would not keep.
-func (b *buckets) check(ctx context.Context, key bucketPart, body []byte) (code string, err error) {
+func (b *Buckets) check(ctx context.Context, key bucketPart, body []byte) (code string, err error) {
 	switch key.part {
 	case "policy":
 		_, err := iampolicy.ParseResource(string(body))
@@ -130,7 +131,7 @@ func (b *buckets) check(ctx context.Context, key bucketPart, body []byte) (code 
 	if err := xml.Unmarshal(body, &in); err != nil || in.Enabled == nil {
 		return "MalformedXML", err
 	}
-	return "InvalidTargetBucketForLogging", b.allows(in.Enabled.TargetBucket, iampolicy.Request{
+	return "InvalidTargetBucketForLogging", b.Allows(in.Enabled.TargetBucket, iampolicy.Request{
 		Principal: iampolicy.Principal{Service: "logging.s3.amazonaws.com"}, Action: "s3:PutObject",
 		Resource: "arn:aws:s3:::" + in.Enabled.TargetBucket + "/" + in.Enabled.TargetPrefix + "2026-01-01-00-00-00-0123456789ABCDEF",
 		Context: map[string][]string{
@@ -145,7 +146,7 @@ func s3Error(w http.ResponseWriter, status int, code, message string) {
 	fmt.Fprintf(w, "<Error><Code>%s</Code><Message>%s</Message></Error>", code, message)
 }
 
-func (b *buckets) forget(bucket string) {
+func (b *Buckets) forget(bucket string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for part := range absent {
@@ -153,8 +154,8 @@ func (b *buckets) forget(bucket string) {
 	}
 }
 
-// allows asks a bucket's policy about a request of a service's.
-func (b *buckets) allows(bucket string, request iampolicy.Request) error {
+// Allows asks a bucket's policy about a request of a service's.
+func (b *Buckets) Allows(bucket string, request iampolicy.Request) error {
 	b.mu.Lock()
 	document, found := b.by[bucketPart{bucket, "policy"}]
 	b.mu.Unlock()
@@ -171,8 +172,8 @@ func (b *buckets) allows(bucket string, request iampolicy.Request) error {
 	return nil
 }
 
-// bucketKey is the KMS key that a bucket encrypts with, if it has one of the customer's.
-func bucketKey(ctx context.Context, c wire.Client, bucket string) (string, error) {
+// BucketKey is the KMS key that a bucket encrypts with, if it has one of the customer's.
+func BucketKey(ctx context.Context, c wire.Client, bucket string) (string, error) {
 	answer, err := c.Do(ctx, "s3", http.MethodGet, "/"+bucket+"?encryption", nil, nil)
 	if err != nil {
 		if wire.NotFound(err) || strings.Contains(err.Error(), "ServerSideEncryptionConfigurationNotFoundError") {
@@ -194,8 +195,8 @@ var bucketParts = map[string]string{
 	"notification": "Notification", "acl": "Acl", "tagging": "Tagging", "cors": "Cors", "inventory": "InventoryConfiguration",
 }
 
-// partName is the part of a bucket's configuration that a request is about, empty of the bucket itself.
-func partName(query url.Values) string {
+// PartName is the part of a bucket's configuration that a request is about, empty of the bucket itself.
+func PartName(query url.Values) string {
 	for part, name := range bucketParts {
 		if query.Has(part) {
 			return name
