@@ -25,6 +25,7 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/logs"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
@@ -486,7 +487,7 @@ func (d *frontDoor) log(r *http.Request, v *visit, status int, length int64) {
 		}
 		return "-"
 	})
-	if err := putLogEvent(context.WithoutCancel(r.Context()), d.moto, v.accessLogGroup, "sandbox", line); err != nil {
+	if err := logs.PutLogEvent(context.WithoutCancel(r.Context()), d.moto, v.accessLogGroup, "sandbox", line); err != nil {
 		d.report(fmt.Errorf("access log: %w", err))
 	}
 }

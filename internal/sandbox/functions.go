@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/logs"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"io"
 	"maps"
@@ -486,7 +487,7 @@ func (f *functions) keepLog(r iam.Role, group, stream string, output io.Reader) 
 			f.report(fmt.Errorf("the function's role may not write %s", resource))
 			continue
 		}
-		if err := putLogEvent(context.Background(), f.moto, group, stream, lines.Text()); err != nil {
+		if err := logs.PutLogEvent(context.Background(), f.moto, group, stream, lines.Text()); err != nil {
 			f.report(fmt.Errorf("the function's log: %w", err))
 		}
 		f.metrics.embedded(lines.Text())

@@ -19,6 +19,7 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/kms"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/logs"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/s3"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
@@ -271,21 +272,21 @@ func (l invocationLog) putLogEvent(ctx context.Context, group, roleArn, message 
 		}
 	}
 	if err := l.once(group+" "+roleArn, func() error {
-		key, err := groupKey(ctx, l.moto, group)
+		key, err := logs.GroupKey(ctx, l.moto, group)
 		if err != nil || key == "" {
 			return err
 		}
 		// Who is asked of the two, and for what, AWS's page leaves open: here both, for all of it.
 		principal := "logs." + l.moto.Region + ".amazonaws.com"
-		service := groupEncryption(iampolicy.Principal{Service: principal}, map[string][]string{
+		service := logs.Encryption(iampolicy.Principal{Service: principal}, map[string][]string{
 			"kms:EncryptionContext:aws:logs:arn": {"arn:aws:logs:" + l.moto.Region + ":" + l.account + ":log-group:" + group},
 		})
-		writer := groupEncryption(iampolicy.Principal{ARN: roleArn}, map[string][]string{"kms:ViaService": {principal}})
+		writer := logs.Encryption(iampolicy.Principal{ARN: roleArn}, map[string][]string{"kms:ViaService": {principal}})
 		return kms.KeyAllows(ctx, l.moto, key, r.Permissions, append(service, writer...)...)
 	}); err != nil {
 		return err
 	}
-	return putLogEvent(ctx, l.moto, group, logStream, message)
+	return logs.PutLogEvent(ctx, l.moto, group, logStream, message)
 }
 
 // once asks whether a key lets a destination in, and not again for a minute, as with S3's own keys for buckets: those are used

@@ -17,6 +17,7 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/kms"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/logs"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/s3"
 )
 
@@ -776,7 +777,7 @@ func (s *running) keyRows(t *testing.T, p *proof, bucket, group, deliveryRole st
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ofGroup, err := groupKey(t.Context(), s.aws, group); err != nil || key == "" || ofGroup != key {
+	if ofGroup, err := logs.GroupKey(t.Context(), s.aws, group); err != nil || key == "" || ofGroup != key {
 		t.Fatalf("the bucket's key is %q, the log group's %q, %v", key, ofGroup, err)
 	}
 	if p.documents["log key"], err = kms.KeyPolicy(t.Context(), s.aws, key); err != nil {
@@ -801,7 +802,7 @@ func (s *running) keyRows(t *testing.T, p *proof, bucket, group, deliveryRole st
 		return map[string][]string{"kms:EncryptionContext:aws:logs:arn": {arn + group}}
 	}
 	through := map[string][]string{"kms:ViaService": {service}}
-	for _, r := range groupEncryption(iampolicy.Principal{ARN: deliveryRole}, through) {
+	for _, r := range logs.Encryption(iampolicy.Principal{ARN: deliveryRole}, through) {
 		r.Resource = key
 		by(true, "CloudWatch Logs, for the group", service, r.Action, context(group))
 		by(false, "CloudWatch Logs, for another group", service, r.Action, context("other"))

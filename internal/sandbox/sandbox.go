@@ -13,6 +13,7 @@ import (
 
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/logs"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/s3"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
@@ -98,7 +99,7 @@ func (s *Sandbox) serveAWS(ctx context.Context) (err error) {
 		"ec2":        {ec2.Service{}},
 		"iam":        {s.signers},
 		"lambda":     {s.functions},
-		"logs":       {newLogMasks()},
+		"logs":       {logs.NewMasks()},
 		"s3":         {kept},
 		"sts":        {s.signers},
 	}, s.callerOf)

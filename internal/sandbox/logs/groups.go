@@ -1,4 +1,5 @@
-package sandbox
+// Package logs writes to log groups of CloudWatch Logs, and keeps their data protection policies, which moto lacks.
+package logs
 
 import (
 	"context"
@@ -9,8 +10,8 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
-// putLogEvent writes one event, making the stream first where it is missing.
-func putLogEvent(ctx context.Context, c wire.Client, group, stream, message string) error {
+// PutLogEvent writes one event, making the stream first where it is missing.
+func PutLogEvent(ctx context.Context, c wire.Client, group, stream, message string) error {
 	event := map[string]any{"logGroupName": group, "logStreamName": stream, "logEvents": []map[string]any{
 		{"timestamp": time.Now().UnixMilli(), "message": message},
 	}}
@@ -30,8 +31,8 @@ func callLogs(ctx context.Context, c wire.Client, action string, in any) error {
 	return c.Target(ctx, "logs", "Logs_20140328."+action, in, nil)
 }
 
-// groupKey is the KMS key that a log group encrypts with, if it has one.
-func groupKey(ctx context.Context, c wire.Client, group string) (string, error) {
+// GroupKey is the KMS key that a log group encrypts with, if it has one.
+func GroupKey(ctx context.Context, c wire.Client, group string) (string, error) {
 	var out struct {
 		LogGroups []struct{ LogGroupName, KmsKeyID string }
 	}
@@ -46,9 +47,9 @@ func groupKey(ctx context.Context, c wire.Client, group string) (string, error) 
 	return "", nil
 }
 
-// groupEncryption are CloudWatch Logs' calls of KMS (CloudWatch Logs User Guide, "Encrypt log data in CloudWatch Logs using
+// Encryption are CloudWatch Logs' calls of KMS (CloudWatch Logs User Guide, "Encrypt log data in CloudWatch Logs using
 // AWS Key Management Service"), by one principal.
-func groupEncryption(by iampolicy.Principal, keys map[string][]string) (requests []iampolicy.Request) {
+func Encryption(by iampolicy.Principal, keys map[string][]string) (requests []iampolicy.Request) {
 	for _, action := range []string{"kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo"} {
 		requests = append(requests, iampolicy.Request{Principal: by, Action: action, Context: keys})
 	}

@@ -1,4 +1,4 @@
-package sandbox
+package logs
 
 import (
 	"os"
@@ -9,7 +9,7 @@ import (
 // A mask that CloudWatch Logs would refuse has to be refused here, not in the first deployment on AWS.
 func TestCheckLogMask(t *testing.T) {
 	t.Parallel()
-	content, err := os.ReadFile("../../components/testdata/log-mask.json")
+	content, err := os.ReadFile("../../../components/testdata/log-mask.json")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package sandbox
+package logs
 
 import (
 	"encoding/json"
@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// logMasks are log groups' data protection policies, which moto does not know. They are kept, and nothing is masked.
-type logMasks struct {
+// Masks are log groups' data protection policies, which moto does not know. They are kept, and nothing is masked.
+type Masks struct {
 	mu sync.Mutex
 	by map[string]string // by log group
 }
 
-func newLogMasks() *logMasks { return &logMasks{by: map[string]string{}} }
+func NewMasks() *Masks { return &Masks{by: map[string]string{}} }
 
 // Handle answers Put-, Get- and DeleteDataProtectionPolicy.
-func (m *logMasks) Handle(w http.ResponseWriter, r *http.Request) (handled bool, err error) {
+func (m *Masks) Handle(w http.ResponseWriter, r *http.Request) (handled bool, err error) {
 	action, _ := strings.CutPrefix(r.Header.Get("X-Amz-Target"), "Logs_20140328.")
 	if !strings.HasSuffix(action, "DataProtectionPolicy") {
 		return false, nil
@@ -51,7 +51,7 @@ func (m *logMasks) Handle(w http.ResponseWriter, r *http.Request) (handled bool,
 }
 
 // Amend has nothing to correct.
-func (m *logMasks) Amend(*http.Response) error { return nil }
+func (m *Masks) Amend(*http.Response) error { return nil }
 
 // checkLogMask holds a policy to what CloudWatch Logs takes (CloudWatch Logs User Guide, "Create a data protection policy for
 // a single log group").
