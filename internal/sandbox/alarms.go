@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/sns"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"maps"
 	"math"
@@ -164,7 +165,7 @@ type alarms struct {
 	moto    wire.Client
 	account string
 	metrics *metrics
-	topics  topics
+	topics  sns.Topics
 }
 
 // watch evaluates each second when there is something new, or an alarm that may be over; CloudWatch does each minute.
@@ -210,7 +211,7 @@ func (a *alarms) evaluate(ctx context.Context, samples []sample, now time.Time) 
 		source := map[string][]string{"aws:SourceArn": {alarm.Arn}, "aws:SourceAccount": {a.account}}
 		for _, topic := range actions {
 			if alarm.ActionsEnabled {
-				errs = append(errs, a.topics.publish(ctx, topic, "cloudwatch.amazonaws.com", source, source, alarm.Name+" is "+state+"\n"+alarm.Description))
+				errs = append(errs, a.topics.Publish(ctx, topic, "cloudwatch.amazonaws.com", source, source, alarm.Name+" is "+state+"\n"+alarm.Description))
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/sns"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"net/http"
 	"sync"
@@ -16,7 +17,7 @@ import (
 type eventBus struct {
 	moto    wire.Client
 	account string
-	topics  topics
+	topics  sns.Topics
 	failed  func(error)
 
 	mu    sync.Mutex
@@ -90,7 +91,7 @@ func (b *eventBus) put(ctx context.Context, event map[string]any) error {
 			message, err := transformed(target.InputTransformer.InputPathsMap, target.InputTransformer.InputTemplate, event)
 			if err == nil {
 				// SNS Developer Guide, "Managing Amazon SNS encryption keys and costs": EventBridge's use of a key has no source.
-				err = b.topics.publish(ctx, target.Arn, "events.amazonaws.com", map[string][]string{"aws:SourceArn": {rule.Arn}, "aws:SourceAccount": {b.account}}, nil, message)
+				err = b.topics.Publish(ctx, target.Arn, "events.amazonaws.com", map[string][]string{"aws:SourceArn": {rule.Arn}, "aws:SourceAccount": {b.account}}, nil, message)
 			}
 			if err != nil {
 				errs = append(errs, fmt.Errorf("rule %s: %w", rule.Name, err))

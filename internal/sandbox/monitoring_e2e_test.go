@@ -22,6 +22,7 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/kms"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/sns"
 )
 
 // listener is somebody who subscribed to the alarms' topic.
@@ -37,7 +38,7 @@ func (s *running) listen(t *testing.T, topic, name string) *listener {
 	var queue struct{ QueueURL string }
 	s.target(t, "sqs", "AmazonSQS.CreateQueue", map[string]any{"QueueName": name, "Attributes": map[string]string{"VisibilityTimeout": "43200"}}, &queue)
 	l.queue = queue.QueueURL
-	s.query(t, "sns", snsVersion, "Subscribe", map[string]string{
+	s.query(t, "sns", sns.Version, "Subscribe", map[string]string{
 		"TopicArn": topic, "Protocol": "sqs", "Endpoint": "arn:aws:sqs:" + s.Region + ":" + account + ":" + name,
 		"Attributes.entry.1.key": "RawMessageDelivery", "Attributes.entry.1.value": "true",
 	})
@@ -168,7 +169,7 @@ func (s *running) tampers(t *testing.T) {
 	for _, call := range []string{"PutAccountPolicy", "DeleteAccountPolicy", "PutResourcePolicy", "CreateDelivery", "CreateScheduledQuery"} {
 		add("logs", call, target("logs", "Logs_20140328."+call, map[string]any{"policyName": "x"}))
 	}
-	topicIs, err := topics{moto: s.aws}.attributes(ctx, out["alarmTopicArn"])
+	topicIs, err := sns.Topics{Moto: s.aws}.Attributes(ctx, out["alarmTopicArn"])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,10 +241,10 @@ func (s *running) tampers(t *testing.T) {
 	onRule("UpdateEventBus", map[string]any{"Name": "default", "KmsKeyIdentifier": "none"})
 	add("watch", "PutAlarmMuteRule", query("monitoring", cloudWatchVersion, "PutAlarmMuteRule", map[string]string{"Name": "quiet"}))
 	topic := out["alarmTopicArn"]
-	add("watch", "SetTopicAttributes", query("sns", snsVersion, "SetTopicAttributes", map[string]string{"TopicArn": topic, "AttributeName": "DisplayName", "AttributeValue": "tampered"}))
-	add("watch", "Subscribe", query("sns", snsVersion, "Subscribe", map[string]string{"TopicArn": topic, "Protocol": "none"}))
-	add("watch", "Unsubscribe", query("sns", snsVersion, "Unsubscribe", map[string]string{"SubscriptionArn": topic + ":00000000-0000-0000-0000-000000000000"}))
-	add("watch", "PutDataProtectionPolicy", query("sns", snsVersion, "PutDataProtectionPolicy", map[string]string{"ResourceArn": topic}))
+	add("watch", "SetTopicAttributes", query("sns", sns.Version, "SetTopicAttributes", map[string]string{"TopicArn": topic, "AttributeName": "DisplayName", "AttributeValue": "tampered"}))
+	add("watch", "Subscribe", query("sns", sns.Version, "Subscribe", map[string]string{"TopicArn": topic, "Protocol": "none"}))
+	add("watch", "Unsubscribe", query("sns", sns.Version, "Unsubscribe", map[string]string{"SubscriptionArn": topic + ":00000000-0000-0000-0000-000000000000"}))
+	add("watch", "PutDataProtectionPolicy", query("sns", sns.Version, "PutDataProtectionPolicy", map[string]string{"ResourceArn": topic}))
 
 	l.messages(t)
 	for _, c := range all {
@@ -269,8 +270,8 @@ func (s *running) tampers(t *testing.T) {
 		"an auditor's query":          target("athena", "AmazonAthena.StartQueryExecution", map[string]any{"WorkGroup": workgroup, "QueryString": "x"}),
 		"another table":               target("glue", "AWSGlue.DeleteTable", map[string]any{"DatabaseName": "other", "Name": "records"}),
 		"another rule":                target("events", "AWSEvents.DeleteRule", map[string]any{"Name": "other"}),
-		"another topic":               query("sns", snsVersion, "DeleteTopic", map[string]string{"TopicArn": topic + "-other"}),
-		"a message of somebody's own": query("sns", snsVersion, "Publish", map[string]string{"TopicArn": topic + "-other", "Message": "x"}),
+		"another topic":               query("sns", sns.Version, "DeleteTopic", map[string]string{"TopicArn": topic + "-other"}),
+		"a message of somebody's own": query("sns", sns.Version, "Publish", map[string]string{"TopicArn": topic + "-other", "Message": "x"}),
 	}
 	for name, do := range quiet {
 		do()
@@ -493,7 +494,7 @@ func (s *running) slowCallsRing(t *testing.T, l *listener) {
 func (s *running) staysSilent(t *testing.T, l *listener) {
 	t.Helper()
 	l.messages(t)
-	s.query(t, "sns", snsVersion, "SetTopicAttributes", map[string]string{
+	s.query(t, "sns", sns.Version, "SetTopicAttributes", map[string]string{
 		"TopicArn": s.StackOutputs["alarmTopicArn"], "AttributeName": "Policy", "AttributeValue": `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` + account + `"},"Action":"sns:Subscribe","Resource":"*"}]}`,
 	})
 	s.target(t, "kms", "TrentService.DisableKeyRotation", map[string]string{"KeyId": s.StackOutputs["logKeyId"]}, nil)
@@ -505,13 +506,13 @@ func (s *running) staysSilent(t *testing.T, l *listener) {
 
 // monitoringIsGone is asked before the stack is, and again after.
 func (s *running) monitoringIsGone(t *testing.T) (gone func()) {
-	topic, err := topics{moto: s.aws}.attributes(t.Context(), s.StackOutputs["alarmTopicArn"])
+	topic, err := sns.Topics{Moto: s.aws}.Attributes(t.Context(), s.StackOutputs["alarmTopicArn"])
 	if err != nil {
 		t.Fatal(err)
 	}
 	return func() {
 		for action, service := range map[string]string{"DescribeAlarms": "monitoring", "ListDashboards": "monitoring", "ListTopics": "sns"} {
-			version := map[string]string{"monitoring": cloudWatchVersion, "sns": snsVersion}[service]
+			version := map[string]string{"monitoring": cloudWatchVersion, "sns": sns.Version}[service]
 			answer, err := s.aws.Do(t.Context(), service, http.MethodPost, "/", map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, []byte("Action="+action+"&Version="+version))
 			if err != nil || bytes.Contains(answer, []byte("bedrock-app-local")) {
 				t.Errorf("%s still lists the stack's: %s, %v", action, answer, err)
@@ -554,7 +555,7 @@ func crashing(t *testing.T) []byte {
 func (s *running) topicRows(t *testing.T, p *proof) {
 	t.Helper()
 	topic := s.StackOutputs["alarmTopicArn"]
-	attributes, err := topics{moto: s.aws}.attributes(t.Context(), topic)
+	attributes, err := sns.Topics{Moto: s.aws}.Attributes(t.Context(), topic)
 	if err != nil {
 		t.Fatal(err)
 	}

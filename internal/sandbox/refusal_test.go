@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/sns"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"net"
 	"net/http"
@@ -176,7 +177,7 @@ func TestEndToEndUnheardMessagesAreReported(t *testing.T) {
 			}
 			var key struct{ KeyMetadata struct{ Arn, KeyID string } }
 			call("kms", "TrentService.CreateKey", map[string]string{"Policy": c.keyPolicy}, &key)
-			if err := s.aws.Query(s.ctx, "sns", snsVersion, "CreateTopic", map[string]string{
+			if err := s.aws.Query(s.ctx, "sns", sns.Version, "CreateTopic", map[string]string{
 				"Name": "topic", "Attributes.entry.1.key": "Policy", "Attributes.entry.1.value": c.policy,
 				"Attributes.entry.2.key": "KmsMasterKeyId", "Attributes.entry.2.value": key.KeyMetadata.Arn,
 			}, &struct{}{}); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/logs"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/s3"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/sns"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
@@ -111,7 +112,7 @@ func (s *Sandbox) serveAWS(ctx context.Context) (err error) {
 	return nil
 }
 
-func (s *Sandbox) topics() topics { return topics{moto: s.moto, told: s.options.Alarm} }
+func (s *Sandbox) topics() sns.Topics { return sns.Topics{Moto: s.moto, Alarm: s.options.Alarm} }
 
 // callerOf names the caller by the access key that the request is signed with.
 func (s *Sandbox) callerOf(r *http.Request) (arn string) {
