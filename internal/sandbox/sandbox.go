@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"path/filepath"
 
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/athena"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/logs"
@@ -95,7 +96,7 @@ func (s *Sandbox) serveAWS(ctx context.Context) (err error) {
 	models.authorize, models.caller = allowing.control, s.callerOf
 	endpoint, err := newEndpoint(s.moto, map[string][]service{
 		"apigateway": {s.apis},
-		"athena":     {newAthena(s.moto.Region, s.account)},
+		"athena":     {athena.New(s.moto.Region, s.account)},
 		"bedrock":    {models, log},
 		"ec2":        {ec2.Service{}},
 		"iam":        {s.signers},

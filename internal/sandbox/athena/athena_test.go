@@ -1,4 +1,4 @@
-package sandbox
+package athena
 
 import (
 	"encoding/json"
@@ -12,7 +12,7 @@ import (
 // was deleted, shows a change at every preview, or none where there is one.
 func TestAthena(t *testing.T) {
 	t.Parallel()
-	a := newAthena("ap-northeast-1", "123456789012")
+	a := New("ap-northeast-1", "123456789012")
 	ask := func(action, in string) string {
 		t.Helper()
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(in))

@@ -1,4 +1,5 @@
-package sandbox
+// Package athena plays the workgroups and saved queries of Amazon Athena. It runs no query.
+package athena
 
 import (
 	"crypto/rand"
@@ -10,9 +11,9 @@ import (
 	"sync"
 )
 
-// athena plays Amazon Athena's workgroups and saved queries (Athena API Reference): moto can neither change a workgroup nor
+// Service plays Amazon Athena's workgroups and saved queries (Athena API Reference): moto can neither change a workgroup nor
 // delete a saved query. It runs no query.
-type athena struct {
+type Service struct {
 	prefix string // of workgroups' ARNs
 
 	mu         sync.Mutex
@@ -21,15 +22,15 @@ type athena struct {
 	tags       map[string][]any          // by ARN
 }
 
-func newAthena(region, account string) *athena {
-	return &athena{
+func New(region, account string) *Service {
+	return &Service{
 		prefix:     "arn:aws:athena:" + region + ":" + account + ":workgroup/",
 		workgroups: map[string]map[string]any{}, tags: map[string][]any{},
 	}
 }
 
 // Handle answers every request.
-func (a *athena) Handle(w http.ResponseWriter, r *http.Request) (handled bool, err error) {
+func (a *Service) Handle(w http.ResponseWriter, r *http.Request) (handled bool, err error) {
 	a.mu.Lock() // to the end: the answers are what is kept
 	defer a.mu.Unlock()
 	var in map[string]any
@@ -49,9 +50,9 @@ func (a *athena) Handle(w http.ResponseWriter, r *http.Request) (handled bool, e
 }
 
 // Amend has nothing to correct.
-func (a *athena) Amend(*http.Response) error { return nil }
+func (a *Service) Amend(*http.Response) error { return nil }
 
-func (a *athena) answer(action string, in map[string]any) (map[string]any, error) {
+func (a *Service) answer(action string, in map[string]any) (map[string]any, error) {
 	text := func(name string) string { value, _ := in[name].(string); return value }
 	byID := func(id string) int {
 		return slices.IndexFunc(a.queries, func(q map[string]any) bool { return q["NamedQueryId"] == id })
