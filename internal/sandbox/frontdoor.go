@@ -23,6 +23,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/cloudwatch"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/logs"
@@ -40,7 +41,7 @@ type frontDoor struct {
 	apiID     string // the API behind the plain address
 	report    func(error)
 	alarm     alarm
-	metrics   *metrics
+	metrics   *cloudwatch.Metrics
 	names     sync.Map // of APIs, by id
 }
 
@@ -458,7 +459,7 @@ func (d *frontDoor) count(ctx context.Context, v *visit, status int) {
 	if status >= 500 {
 		values["5XXError"] = 1
 	}
-	d.metrics.put("AWS/ApiGateway", map[string]string{"ApiName": name.(string), "Stage": v.stage}, values)
+	d.metrics.Put("AWS/ApiGateway", map[string]string{"ApiName": name.(string), "Stage": v.stage}, values)
 }
 
 var contextVariable = regexp.MustCompile(`\$context\.[a-zA-Z.]+`)

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/cloudwatch"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/logs"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
@@ -75,7 +76,7 @@ type functions struct {
 	aws      wire.Client // the sandbox's own endpoint, where a function's configuration is whole
 	listener net.Listener
 	report   func(error)
-	metrics  *metrics
+	metrics  *cloudwatch.Metrics
 	folder   string
 	alarm    alarm
 
@@ -137,7 +138,7 @@ type instance struct {
 	open   *invocation
 }
 
-func newFunctions(moto, aws wire.Client, account, folder string, metrics *metrics, report func(error)) (*functions, error) {
+func newFunctions(moto, aws wire.Client, account, folder string, metrics *cloudwatch.Metrics, report func(error)) (*functions, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -255,7 +256,7 @@ func (f *functions) invokeWithResponseStream(ctx context.Context, name string, e
 }
 
 func (f *functions) count(name, metric string) {
-	f.metrics.put("AWS/Lambda", map[string]string{"FunctionName": name}, map[string]float64{metric: 1})
+	f.metrics.Put("AWS/Lambda", map[string]string{"FunctionName": name}, map[string]float64{metric: 1})
 }
 
 // see sees a call through, its caller there or not.
@@ -490,7 +491,7 @@ func (f *functions) keepLog(r iam.Role, group, stream string, output io.Reader) 
 		if err := logs.PutLogEvent(context.Background(), f.moto, group, stream, lines.Text()); err != nil {
 			f.report(fmt.Errorf("the function's log: %w", err))
 		}
-		f.metrics.embedded(lines.Text())
+		f.metrics.Embedded(lines.Text())
 	}
 	io.Copy(io.Discard, output) // a line too long for the scanner must not stop the function
 }

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/cloudwatch"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/kms"
@@ -224,22 +225,22 @@ func (s *running) tampers(t *testing.T) {
 	onRule("PutTargets", map[string]any{"Rule": watch + "api", "Targets": []any{}})
 	onRule("PutRule", map[string]any{"Name": watch + "trails", "EventPattern": `{"source":["nothing"]}`, "State": "ENABLED"})
 	onRule("DeleteRule", map[string]any{"Name": watch + "none"})
-	deployed, err := metricAlarms(ctx, s.aws)
+	deployed, err := cloudwatch.MetricAlarms(ctx, s.aws)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, a := range deployed {
 		// They may ring already, from the steps before: those who hear now hear them again.
-		add("watch", "SetAlarmState", query("monitoring", cloudWatchVersion, "SetAlarmState", map[string]string{"AlarmName": a.Name, "StateValue": "OK", "StateReason": "quiet"}))
+		add("watch", "SetAlarmState", query("monitoring", cloudwatch.Version, "SetAlarmState", map[string]string{"AlarmName": a.Name, "StateValue": "OK", "StateReason": "quiet"}))
 	}
-	add("watch", "DisableAlarmActions", query("monitoring", cloudWatchVersion, "DisableAlarmActions", map[string]string{"AlarmNames.member.1": watch + "none"}))
-	add("watch", "PutMetricAlarm", query("monitoring", cloudWatchVersion, "PutMetricAlarm", map[string]string{
+	add("watch", "DisableAlarmActions", query("monitoring", cloudwatch.Version, "DisableAlarmActions", map[string]string{"AlarmNames.member.1": watch + "none"}))
+	add("watch", "PutMetricAlarm", query("monitoring", cloudwatch.Version, "PutMetricAlarm", map[string]string{
 		"AlarmName": watch + "none", "Namespace": "none", "MetricName": "none", "Statistic": "Sum", "Period": "60", "EvaluationPeriods": "1", "Threshold": "1",
 		"ComparisonOperator": "GreaterThanOrEqualToThreshold", "TreatMissingData": "notBreaching",
 	}))
-	add("watch", "DeleteAlarms", query("monitoring", cloudWatchVersion, "DeleteAlarms", map[string]string{"AlarmNames.member.1": "other", "AlarmNames.member.2": watch + "none"}))
+	add("watch", "DeleteAlarms", query("monitoring", cloudwatch.Version, "DeleteAlarms", map[string]string{"AlarmNames.member.1": "other", "AlarmNames.member.2": watch + "none"}))
 	onRule("UpdateEventBus", map[string]any{"Name": "default", "KmsKeyIdentifier": "none"})
-	add("watch", "PutAlarmMuteRule", query("monitoring", cloudWatchVersion, "PutAlarmMuteRule", map[string]string{"Name": "quiet"}))
+	add("watch", "PutAlarmMuteRule", query("monitoring", cloudwatch.Version, "PutAlarmMuteRule", map[string]string{"Name": "quiet"}))
 	topic := out["alarmTopicArn"]
 	add("watch", "SetTopicAttributes", query("sns", sns.Version, "SetTopicAttributes", map[string]string{"TopicArn": topic, "AttributeName": "DisplayName", "AttributeValue": "tampered"}))
 	add("watch", "Subscribe", query("sns", sns.Version, "Subscribe", map[string]string{"TopicArn": topic, "Protocol": "none"}))
@@ -426,7 +427,7 @@ func (s *running) breaks(t *testing.T, l *listener, read func(service, path stri
 	s.slowCallsRing(t, l)
 	var rules struct{ Rules []struct{ Name string } }
 	s.target(t, "events", "AWSEvents.ListRules", map[string]string{"NamePrefix": "bedrock-app-local-watch-"}, &rules)
-	deployed, err := metricAlarms(ctx, s.aws)
+	deployed, err := cloudwatch.MetricAlarms(ctx, s.aws)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -460,17 +461,19 @@ func (s *running) slowCallsRing(t *testing.T, l *listener) {
 	if err := s.aws.Get(t.Context(), "apigateway", "/restapis/"+s.StackOutputs["apiId"], &api); err != nil {
 		t.Fatal(err)
 	}
-	deployed, err := metricAlarms(t.Context(), s.aws)
+	deployed, err := cloudwatch.MetricAlarms(t.Context(), s.aws)
 	if err != nil {
 		t.Fatal(err)
 	}
 	now := time.Now()
-	calls := func(slow time.Duration) (all []sample) {
+	calls := func(slow time.Duration) (all []cloudwatch.Sample) {
 		for age := time.Minute; age < 15*time.Minute; age += 30 * time.Second {
 			for i := range 10 {
-				one := sample{"AWS/ApiGateway", "Latency", map[string]string{"ApiName": api.Name, "Stage": "api"}, 1000, now.Add(-age)}
+				one := cloudwatch.Sample{
+					Namespace: "AWS/ApiGateway", Metric: "Latency", Dimensions: map[string]string{"ApiName": api.Name, "Stage": "api"}, Value: 1000, At: now.Add(-age),
+				}
 				if i < 2 && age < slow {
-					one.value = 61_000
+					one.Value = 61_000
 				}
 				all = append(all, one)
 			}
@@ -482,7 +485,7 @@ func (s *running) slowCallsRing(t *testing.T, l *listener) {
 			continue
 		}
 		for slow, want := range map[time.Duration]string{15 * time.Minute: "ALARM", 9 * time.Minute: "OK", 0: "OK"} {
-			if state, err := a.state(calls(slow), now); state != want || err != nil {
+			if state, err := a.State(calls(slow), now); state != want || err != nil {
 				t.Errorf("one call in five slow for %v: %s, %v, want %s", slow, state, err, want)
 			}
 		}
@@ -512,7 +515,7 @@ func (s *running) monitoringIsGone(t *testing.T) (gone func()) {
 	}
 	return func() {
 		for action, service := range map[string]string{"DescribeAlarms": "monitoring", "ListDashboards": "monitoring", "ListTopics": "sns"} {
-			version := map[string]string{"monitoring": cloudWatchVersion, "sns": sns.Version}[service]
+			version := map[string]string{"monitoring": cloudwatch.Version, "sns": sns.Version}[service]
 			answer, err := s.aws.Do(t.Context(), service, http.MethodPost, "/", map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, []byte("Action="+action+"&Version="+version))
 			if err != nil || bytes.Contains(answer, []byte("bedrock-app-local")) {
 				t.Errorf("%s still lists the stack's: %s, %v", action, answer, err)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/athena"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/cloudwatch"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/logs"
@@ -50,7 +51,7 @@ type Sandbox struct {
 	signers   *iam.Signers
 	apis      *apis
 	servers   []*http.Server
-	metrics   *metrics
+	metrics   *cloudwatch.Metrics
 	stop      func() // ends what waits for time to pass
 }
 
@@ -66,12 +67,12 @@ func Start(ctx context.Context, o Options) (*Sandbox, error) {
 		return nil, err
 	}
 	watching, stop := context.WithCancel(context.Background())
-	s := &Sandbox{AWSEndpointURL: "http://" + o.AWS.Addr().String(), options: o, moto: moto, stopMoto: stopMoto, metrics: &metrics{}, stop: stop}
+	s := &Sandbox{AWSEndpointURL: "http://" + o.AWS.Addr().String(), options: o, moto: moto, stopMoto: stopMoto, metrics: &cloudwatch.Metrics{}, stop: stop}
 	if err := s.serveAWS(ctx); err != nil {
 		s.Close()
 		return nil, err
 	}
-	go (&alarms{moto: s.moto, account: s.account, metrics: s.metrics, topics: s.topics()}).watch(watching, func(err error) { s.options.Report(fmt.Errorf("alarms: %w", err)) })
+	go (&cloudwatch.Alarms{Moto: s.moto, Account: s.account, Metrics: s.metrics, Topics: s.topics()}).Watch(watching, func(err error) { s.options.Report(fmt.Errorf("alarms: %w", err)) })
 	return s, nil
 }
 
@@ -87,7 +88,7 @@ func (s *Sandbox) serveAWS(ctx context.Context) (err error) {
 	kept := s3.NewBuckets(s.moto, s.account)
 	log := newInvocationLog(s.moto, s.account, s.options.Checksums, kept, func(metric string, err error) {
 		if metric != "" {
-			s.metrics.put("AWS/Bedrock", nil, map[string]float64{metric: 1})
+			s.metrics.Put("AWS/Bedrock", nil, map[string]float64{metric: 1})
 		}
 		s.options.Report(fmt.Errorf("invocation log: %w", err))
 	})

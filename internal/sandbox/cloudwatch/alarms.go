@@ -1,4 +1,5 @@
-package sandbox
+// Package cloudwatch keeps the metrics of the parts that the sandbox plays itself, and evaluates the deployed alarms by them.
+package cloudwatch
 
 import (
 	"context"
@@ -17,21 +18,21 @@ import (
 	"time"
 )
 
-// metrics are CloudWatch's, of the parts that the sandbox plays itself, for an hour. nil drops them.
-type metrics struct {
+// Metrics are CloudWatch's, of the parts that the sandbox plays itself, for an hour. nil drops them.
+type Metrics struct {
 	mu      sync.Mutex
-	samples []sample
+	samples []Sample
 	changed bool
 }
 
-type sample struct {
-	namespace, metric string
-	dimensions        map[string]string
-	value             float64
-	at                time.Time
+type Sample struct {
+	Namespace, Metric string
+	Dimensions        map[string]string
+	Value             float64
+	At                time.Time
 }
 
-func (m *metrics) put(namespace string, dimensions map[string]string, values map[string]float64) {
+func (m *Metrics) Put(namespace string, dimensions map[string]string, values map[string]float64) {
 	if m == nil {
 		return
 	}
@@ -39,14 +40,14 @@ func (m *metrics) put(namespace string, dimensions map[string]string, values map
 	defer m.mu.Unlock()
 	now := time.Now()
 	m.changed = true
-	m.samples = slices.DeleteFunc(m.samples, func(s sample) bool { return now.Sub(s.at) > time.Hour })
+	m.samples = slices.DeleteFunc(m.samples, func(s Sample) bool { return now.Sub(s.At) > time.Hour })
 	for metric, value := range values {
-		m.samples = append(m.samples, sample{namespace, metric, dimensions, value, now})
+		m.samples = append(m.samples, Sample{namespace, metric, dimensions, value, now})
 	}
 }
 
-// embedded puts the metrics of a line of a function's log (CloudWatch User Guide, "Specification: Embedded metric format").
-func (m *metrics) embedded(line string) {
+// Embedded puts the metrics of a line of a function's log (CloudWatch User Guide, "Specification: Embedded metric format").
+func (m *Metrics) Embedded(line string) {
 	var fields map[string]any
 	var of struct {
 		AWS struct {
@@ -72,13 +73,13 @@ func (m *metrics) embedded(line string) {
 			for _, name := range names {
 				dimensions[name] = fmt.Sprint(fields[name])
 			}
-			m.put(directive.Namespace, dimensions, values)
+			m.Put(directive.Namespace, dimensions, values)
 		}
 	}
 }
 
-// metricAlarm is what CloudWatch knows of an alarm (CloudWatch API Reference, "MetricAlarm").
-type metricAlarm struct {
+// MetricAlarm is what CloudWatch knows of an alarm (CloudWatch API Reference, "MetricAlarm").
+type MetricAlarm struct {
 	Name               string `xml:"AlarmName"`
 	Arn                string `xml:"AlarmArn"`
 	Description        string `xml:"AlarmDescription"`
@@ -104,15 +105,15 @@ type metricAlarm struct {
 
 var metricsQuery = regexp.MustCompile(`^SELECT (SUM|MAX)\((\w+)\) FROM "?([\w/]+)"?(?: WHERE (\w+) = '([^']*)')?$`)
 
-// state is the alarm's by the data, at a time (CloudWatch User Guide, "Alarm evaluation"). A query adds up every series; an
+// State is the alarm's by the data, at a time (CloudWatch User Guide, "Alarm evaluation"). A query adds up every series; an
 // alarm on a metric has the one with exactly its dimensions.
-func (a metricAlarm) state(samples []sample, now time.Time) (string, error) {
-	period, counts := a.Period, func(s sample) bool {
+func (a MetricAlarm) State(samples []Sample, now time.Time) (string, error) {
+	period, counts := a.Period, func(s Sample) bool {
 		of := map[string]string{}
 		for _, d := range a.Dimensions {
 			of[d.Name] = d.Value
 		}
-		return s.namespace == a.Namespace && s.metric == a.MetricName && maps.Equal(s.dimensions, of)
+		return s.Namespace == a.Namespace && s.Metric == a.MetricName && maps.Equal(s.Dimensions, of)
 	}
 	statistic := a.Statistic + a.ExtendedStatistic
 	if len(a.Queries) > 0 {
@@ -121,8 +122,8 @@ func (a metricAlarm) state(samples []sample, now time.Time) (string, error) {
 			return "", fmt.Errorf("alarm %s: query %q is not understood", a.Name, a.Queries[0].Expression)
 		}
 		statistic, period = map[string]string{"SUM": "Sum", "MAX": "p100"}[q[1]], a.Queries[0].Period
-		counts = func(s sample) bool {
-			return s.metric == q[2] && s.namespace == q[3] && (q[4] == "" || s.dimensions[q[4]] == q[5])
+		counts = func(s Sample) bool {
+			return s.Metric == q[2] && s.Namespace == q[3] && (q[4] == "" || s.Dimensions[q[4]] == q[5])
 		}
 	}
 	if a.ComparisonOperator != "GreaterThanOrEqualToThreshold" || a.TreatMissingData != "notBreaching" || period < 1 || a.EvaluationPeriods < 1 {
@@ -132,8 +133,8 @@ func (a metricAlarm) state(samples []sample, now time.Time) (string, error) {
 		end := now.Add(-time.Duration(i*period) * time.Second)
 		var values []float64
 		for _, s := range samples {
-			if age := end.Sub(s.at); counts(s) && age >= 0 && age < time.Duration(period)*time.Second {
-				values = append(values, s.value)
+			if age := end.Sub(s.At); counts(s) && age >= 0 && age < time.Duration(period)*time.Second {
+				values = append(values, s.Value)
 			}
 		}
 		value, err := statisticOf(statistic, values)
@@ -160,16 +161,16 @@ func statisticOf(statistic string, values []float64) (result float64, err error)
 	return result, nil
 }
 
-// alarms sets deployed alarms' states by the metrics, and tells their topics.
-type alarms struct {
-	moto    wire.Client
-	account string
-	metrics *metrics
-	topics  sns.Topics
+// Alarms sets deployed alarms' states by the metrics, and tells their topics.
+type Alarms struct {
+	Moto    wire.Client
+	Account string
+	Metrics *Metrics
+	Topics  sns.Topics
 }
 
-// watch evaluates each second when there is something new, or an alarm that may be over; CloudWatch does each minute.
-func (a *alarms) watch(ctx context.Context, failed func(error)) {
+// Watch evaluates each second when there is something new, or an alarm that may be over; CloudWatch does each minute.
+func (a *Alarms) Watch(ctx context.Context, failed func(error)) {
 	ringing, last := false, ""
 	for tick := time.NewTicker(time.Second); ; {
 		select {
@@ -178,10 +179,10 @@ func (a *alarms) watch(ctx context.Context, failed func(error)) {
 			return
 		case <-tick.C:
 		}
-		a.metrics.mu.Lock()
-		samples, changed := slices.Clone(a.metrics.samples), a.metrics.changed
-		a.metrics.changed = false
-		a.metrics.mu.Unlock()
+		a.Metrics.mu.Lock()
+		samples, changed := slices.Clone(a.Metrics.samples), a.Metrics.changed
+		a.Metrics.changed = false
+		a.Metrics.mu.Unlock()
 		if !changed && !ringing {
 			continue
 		}
@@ -193,37 +194,37 @@ func (a *alarms) watch(ctx context.Context, failed func(error)) {
 	}
 }
 
-func (a *alarms) evaluate(ctx context.Context, samples []sample, now time.Time) (ringing bool, err error) {
-	deployed, err := metricAlarms(ctx, a.moto)
+func (a *Alarms) evaluate(ctx context.Context, samples []Sample, now time.Time) (ringing bool, err error) {
+	deployed, err := MetricAlarms(ctx, a.Moto)
 	errs := []error{err}
 	for _, alarm := range deployed {
-		state, err := alarm.state(samples, now)
+		state, err := alarm.State(samples, now)
 		ringing = ringing || state == "ALARM"
 		if err != nil || state == alarm.StateValue {
 			errs = append(errs, err)
 			continue
 		}
-		errs = append(errs, a.moto.Query(ctx, "monitoring", cloudWatchVersion, "SetAlarmState", map[string]string{"AlarmName": alarm.Name, "StateValue": state, "StateReason": "data"}, &struct{}{}))
+		errs = append(errs, a.Moto.Query(ctx, "monitoring", Version, "SetAlarmState", map[string]string{"AlarmName": alarm.Name, "StateValue": state, "StateReason": "data"}, &struct{}{}))
 		actions := alarm.AlarmActions
 		if state == "OK" {
 			actions = alarm.OKActions
 		}
-		source := map[string][]string{"aws:SourceArn": {alarm.Arn}, "aws:SourceAccount": {a.account}}
+		source := map[string][]string{"aws:SourceArn": {alarm.Arn}, "aws:SourceAccount": {a.Account}}
 		for _, topic := range actions {
 			if alarm.ActionsEnabled {
-				errs = append(errs, a.topics.Publish(ctx, topic, "cloudwatch.amazonaws.com", source, source, alarm.Name+" is "+state+"\n"+alarm.Description))
+				errs = append(errs, a.Topics.Publish(ctx, topic, "cloudwatch.amazonaws.com", source, source, alarm.Name+" is "+state+"\n"+alarm.Description))
 			}
 		}
 	}
 	return ringing, errors.Join(errs...)
 }
 
-const cloudWatchVersion = "2010-08-01"
+const Version = "2010-08-01"
 
-func metricAlarms(ctx context.Context, c wire.Client) ([]metricAlarm, error) {
+func MetricAlarms(ctx context.Context, c wire.Client) ([]MetricAlarm, error) {
 	var out struct {
-		Alarms []metricAlarm `xml:"DescribeAlarmsResult>MetricAlarms>member"`
+		Alarms []MetricAlarm `xml:"DescribeAlarmsResult>MetricAlarms>member"`
 	}
-	err := c.Query(ctx, "monitoring", cloudWatchVersion, "DescribeAlarms", nil, &out)
+	err := c.Query(ctx, "monitoring", Version, "DescribeAlarms", nil, &out)
 	return out.Alarms, err
 }
