@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"encoding/json"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/events"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"net/http"
 	"net/http/httputil"
@@ -21,7 +22,7 @@ type endpoint struct {
 	proxy    *httputil.ReverseProxy
 	services map[string][]service               // by the name that a signature's scope has
 	caller   func(r *http.Request) (arn string) // names the caller by the access key
-	events   *eventBus                          // nil tells nobody of calls
+	events   *events.Bus                        // nil tells nobody of calls
 }
 
 func newEndpoint(moto wire.Client, services map[string][]service, caller func(r *http.Request) string) (*endpoint, error) {
@@ -52,8 +53,8 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if e.events != nil && r.Method != http.MethodGet && r.Method != http.MethodHead {
 		body, err := wire.Peek(r)
-		if c, ok := callOf(r, body); ok && err == nil {
-			e.events.tell(w, r, e.caller(r), c, e.serve)
+		if c, ok := events.CallOf(r, body); ok && err == nil {
+			e.events.Tell(w, r, e.caller(r), c, e.serve)
 			return
 		}
 	}

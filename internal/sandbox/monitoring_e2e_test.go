@@ -21,6 +21,7 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/cloudwatch"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/events"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/kms"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/sns"
@@ -305,8 +306,8 @@ func (s *running) tampers(t *testing.T) {
 // not: the message of a message would be followed by the next, for ever.
 func (s *running) dataEvents(t *testing.T) {
 	t.Helper()
-	bus := eventBus{moto: s.aws}
-	if err := bus.read(t.Context()); err != nil {
+	bus := events.Bus{Moto: s.aws}
+	if err := bus.Read(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	out := s.StackOutputs
@@ -327,7 +328,7 @@ func (s *running) dataEvents(t *testing.T) {
 		},
 	} {
 		for _, c := range calls {
-			text, err := json.Marshal(call{service: c.service, name: c.name, parameters: c.parameters}.event(s.Region, account, "x", "", nil, time.Now()))
+			text, err := json.Marshal(events.Call{Service: c.service, Name: c.name, Parameters: c.parameters}.Event(s.Region, account, "x", "", nil, time.Now()))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -336,8 +337,8 @@ func (s *running) dataEvents(t *testing.T) {
 				t.Fatal(err)
 			}
 			rings := ""
-			for _, rule := range bus.rules {
-				ok, err := matches(rule.pattern, event)
+			for _, rule := range bus.Rules {
+				ok, err := events.Matches(rule.Pattern, event)
 				if err != nil {
 					t.Fatal(err)
 				}

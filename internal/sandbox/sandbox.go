@@ -14,6 +14,7 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/athena"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/cloudwatch"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/events"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/logs"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/s3"
@@ -109,7 +110,7 @@ func (s *Sandbox) serveAWS(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	endpoint.events = &eventBus{moto: s.moto, account: s.account, topics: s.topics(), failed: s.options.Report}
+	endpoint.events = &events.Bus{Moto: s.moto, Account: s.account, Topics: s.topics(), Failed: s.options.Report}
 	s.serve(s.options.AWS, endpoint)
 	return nil
 }

@@ -1,4 +1,4 @@
-package sandbox
+package events
 
 import (
 	"encoding/json"
@@ -61,14 +61,14 @@ func TestCallOf(t *testing.T) {
 		r := httptest.NewRequest(c.method, c.path, strings.NewReader(c.body))
 		r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=x/20260101/ap-northeast-1/"+c.service+"/aws4_request, Signature=x")
 		r.Header.Set("X-Amz-Target", c.target)
-		call, ok := callOf(r, []byte(c.body))
+		call, ok := CallOf(r, []byte(c.body))
 		got := ""
 		if ok {
-			parameters, err := json.Marshal(call.parameters)
+			parameters, err := json.Marshal(call.Parameters)
 			if err != nil {
 				t.Fatal(err)
 			}
-			got = call.name + " " + string(parameters)
+			got = call.Name + " " + string(parameters)
 		}
 		if got != c.want {
 			t.Errorf("%s %s %s %s: got %q, want %q", c.service, c.method, c.path, c.target, got, c.want)
@@ -95,7 +95,7 @@ func TestOutcome(t *testing.T) {
 		if got := o.code(); got != c.want {
 			t.Errorf("%+v: %q", c, got)
 		}
-		event := call{service: "kms", name: "DisableKey"}.event("ap-northeast-1", "123456789012", "arn:x", o.code(), nil, time.Unix(0, 0))
+		event := Call{Service: "kms", Name: "DisableKey"}.Event("ap-northeast-1", "123456789012", "arn:x", o.code(), nil, time.Unix(0, 0))
 		if code, refused := event["detail"].(map[string]any)["errorCode"]; refused != (c.want != "") || refused && code != c.want {
 			t.Errorf("%+v: errorCode %v", c, code)
 		}

@@ -1,4 +1,4 @@
-package sandbox
+package events
 
 import (
 	"encoding/json"
@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// matches tells whether an event, as JSON decodes it, matches a pattern of EventBridge's (EventBridge User Guide,
+// Matches tells whether an event, as JSON decodes it, matches a pattern of EventBridge's (EventBridge User Guide,
 // "Comparison operators for use in event patterns"). An operator that is not understood is an error: moto has an API for
 // this, and it answers nothing.
-func matches(pattern map[string]any, event map[string]any) (bool, error) {
+func Matches(pattern map[string]any, event map[string]any) (bool, error) {
 	for field, want := range pattern {
 		var ok bool
 		var err error
 		switch want := want.(type) {
 		case map[string]any:
 			below, _ := event[field].(map[string]any)
-			ok, err = matches(want, below)
+			ok, err = Matches(want, below)
 		case []any:
 			if field == "$or" {
 				ok, err = matchesAny(want, event)
@@ -38,7 +38,7 @@ func matches(pattern map[string]any, event map[string]any) (bool, error) {
 func matchesAny(patterns []any, event map[string]any) (bool, error) {
 	for _, one := range patterns {
 		pattern, _ := one.(map[string]any)
-		if ok, err := matches(pattern, event); ok && pattern != nil || err != nil {
+		if ok, err := Matches(pattern, event); ok && pattern != nil || err != nil {
 			return ok, err
 		}
 	}

@@ -1,4 +1,4 @@
-package sandbox
+package events
 
 import (
 	"encoding/json"
@@ -41,7 +41,7 @@ func TestMatches(t *testing.T) {
 		`{"detail":{"eventName":["x"],"$or":[{"requestParameters":{"bucketName":["logs"]}},{"eventName":["y"]}]}}`:       false,
 		`{"detail":{"$or":[{"eventName":["PutBucketPolicy"],"requestParameters":{"bucketName":["x"]}},{"absent":[1]}]}}`: false,
 	} {
-		if got, err := matches(decoded(t, pattern), event); got != want || err != nil {
+		if got, err := Matches(decoded(t, pattern), event); got != want || err != nil {
 			t.Errorf("%s: %v, %v, want %v", pattern, got, err, want)
 		}
 	}
@@ -49,7 +49,7 @@ func TestMatches(t *testing.T) {
 		`{"source":[{"wildcard":"*"}]}`, `{"source":[{"prefix":["a"]}]}`, `{"source":[{"anything-but":{"wildcard":"*"}}]}`, `{"source":"aws.s3"}`,
 		`{"absent":[{"exists":false}]}`,
 	} {
-		if got, err := matches(decoded(t, pattern), event); err == nil {
+		if got, err := Matches(decoded(t, pattern), event); err == nil {
 			t.Errorf("%s: %v, want an error", pattern, got)
 		}
 	}

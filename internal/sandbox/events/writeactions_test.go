@@ -1,4 +1,4 @@
-package sandbox
+package events
 
 import (
 	"os"
@@ -56,7 +56,7 @@ var (
 func TestWriteActionsHaveAVerdict(t *testing.T) {
 	t.Parallel()
 	rules := map[string]map[string]any{}
-	files, err := filepath.Glob("../../components/testdata/rule-*.txt") // the deployed ones: TestTamperPatterns
+	files, err := filepath.Glob("../../../components/testdata/rule-*.txt") // the deployed ones: TestTamperPatterns
 	if err != nil || len(files) == 0 {
 		t.Fatalf("%d rules, %v", len(files), err)
 	}
@@ -75,7 +75,7 @@ func TestWriteActionsHaveAVerdict(t *testing.T) {
 		}
 		var rung []string
 		for name, pattern := range rules {
-			ok, err := matches(pattern, map[string]any{"source": "aws." + source, "detail-type": "AWS API Call via CloudTrail", "detail": detail})
+			ok, err := Matches(pattern, map[string]any{"source": "aws." + source, "detail-type": "AWS API Call via CloudTrail", "detail": detail})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -88,7 +88,7 @@ func TestWriteActionsHaveAVerdict(t *testing.T) {
 	}
 	deniedActions := deniedByOrganization(t)
 	known := map[string]bool{}
-	for _, line := range strings.Split(readText(t, "../../components/testdata/write-actions.txt"), "\n") {
+	for _, line := range strings.Split(readText(t, "../../../components/testdata/write-actions.txt"), "\n") {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
@@ -159,7 +159,7 @@ func readText(t *testing.T, file string) string {
 // TestOrganizationPolicyVerdicts asks these.
 func deniedByOrganization(t *testing.T) (actions []string) {
 	t.Helper()
-	for _, s := range decoded(t, readText(t, "../../docs/service-control-policy.json"))["Statement"].([]any) {
+	for _, s := range decoded(t, readText(t, "../../../docs/service-control-policy.json"))["Statement"].([]any) {
 		for _, action := range s.(map[string]any)["Action"].([]any) {
 			actions = append(actions, action.(string))
 		}

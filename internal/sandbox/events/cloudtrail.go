@@ -1,4 +1,4 @@
-package sandbox
+package events
 
 import (
 	"bytes"
@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// call is a writing call of AWS's, as CloudTrail names it.
-type call struct {
-	service, name string
-	parameters    map[string]any
+// Call is a writing call of AWS's, as CloudTrail names it.
+type Call struct {
+	Service, Name string
+	Parameters    map[string]any
 }
 
 var (
@@ -41,9 +41,9 @@ var (
 	apiNouns = map[string]string{"restapis": "RestApi", "deployments": "Deployment", "stages": "Stage", "resources": "Resource", "methods": "Method", "account": "Account"}
 )
 
-// callOf reads a call of those services that are watched; reading calls and others are none.
-func callOf(r *http.Request, body []byte) (c call, ok bool) {
-	c = call{service: wire.ServiceOf(r), parameters: map[string]any{}}
+// CallOf reads a call of those services that are watched; reading calls and others are none.
+func CallOf(r *http.Request, body []byte) (c Call, ok bool) {
+	c = Call{Service: wire.ServiceOf(r), Parameters: map[string]any{}}
 	path := strings.Split(strings.Trim(r.URL.EscapedPath(), "/"), "/")
 	part := func(i int) string {
 		if i >= len(path) {
@@ -52,33 +52,33 @@ func callOf(r *http.Request, body []byte) (c call, ok bool) {
 		plain, _ := url.PathUnescape(path[i])
 		return plain
 	}
-	switch c.service {
+	switch c.Service {
 	case "kms", "logs", "events", "cloudtrail", "glue", "athena":
 		target := r.Header.Get("X-Amz-Target")
-		c.name = target[strings.LastIndex(target, ".")+1:]
+		c.Name = target[strings.LastIndex(target, ".")+1:]
 		var in map[string]any
 		json.Unmarshal(body, &in)
 		for name, value := range in {
-			c.parameters[lowerFirst(name)] = value
+			c.Parameters[lowerFirst(name)] = value
 		}
 	case "sns", "monitoring", "ec2":
 		form, _ := url.ParseQuery(string(body))
-		c.name = form.Get("Action")
+		c.Name = form.Get("Action")
 		for name, values := range form {
 			if list := member.FindStringSubmatch(name); list != nil {
-				known, _ := c.parameters[lowerFirst(list[1])].([]any)
-				c.parameters[lowerFirst(list[1])] = append(known, values[0])
+				known, _ := c.Parameters[lowerFirst(list[1])].([]any)
+				c.Parameters[lowerFirst(list[1])] = append(known, values[0])
 				continue
 			}
-			c.parameters[lowerFirst(name)] = values[0]
+			c.Parameters[lowerFirst(name)] = values[0]
 		}
-		if c.service == "ec2" { // CloudTrail nests them in an undocumented way
-			c.parameters = map[string]any{c.name + "Request": c.parameters}
+		if c.Service == "ec2" { // CloudTrail nests them in an undocumented way
+			c.Parameters = map[string]any{c.Name + "Request": c.Parameters}
 		}
 	case "bedrock":
-		if c.name = bedrockCalls[r.Method+" "+part(0)]; part(0) != "logging" {
-			if json.Unmarshal(body, &c.parameters); part(1) != "" {
-				c.parameters["configId"] = part(1)
+		if c.Name = bedrockCalls[r.Method+" "+part(0)]; part(0) != "logging" {
+			if json.Unmarshal(body, &c.Parameters); part(1) != "" {
+				c.Parameters["configId"] = part(1)
 			}
 		}
 	case "s3":
@@ -86,51 +86,51 @@ func callOf(r *http.Request, body []byte) (c call, ok bool) {
 		if len(path) != 1 || verb == "" { // of objects are data events
 			return c, false
 		}
-		c.parameters["bucketName"] = part(0)
-		c.name = verb + "Bucket" + s3.PartName(r.URL.Query())
-		if c.name == "PutBucket" {
-			c.name = "CreateBucket"
+		c.Parameters["bucketName"] = part(0)
+		c.Name = verb + "Bucket" + s3.PartName(r.URL.Query())
+		if c.Name == "PutBucket" {
+			c.Name = "CreateBucket"
 		}
 	case "lambda":
 		if part(1) == "resource-policy" {
-			c.name, c.parameters["resourceArn"] = map[string]string{"PUT": "PutResourcePolicy", "DELETE": "DeleteResourcePolicy"}[r.Method], part(2)
+			c.Name, c.Parameters["resourceArn"] = map[string]string{"PUT": "PutResourcePolicy", "DELETE": "DeleteResourcePolicy"}[r.Method], part(2)
 			break
 		}
 		var in struct{ FunctionName string }
 		json.Unmarshal(body, &in)
-		c.name, c.parameters["functionName"] = functionCalls[r.Method+" "+part(3)], cmp.Or(part(2), in.FunctionName)
+		c.Name, c.Parameters["functionName"] = functionCalls[r.Method+" "+part(3)], cmp.Or(part(2), in.FunctionName)
 	case "apigateway":
 		for _, segment := range path {
-			c.name = cmp.Or(apiNouns[segment], c.name)
+			c.Name = cmp.Or(apiNouns[segment], c.Name)
 		}
-		if c.name != "" && apiVerbs[r.Method] != "" {
-			c.name = apiVerbs[r.Method] + c.name
+		if c.Name != "" && apiVerbs[r.Method] != "" {
+			c.Name = apiVerbs[r.Method] + c.Name
 		} else {
-			c.name = ""
+			c.Name = ""
 		}
 		if part(0) == "restapis" && part(1) != "" {
-			c.parameters["restApiId"] = part(1)
+			c.Parameters["restApiId"] = part(1)
 		}
 	}
-	return c, c.name != "" && !readingCall.MatchString(c.name)
+	return c, c.Name != "" && !readingCall.MatchString(c.Name)
 }
 
 func lowerFirst(name string) string { return strings.ToLower(name[:1]) + name[1:] }
 
-// event is CloudTrail's record of the call, in EventBridge's envelope (CloudTrail User Guide, "CloudTrail record
+// Event is CloudTrail's record of the call, in EventBridge's envelope (CloudTrail User Guide, "CloudTrail record
 // contents"). code is empty where the call was not refused.
-func (c call) event(region, account, by, code string, response map[string]any, now time.Time) map[string]any {
+func (c Call) Event(region, account, by, code string, response map[string]any, now time.Time) map[string]any {
 	at := now.UTC().Format(time.RFC3339)
 	detail := map[string]any{
-		"eventVersion": "1.11", "eventTime": at, "eventSource": c.service + ".amazonaws.com", "eventName": c.name, "awsRegion": region,
-		"userIdentity": map[string]any{"arn": by, "accountId": account}, "sourceIPAddress": "127.0.0.1", "requestParameters": c.parameters,
+		"eventVersion": "1.11", "eventTime": at, "eventSource": c.Service + ".amazonaws.com", "eventName": c.Name, "awsRegion": region,
+		"userIdentity": map[string]any{"arn": by, "accountId": account}, "sourceIPAddress": "127.0.0.1", "requestParameters": c.Parameters,
 		"responseElements": response, "eventID": wire.NewID(), "readOnly": false, "managementEvent": true, "eventCategory": "Management", "eventType": "AwsApiCall",
 	}
 	if code != "" {
 		detail["errorCode"] = code
 	}
 	return map[string]any{
-		"version": "0", "id": wire.NewID(), "detail-type": "AWS API Call via CloudTrail", "source": "aws." + c.service,
+		"version": "0", "id": wire.NewID(), "detail-type": "AWS API Call via CloudTrail", "source": "aws." + c.Service,
 		"account": account, "time": at, "region": region, "resources": []any{}, "detail": detail,
 	}
 }
