@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
 )
 
 // audit builds the auditor's program, and runs it as he does: what it prints, and its exit status.
@@ -47,7 +49,7 @@ func (s *running) showsLargeAndFailed(t *testing.T) {
 	folder := t.TempDir()
 	for _, from := range [][]string{{"--stack", "local"}, {"--stack", "local", "--log-group", s.StackOutputs["logGroupName"]}} {
 		out, status := audit(append([]string{"show", id}, from...)...)
-		var record Record
+		var record bedrock.Record
 		if err := json.Unmarshal([]byte(out), &record); status != 0 || err != nil {
 			t.Fatalf("show %v: exit status %d, %v: %.300s", from, status, err, out)
 		}

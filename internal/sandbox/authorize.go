@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
@@ -19,8 +20,8 @@ type authorizer struct {
 }
 
 // model decides whether a call of a model is allowed.
-func (a authorizer) model(r *http.Request, call ModelCall) (identityArn string, err error) {
-	return a.allow(r, "bedrock-runtime", func(keys map[string][]string) []iampolicy.Request { return call.requests(keys, a.moto.Region) })
+func (a authorizer) model(r *http.Request, call bedrock.ModelCall) (identityArn string, err error) {
+	return a.allow(r, "bedrock-runtime", func(keys map[string][]string) []iampolicy.Request { return call.Requests(keys, a.moto.Region) })
 }
 
 // control decides whether a call of Bedrock's control plane that names no resource is allowed.

@@ -26,16 +26,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 )
 
 const localModel = "anthropic.claude-haiku-4-5-20251001-v1:0"
 
 // recordsOf are those of calls whose input holds a mark.
-func (s *running) recordsOf(t *testing.T, mark string) (found []Record) {
+func (s *running) recordsOf(t *testing.T, mark string) (found []bedrock.Record) {
 	t.Helper()
 	for _, line := range s.events(t, s.StackOutputs["logGroupName"]) {
-		var r Record
+		var r bedrock.Record
 		if json.Unmarshal([]byte(line), &r) == nil && bytes.Contains(r.Input.BodyJSON, []byte(mark)) {
 			found = append(found, r)
 		}
@@ -136,7 +137,7 @@ func (s *running) faultsAreTyped(t *testing.T) {
 	client := s.bedrock("execute-api")
 	var wait sync.WaitGroup // at once: some are tried again, with waits
 	defer wait.Wait()
-	for name, status := range Faults {
+	for name, status := range bedrock.Faults {
 		wait.Go(func() {
 			_, err := client.Converse(t.Context(), said("fault "+name))
 			var typed interface{ ErrorCode() string }
@@ -146,7 +147,7 @@ func (s *running) faultsAreTyped(t *testing.T) {
 			}
 		})
 	}
-	for _, name := range StreamFaults["ConverseStream"] {
+	for _, name := range bedrock.StreamFaults["ConverseStream"] {
 		wait.Go(func() {
 			out, err := client.ConverseStream(t.Context(), streamed("break "+name))
 			if err != nil {
@@ -165,7 +166,7 @@ func (s *running) faultsAreTyped(t *testing.T) {
 	own := map[string]int{ // where they differ from Bedrock's
 		"ServiceQuotaExceededException": 429, "InternalServerException": 502,
 	}
-	for name, status := range Faults {
+	for name, status := range bedrock.Faults {
 		status := cmp.Or(own[name], status)
 		for _, stream := range []string{"false", "true"} {
 			wait.Go(func() {
@@ -230,7 +231,7 @@ func (s *running) clientLeaves(t *testing.T) {
 	if status, _, body := s.call(t, http.MethodPost, "/generate/Hello", "", "", ""); status != 200 {
 		t.Errorf("another call: status %d: %s", status, body)
 	}
-	var found []Record
+	var found []bedrock.Record
 	for end := time.Now().Add(30 * time.Second); len(found) == 0 && time.Now().Before(end); found = s.recordsOf(t, mark) {
 	}
 	if len(found) != 1 || !bytes.Contains(found[0].Output.BodyJSON, []byte("leaves")) {
@@ -282,7 +283,7 @@ func (s *running) thousandCalls(t *testing.T) {
 		if strings.Contains(key, "/data/") || strings.HasSuffix(key, permissionCheck) {
 			continue
 		}
-		var r Record
+		var r bedrock.Record
 		if err := json.Unmarshal(s.gunzip(t, s.StackOutputs["logBucketName"], key), &r); err != nil {
 			t.Fatal(err)
 		}

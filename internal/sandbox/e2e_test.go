@@ -30,6 +30,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/s3"
@@ -436,7 +437,7 @@ func (s *running) recordsCalls(t *testing.T) {
 				t.Errorf("%s does not hold the large body", key)
 			}
 		case record.MatchString(key):
-			var r Record
+			var r bedrock.Record
 			if err := json.Unmarshal(s.gunzip(t, bucket, key), &r); err != nil {
 				t.Fatal(err)
 			}
@@ -471,7 +472,7 @@ func (s *running) recordsCalls(t *testing.T) {
 		if line == "Permissions are correctly set for Amazon Bedrock logs." {
 			continue
 		}
-		var r Record
+		var r bedrock.Record
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatal(err)
 		}
@@ -898,7 +899,7 @@ func (s *running) recordsWhoSigned(t *testing.T, outputs map[string]string) {
 	t.Helper()
 	regions, callers := map[string]bool{}, 0
 	for _, line := range s.events(t, s.StackOutputs["logGroupName"]) {
-		var r Record
+		var r bedrock.Record
 		if json.Unmarshal([]byte(line), &r) != nil || !strings.Contains(r.Identity.ARN, "bedrock-app-second-function") {
 			continue
 		}

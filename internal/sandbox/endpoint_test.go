@@ -1,12 +1,14 @@
 package sandbox
 
 import (
-	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 // What the endpoint passes on to moto, moto answers with 500; what it takes from moto is lost.
@@ -15,7 +17,7 @@ func TestEndpointKnowsItsBedrock(t *testing.T) {
 	moto := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
 	t.Cleanup(moto.Close)
 	e, err := newEndpoint(wire.Client{URL: moto.URL, Region: "ap-northeast-1"}, map[string][]service{
-		"bedrock": {newBedrockService(&Bedrock{Region: "ap-northeast-1", Account: "123456789012"})},
+		"bedrock": {bedrock.New(&bedrock.Runtime{Region: "ap-northeast-1", Account: "123456789012"})},
 	}, nil)
 	if err != nil {
 		t.Fatal(err)

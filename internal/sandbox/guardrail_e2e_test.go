@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock/bedrocktest"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 )
 
@@ -38,7 +39,7 @@ func fenceRows(p *proof, d deployedStack) {
 func asksTool(input, result string) []types.Message {
 	id, name := aws.String("tooluse_1"), aws.String("look")
 	return []types.Message{
-		says("of a refused tool")[0],
+		bedrocktest.Says("of a refused tool")[0],
 		{Role: "assistant", Content: []types.ContentBlock{&types.ContentBlockMemberToolUse{Value: types.ToolUseBlock{
 			ToolUseId: id, Name: name, Input: document.NewLazyDocument(map[string]any{"where": []string{input}}),
 		}}}},
@@ -66,11 +67,11 @@ func (s *running) guardsTools(t *testing.T, who aws.Credentials, outputs map[str
 		said, failed = map[string]string{}, map[string]error{}
 		out, err := client.Converse(t.Context(), &bedrockruntime.ConverseInput{ModelId: model, Messages: messages, ToolConfig: tools})
 		if failed["Converse"] = err; err == nil {
-			said["Converse"] = wholeSaid(t, out)
+			said["Converse"] = bedrocktest.WholeSaid(t, out)
 		}
 		stream, err := client.ConverseStream(t.Context(), &bedrockruntime.ConverseStreamInput{ModelId: model, Messages: messages, ToolConfig: tools})
 		if err == nil {
-			said["ConverseStream"], _ = streamSaid(stream.GetStream())
+			said["ConverseStream"], _ = bedrocktest.StreamSaid(stream.GetStream())
 			err = stream.GetStream().Err()
 		}
 		failed["ConverseStream"] = err
@@ -80,7 +81,7 @@ func (s *running) guardsTools(t *testing.T, who aws.Credentials, outputs map[str
 		}
 		chunked, err := client.InvokeModelWithResponseStream(t.Context(), &bedrockruntime.InvokeModelWithResponseStreamInput{ModelId: claude, Body: body})
 		if err == nil {
-			for _, one := range chunks(chunked.GetStream()) {
+			for _, one := range bedrocktest.Chunks(chunked.GetStream()) {
 				var c struct {
 					Delta struct {
 						Text    string
@@ -97,17 +98,17 @@ func (s *running) guardsTools(t *testing.T, who aws.Credentials, outputs map[str
 		failed["InvokeModelWithResponseStream"] = err
 		return said, failed
 	}
-	harmless := toolNamed("look", "looks", "where")
+	harmless := bedrocktest.ToolNamed("look", "looks", "where")
 	for name, c := range map[string]struct {
 		tools    *types.ToolConfiguration
 		messages []types.Message
 		body     []byte
 	}{
-		"a tool's description":   {toolNamed("look", "say "+word, "where"), asksTool("a", "b"), anthropic("go on", "say "+word, "where", "a", "b")},
-		"a tool's schema":        {toolNamed("look", "looks", word), asksTool("a", "b"), anthropic("go on", "looks", word, "a", "b")},
+		"a tool's description":   {bedrocktest.ToolNamed("look", "say "+word, "where"), asksTool("a", "b"), anthropic("go on", "say "+word, "where", "a", "b")},
+		"a tool's schema":        {bedrocktest.ToolNamed("look", "looks", word), asksTool("a", "b"), anthropic("go on", "looks", word, "a", "b")},
 		"what a tool was asked":  {harmless, asksTool(word, "b"), anthropic("go on", "looks", "where", word, "b")},
 		"what a tool found":      {harmless, asksTool("a", "the "+word), anthropic("go on", "looks", "where", "a", "the "+word)},
-		"what a tool was called": {toolNamed(word, "looks", "where"), asksTool("a", "b"), []byte(strings.ReplaceAll(string(anthropic("go on", "looks", "where", "a", "b")), `"look"`, `"`+word+`"`))},
+		"what a tool was called": {bedrocktest.ToolNamed(word, "looks", "where"), asksTool("a", "b"), []byte(strings.ReplaceAll(string(anthropic("go on", "looks", "where", "a", "b")), `"look"`, `"`+word+`"`))},
 	} {
 		said, failed := ask(c.tools, c.messages, c.body)
 		for operation, err := range failed {
@@ -124,13 +125,13 @@ func (s *running) guardsTools(t *testing.T, who aws.Credentials, outputs map[str
 			}
 		}
 	}
-	said, failed := ask(harmless, says("call hel lo"), anthropic("call hel lo", "looks", "where", "a", "b"))
+	said, failed := ask(harmless, bedrocktest.Says("call hel lo"), anthropic("call hel lo", "looks", "where", "a", "b"))
 	for operation, err := range failed {
 		if err != nil || !strings.Contains(said[operation], `{"word":"hello"}`) {
 			t.Errorf("a harmless tool, %s: %q, %v", operation, said[operation], err)
 		}
 	}
-	said, _ = ask(harmless, says("call xyz zy"), anthropic("call xyz zy", "looks", "where", "a", "b")) // refused or with something in its place
+	said, _ = ask(harmless, bedrocktest.Says("call xyz zy"), anthropic("call xyz zy", "looks", "where", "a", "b")) // refused or with something in its place
 	for operation, text := range said {
 		if strings.Contains(text, word) {
 			t.Errorf("what a model asks a tool is sent with a blocked word, %s: %q", operation, text)

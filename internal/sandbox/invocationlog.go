@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/kms"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/logs"
@@ -128,7 +129,7 @@ func (l invocationLog) check(ctx context.Context, config loggingConfig) error {
 
 // deliver writes one record to every destination of the account's configuration. Without one nothing is logged, as
 // on AWS. A destination that refuses loses the record, as on AWS, and failed is told.
-func (l invocationLog) deliver(ctx context.Context, record Record, now time.Time) {
+func (l invocationLog) deliver(ctx context.Context, record bedrock.Record, now time.Time) {
 	var configured struct {
 		LoggingConfig *loggingConfig `json:"loggingConfig"`
 	}
@@ -140,7 +141,7 @@ func (l invocationLog) deliver(ctx context.Context, record Record, now time.Time
 	if config == nil || config.TextDataDeliveryEnabled != nil && !*config.TextDataDeliveryEnabled {
 		return
 	}
-	if record.dies == "before" {
+	if record.Dies == "before" {
 		return
 	}
 	if config.S3Config != nil {
@@ -148,7 +149,7 @@ func (l invocationLog) deliver(ctx context.Context, record Record, now time.Time
 			l.failed(failure("ModelInvocationLogsS3DeliveryFailure", err), fmt.Errorf("record %s to S3: %w", record.RequestID, err))
 		}
 	}
-	if record.dies == "between" {
+	if record.Dies == "between" {
 		return
 	}
 	if config.CloudWatchConfig != nil {
@@ -175,7 +176,7 @@ func (l invocationLog) hour(s s3Config, now time.Time) string {
 	return l.folder(s) + l.moto.Region + "/" + now.UTC().Format("2006/01/02/15/")
 }
 
-func (l invocationLog) deliverS3(ctx context.Context, to s3Config, record Record, now time.Time) error {
+func (l invocationLog) deliverS3(ctx context.Context, to s3Config, record bedrock.Record, now time.Time) error {
 	record, err := l.moveLarge(ctx, to, record, now)
 	if err != nil {
 		return err
@@ -190,7 +191,7 @@ func (l invocationLog) deliverS3(ctx context.Context, to s3Config, record Record
 	return l.putObject(ctx, to, key, append(line, '\n'))
 }
 
-func (l invocationLog) deliverCloudWatch(ctx context.Context, config *loggingConfig, record Record, now time.Time) error {
+func (l invocationLog) deliverCloudWatch(ctx context.Context, config *loggingConfig, record bedrock.Record, now time.Time) error {
 	cw := config.CloudWatchConfig
 	if cw.LargeDataDeliveryS3Config != nil {
 		var err error
@@ -208,7 +209,7 @@ func (l invocationLog) deliverCloudWatch(ctx context.Context, config *loggingCon
 }
 
 // moveLarge puts bodies of more than 100 KB into objects of their own under data/.
-func (l invocationLog) moveLarge(ctx context.Context, to s3Config, record Record, now time.Time) (Record, error) {
+func (l invocationLog) moveLarge(ctx context.Context, to s3Config, record bedrock.Record, now time.Time) (bedrock.Record, error) {
 	for _, body := range []struct {
 		json   *json.RawMessage
 		path   *string

@@ -5,8 +5,6 @@ package sandbox
 import (
 	"bytes"
 	"encoding/json"
-	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
-	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"net"
 	"net/http"
 	"net/url"
@@ -18,6 +16,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 )
 
 // TestEndToEndPackage is what a user of another language does: Pulumi compiles the package, and the components of

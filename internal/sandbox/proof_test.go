@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/kms"
@@ -527,14 +528,14 @@ func (s *running) modelRows(t *testing.T, p *proof, d, other deployedStack) {
 		return keys
 	}
 	inside := through(d.endpoints["bedrock-runtime"], d.vpcID)
-	call := func(want bool, name string, c ModelCall, keys map[string][]string, endpoint string) {
+	call := func(want bool, name string, c bedrock.ModelCall, keys map[string][]string, endpoint string) {
 		p.row(want, d.name+" function: "+name, func(policy func(string) iampolicy.Document) bool {
 			var through *iampolicy.Document
 			if endpoint != "" {
 				document := policy(endpoint)
 				through = &document
 			}
-			return iam.Allowed(c.requests(keys, s.Region), []iampolicy.Document{policy(role)}, through) == nil
+			return iam.Allowed(c.Requests(keys, s.Region), []iampolicy.Document{policy(role)}, through) == nil
 		})
 	}
 	// Each on its own: what one policy refuses must not hide what the other would let through.
@@ -542,16 +543,16 @@ func (s *running) modelRows(t *testing.T, p *proof, d, other deployedStack) {
 		p.identity(want, d.name+" function role: "+name, role, r)
 		p.resource(want, door+": "+name, door, r)
 	}
-	guarded := func(c ModelCall) ModelCall {
-		c.guardrail, c.version = d.guardrail, d.guardVersion
+	guarded := func(c bedrock.ModelCall) bedrock.ModelCall {
+		c.Guardrail, c.Version = d.guardrail, d.guardVersion
 		return c
 	}
 	fm := func(region, id string) string { return "arn:aws:bedrock:" + region + "::foundation-model/" + id }
 	for _, action := range []string{"bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"} {
-		var profiles []ModelCall
+		var profiles []bedrock.ModelCall
 		for _, id := range d.modelIDs {
 			c := s.resolve(t, id)
-			c.action = action
+			c.Action = action
 			id += " by " + action
 			call(true, "calls "+id, guarded(c), inside, door)
 			for tier, want := range map[string]bool{"default": true, "flex": slices.Contains(d.tiers, "flex"), "priority": false, "reserved": false} {
@@ -561,20 +562,20 @@ func (s *running) modelRows(t *testing.T, p *proof, d, other deployedStack) {
 			}
 			call(false, "calls "+id+" through no endpoint", guarded(c), through("", ""), "")
 			call(false, "calls "+id+" through the other stack's endpoint", guarded(c), through(other.endpoints["bedrock-runtime"], other.vpcID), other.name+" bedrock-runtime endpoint")
-			for _, r := range guarded(c).requests(through(other.endpoints["bedrock-runtime"], other.vpcID), s.Region) {
-				if r.Resource == c.model { // without this there is no call
+			for _, r := range guarded(c).Requests(through(other.endpoints["bedrock-runtime"], other.vpcID), s.Region) {
+				if r.Resource == c.Model { // without this there is no call
 					p.identity(false, d.name+" function role: "+r.Action+" of "+r.Resource+" for "+id+" past its endpoint", role, r)
 				}
 			}
 			administrator := map[string][]string{"aws:PrincipalArn": {"arn:aws:iam::" + account + ":role/Administrator"}, "aws:SourceVpce": inside["aws:SourceVpce"]}
-			for _, r := range guarded(c).requests(administrator, s.Region) {
+			for _, r := range guarded(c).Requests(administrator, s.Region) {
 				p.resource(false, door+": an administrator's "+r.Action+" of "+r.Resource+" for "+id, door, r)
 			}
-			for _, route := range c.routes {
+			for _, route := range c.Routes {
 				for _, way := range []struct{ name, profile string }{
 					{"past the profile", ""}, {"through another profile", "arn:aws:bedrock:" + s.Region + ":" + account + ":inference-profile/other.profile"},
 				} {
-					r := ModelCall{action: c.action, model: route, guardrail: d.guardrail, version: d.guardVersion}.requests(inside, s.Region)
+					r := bedrock.ModelCall{Action: c.Action, Model: route, Guardrail: d.guardrail, Version: d.guardVersion}.Requests(inside, s.Region)
 					last := r[len(r)-1]
 					if last.Resource != route {
 						t.Fatalf("want the model last, got %v", last)
@@ -585,22 +586,22 @@ func (s *running) modelRows(t *testing.T, p *proof, d, other deployedStack) {
 					both(false, action+" of "+route+" "+way.name, last)
 				}
 			}
-			if len(c.routes) > 0 {
+			if len(c.Routes) > 0 {
 				profiles = append(profiles, c)
 			}
 			if d.guardrail != "" {
 				call(false, "calls "+id+" without the guardrail", c, inside, door)
 				old, foreign := guarded(c), guarded(c)
-				old.version, foreign.guardrail = "9", strings.Replace(d.guardrail, "guardrail/", "guardrail/other", 1)
+				old.Version, foreign.Guardrail = "9", strings.Replace(d.guardrail, "guardrail/", "guardrail/other", 1)
 				call(false, "calls "+id+" with another version of the guardrail", old, inside, door)
 				call(false, "calls "+id+" with another guardrail", foreign, inside, door)
-				for _, r := range c.requests(inside, s.Region) {
+				for _, r := range c.Requests(inside, s.Region) {
 					if !strings.Contains(r.Resource, "profile/") {
 						p.identity(false, d.name+" function role: "+r.Resource+" for "+id+" without the guardrail", role, r)
 					}
 				}
-				p.identity(false, d.name+" function role: applies another guardrail for "+id, role, foreign.requests(inside, s.Region)[0])
-				p.resource(false, door+": applies another guardrail for "+id, door, foreign.requests(inside, s.Region)[0])
+				p.identity(false, d.name+" function role: applies another guardrail for "+id, role, foreign.Requests(inside, s.Region)[0])
+				p.resource(false, door+": applies another guardrail for "+id, door, foreign.Requests(inside, s.Region)[0])
 			}
 		}
 		for _, off := range []string{
@@ -610,11 +611,11 @@ func (s *running) modelRows(t *testing.T, p *proof, d, other deployedStack) {
 			"arn:aws:bedrock:" + s.Region + ":" + account + ":inference-profile/au.anthropic.claude-haiku-4-5-20251001-v1:0",
 			"arn:aws:bedrock:" + s.Region + ":" + account + ":provisioned-model/zzzzzzzzzzzz",
 		} {
-			r := guarded(ModelCall{action: action, model: off}).requests(inside, s.Region)
+			r := guarded(bedrock.ModelCall{Action: action, Model: off}).Requests(inside, s.Region)
 			both(false, action+" of "+off+", off the list", r[len(r)-1])
 			for _, profile := range profiles { // no model slips in behind a profile that is on the list
-				r := guarded(ModelCall{action: action, model: profile.model, routes: []string{off}}).requests(inside, s.Region)
-				both(false, action+" of "+off+", behind "+profile.model, r[len(r)-1])
+				r := guarded(bedrock.ModelCall{Action: action, Model: profile.Model, Routes: []string{off}}).Requests(inside, s.Region)
+				both(false, action+" of "+off+", behind "+profile.Model, r[len(r)-1])
 			}
 		}
 	}
@@ -645,9 +646,9 @@ func (s *running) modelRows(t *testing.T, p *proof, d, other deployedStack) {
 }
 
 // resolve finds what a model's id stands for, as the stand-in does.
-func (s *running) resolve(t *testing.T, id string) ModelCall {
+func (s *running) resolve(t *testing.T, id string) bedrock.ModelCall {
 	t.Helper()
-	call := ModelCall{action: "bedrock:InvokeModel", model: id}
+	call := bedrock.ModelCall{Action: "bedrock:InvokeModel", Model: id}
 	switch {
 	case strings.Contains(id, ":provisioned-model/"):
 		return call
@@ -657,11 +658,11 @@ func (s *running) resolve(t *testing.T, id string) ModelCall {
 			t.Fatal(err)
 		}
 		for _, m := range profile.Models {
-			call.routes = append(call.routes, m.ModelArn)
+			call.Routes = append(call.Routes, m.ModelArn)
 		}
 		return call
 	}
-	call, err := (&Bedrock{Region: s.Region, Account: account}).resolve("bedrock:InvokeModel", id)
+	call, err := (&bedrock.Runtime{Region: s.Region, Account: account}).Resolve("bedrock:InvokeModel", id)
 	if err != nil {
 		t.Fatalf("%s: %v", id, err)
 	}

@@ -6,9 +6,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
-	"github.com/private-bedrock/private-bedrock/internal/sandbox/sns"
-	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +14,10 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/sns"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 // A sandbox that lets through what AWS refuses would call a broken deployment good. Each case breaks one thing in an

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
 	"github.com/aws/smithy-go"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock/bedrocktest"
 )
 
 // refusesUnkept: the API refuses content that a record would not hold, or only the address of, because the owner of the address can
@@ -67,7 +68,7 @@ func (s *running) refusesUnkept(t *testing.T) {
 
 // namesWhatIsNotServed: a user who reads "Missing Authentication Token" looks for a wrong signature.
 func (s *running) namesWhatIsNotServed(t *testing.T) {
-	in := &bedrockruntime.CountTokensInput{ModelId: aws.String(localModel), Input: &types.CountTokensInputMemberConverse{Value: types.ConverseTokensRequest{Messages: says("Hello")}}}
+	in := &bedrockruntime.CountTokensInput{ModelId: aws.String(localModel), Input: &types.CountTokensInputMemberConverse{Value: types.ConverseTokensRequest{Messages: bedrocktest.Says("Hello")}}}
 	_, err := s.bedrock("execute-api").CountTokens(t.Context(), in)
 	var refused smithy.APIError
 	if !errors.As(err, &refused) || strings.Contains(refused.ErrorCode(), "Authentication") || !regexp.MustCompile(`(?i)count-?tokens`).MatchString(refused.ErrorMessage()) {

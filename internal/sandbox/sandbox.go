@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/athena"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/cloudwatch"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/events"
@@ -94,8 +95,8 @@ func (s *Sandbox) serveAWS(ctx context.Context) (err error) {
 		s.options.Report(fmt.Errorf("invocation log: %w", err))
 	})
 	allowing := authorizer{moto: s.moto, account: s.account, caller: s.functions.caller}
-	models := newBedrockService(&Bedrock{Region: s.moto.Region, Account: s.account, Authorize: allowing.model, Deliver: log.deliver})
-	models.authorize, models.caller = allowing.control, s.callerOf
+	models := bedrock.New(&bedrock.Runtime{Region: s.moto.Region, Account: s.account, Authorize: allowing.model, Deliver: log.deliver})
+	models.Authorize, models.Caller = allowing.control, s.callerOf
 	endpoint, err := newEndpoint(s.moto, map[string][]service{
 		"apigateway": {s.apis},
 		"athena":     {athena.New(s.moto.Region, s.account)},

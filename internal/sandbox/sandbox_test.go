@@ -2,13 +2,15 @@ package sandbox
 
 import (
 	"cmp"
-	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 // Each policy, key and fact that AWS goes by when the function calls a model: without one the sandbox lets through, or
@@ -57,7 +59,7 @@ func TestAuthorize(t *testing.T) {
 		}
 		r := httptest.NewRequest(http.MethodPost, "/model/a.b/converse", nil)
 		r.Header.Set("Authorization", strings.ReplaceAll("AWS4-HMAC-SHA256 Credential=AKIAFUNCTION/20260101/ap-northeast-1/bedrock/aws4_request, SignedHeaders=host, Signature=x", c.from, c.to))
-		got, err := a.model(r, ModelCall{action: "bedrock:InvokeModel", model: model})
+		got, err := a.model(r, bedrock.ModelCall{Action: "bedrock:InvokeModel", Model: model})
 		if err != nil {
 			got = err.Error()
 		}

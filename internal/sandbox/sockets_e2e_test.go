@@ -6,8 +6,6 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
-	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
-	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"net"
 	"net/http"
 	"net/netip"
@@ -20,6 +18,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 // A developer's machine has web pages open, and other users. Each socket that the sandbox opens is closed to both.

@@ -1,4 +1,4 @@
-package sandbox
+package bedrock
 
 import "encoding/json"
 
@@ -18,7 +18,7 @@ type Record struct {
 	Output          Output            `json:"output"`
 	InferenceRegion string            `json:"inferenceRegion,omitempty"`
 
-	dies string // where its delivery ends, as if killed: before the first destination, or between them
+	Dies string `json:"-"` // where its delivery ends, as if killed: before the first destination, or between them
 }
 
 // Identity of a caller.

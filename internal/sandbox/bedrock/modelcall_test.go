@@ -1,4 +1,4 @@
-package sandbox
+package bedrock
 
 import (
 	"maps"
@@ -26,25 +26,25 @@ func TestWhatIAMIsAskedOfAModelCall(t *testing.T) {
 		call ModelCall
 		want []string
 	}{
-		"a model":           {ModelCall{model: tokyo}, []string{"Invoke " + tokyo + here}},
-		"a model, guarded":  {ModelCall{model: tokyo, guardrail: guardrail, version: "2"}, []string{"bedrock:ApplyGuardrail " + guardrail + here, "Invoke " + tokyo + here + guarded}},
-		"a model of a tier": {ModelCall{model: tokyo, tier: "flex"}, []string{"Invoke " + tokyo + here + " bedrock:ServiceTier=flex"}},
-		"a guarded profile of a tier": {ModelCall{model: profile, routes: []string{tokyo}, guardrail: guardrail, version: "2", tier: "flex"}, []string{
+		"a model":           {ModelCall{Model: tokyo}, []string{"Invoke " + tokyo + here}},
+		"a model, guarded":  {ModelCall{Model: tokyo, Guardrail: guardrail, Version: "2"}, []string{"bedrock:ApplyGuardrail " + guardrail + here, "Invoke " + tokyo + here + guarded}},
+		"a model of a tier": {ModelCall{Model: tokyo, tier: "flex"}, []string{"Invoke " + tokyo + here + " bedrock:ServiceTier=flex"}},
+		"a guarded profile of a tier": {ModelCall{Model: profile, Routes: []string{tokyo}, Guardrail: guardrail, Version: "2", tier: "flex"}, []string{
 			"bedrock:ApplyGuardrail " + guardrail + here, "Invoke " + profile + here + " bedrock:ServiceTier=flex", "Invoke " + tokyo + here + guarded + through + " bedrock:ServiceTier=flex",
 		}},
-		"a model, enforced": {ModelCall{model: tokyo, enforced: guardrail}, []string{"bedrock:ApplyGuardrail " + guardrail + here, "Invoke " + tokyo + here}},
-		"a profile, both guarded and enforced": {ModelCall{model: profile, routes: []string{tokyo}, guardrail: guardrail, version: "2", enforced: guardrail + "x"}, []string{
+		"a model, enforced": {ModelCall{Model: tokyo, enforced: guardrail}, []string{"bedrock:ApplyGuardrail " + guardrail + here, "Invoke " + tokyo + here}},
+		"a profile, both guarded and enforced": {ModelCall{Model: profile, Routes: []string{tokyo}, Guardrail: guardrail, Version: "2", enforced: guardrail + "x"}, []string{
 			"bedrock:ApplyGuardrail " + guardrail + here, "bedrock:ApplyGuardrail " + guardrail + "x" + here, "Invoke " + profile + here, "Invoke " + tokyo + here + guarded + through,
 		}},
-		"a profile":        {ModelCall{model: profile, routes: []string{tokyo, osaka}}, []string{"Invoke " + profile + here, "Invoke " + tokyo + here + through, "Invoke " + osaka + there + through}},
-		"a global profile": {ModelCall{model: profile, routes: []string{nowhere, tokyo}}, []string{"Invoke " + profile + here, "Invoke " + nowhere + unspecified + through, "Invoke " + tokyo + here + through}},
-		"a profile, guarded": {ModelCall{model: profile, routes: []string{osaka, tokyo}, guardrail: guardrail, version: "2"}, []string{
+		"a profile":        {ModelCall{Model: profile, Routes: []string{tokyo, osaka}}, []string{"Invoke " + profile + here, "Invoke " + tokyo + here + through, "Invoke " + osaka + there + through}},
+		"a global profile": {ModelCall{Model: profile, Routes: []string{nowhere, tokyo}}, []string{"Invoke " + profile + here, "Invoke " + nowhere + unspecified + through, "Invoke " + tokyo + here + through}},
+		"a profile, guarded": {ModelCall{Model: profile, Routes: []string{osaka, tokyo}, Guardrail: guardrail, Version: "2"}, []string{
 			"bedrock:ApplyGuardrail " + guardrail + here, "Invoke " + profile + here, "Invoke " + osaka + there + guarded + through, "Invoke " + tokyo + here + guarded + through,
 		}},
 	} {
-		c.call.action = "Invoke"
+		c.call.Action = "Invoke"
 		var got []string
-		for _, r := range c.call.requests(map[string][]string{"aws:PrincipalArn": {"r"}}, "ap-northeast-1") {
+		for _, r := range c.call.Requests(map[string][]string{"aws:PrincipalArn": {"r"}}, "ap-northeast-1") {
 			line := r.Action + " " + r.Resource
 			for _, key := range slices.Sorted(maps.Keys(r.Context)) {
 				line += " " + key + "=" + strings.Join(r.Context[key], ",")

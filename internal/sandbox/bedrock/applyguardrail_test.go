@@ -1,4 +1,4 @@
-package sandbox
+package bedrock
 
 import (
 	"slices"
@@ -7,8 +7,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
-	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/document"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock/bedrocktest"
 )
 
 func applying(id, source string, texts ...string) *bedrockruntime.ApplyGuardrailInput {
@@ -45,7 +45,7 @@ func TestApplyGuardrail(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if asked := <-s.asked; asked.action != "bedrock:ApplyGuardrail" || asked.model != arn || asked.guardrail != "" {
+		if asked := <-s.asked; asked.Action != "bedrock:ApplyGuardrail" || asked.Model != arn || asked.Guardrail != "" {
 			t.Errorf("IAM is asked about %+v", asked)
 		}
 		blocked := out.Action == types.GuardrailActionGuardrailIntervened
@@ -81,64 +81,18 @@ func TestApplyGuardrail(t *testing.T) {
 	}
 }
 
-// toolNamed is a tool with a description and with a schema of a title.
-func toolNamed(name, description, title string) *types.ToolConfiguration {
-	return &types.ToolConfiguration{Tools: []types.Tool{&types.ToolMemberToolSpec{Value: types.ToolSpecification{
-		Name: &name, Description: &description,
-		InputSchema: &types.ToolInputSchemaMemberJson{Value: document.NewLazyDocument(map[string]string{"title": title})},
-	}}}}
-}
-
-// wholeSaid is what an answer says: its text, its tools' names and inputs, and why it ended.
-func wholeSaid(t *testing.T, out *bedrockruntime.ConverseOutput) (said string) {
-	t.Helper()
-	for _, block := range out.Output.(*types.ConverseOutputMemberMessage).Value.Content {
-		switch b := block.(type) {
-		case *types.ContentBlockMemberText:
-			said += b.Value
-		case *types.ContentBlockMemberToolUse:
-			input, err := b.Value.Input.MarshalSmithyDocument()
-			if err != nil {
-				t.Fatal(err)
-			}
-			said += "|" + *b.Value.Name + string(input)
-		}
-	}
-	return said + "|" + string(out.StopReason)
-}
-
-// streamSaid is the same of a stream, and pieces are those of the inputs.
-func streamSaid(stream *bedrockruntime.ConverseStreamEventStream) (said string, pieces []string) {
-	for e := range stream.Events() {
-		switch e := e.(type) {
-		case *types.ConverseStreamOutputMemberContentBlockStart:
-			said += "|" + *e.Value.Start.(*types.ContentBlockStartMemberToolUse).Value.Name
-		case *types.ConverseStreamOutputMemberContentBlockDelta:
-			switch delta := e.Value.Delta.(type) {
-			case *types.ContentBlockDeltaMemberText:
-				said += delta.Value
-			case *types.ContentBlockDeltaMemberToolUse:
-				said, pieces = said+*delta.Value.Input, append(pieces, *delta.Value.Input)
-			}
-		case *types.ConverseStreamOutputMemberMessageStop:
-			said += "|" + string(e.Value.StopReason)
-		}
-	}
-	return said, pieces
-}
-
 // answers of one prompt, in each of the four operations: their texts, tool inputs and why they ended.
 func answers(t *testing.T, s spoken, guardrail, prompt, tools string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	var config *types.ToolConfiguration
 	if tools != "" {
-		config = toolNamed(tools, "the moon", "the moon")
+		config = bedrocktest.ToolNamed(tools, "the moon", "the moon")
 	}
 	result := types.ContentBlock(&types.ContentBlockMemberToolResult{Value: types.ToolResultBlock{
 		ToolUseId: aws.String("a"), Content: []types.ToolResultContentBlock{&types.ToolResultContentBlockMemberText{Value: "the moon"}},
 	}})
-	messages := says(prompt)
+	messages := bedrocktest.Says(prompt)
 	messages[0].Content = append(messages[0].Content, result)
 	out, err := s.Converse(t.Context(), &bedrockruntime.ConverseInput{
 		ModelId: aws.String(someModel), Messages: messages, ToolConfig: config,
@@ -147,7 +101,7 @@ func answers(t *testing.T, s spoken, guardrail, prompt, tools string) map[string
 	if err != nil {
 		t.Fatal(err)
 	}
-	all["Converse"] = wholeSaid(t, out)
+	all["Converse"] = bedrocktest.WholeSaid(t, out)
 
 	stream, err := s.ConverseStream(t.Context(), &bedrockruntime.ConverseStreamInput{
 		ModelId: aws.String(someModel), Messages: messages, ToolConfig: config,
@@ -156,7 +110,7 @@ func answers(t *testing.T, s spoken, guardrail, prompt, tools string) map[string
 	if err != nil {
 		t.Fatal(err)
 	}
-	said, pieces := streamSaid(stream.GetStream())
+	said, pieces := bedrocktest.StreamSaid(stream.GetStream())
 	if all["ConverseStream"] = said; slices.ContainsFunc(pieces, func(piece string) bool { return strings.Contains(piece, "moon") }) {
 		t.Errorf("a piece has the whole word: %q", pieces)
 	}
@@ -176,7 +130,7 @@ func answers(t *testing.T, s spoken, guardrail, prompt, tools string) map[string
 	if err != nil {
 		t.Fatal(err)
 	}
-	all["InvokeModelWithResponseStream"] = strings.Join(chunks(chunked), "\n")
+	all["InvokeModelWithResponseStream"] = strings.Join(bedrocktest.Chunks(chunked), "\n")
 	return all
 }
 

@@ -1,4 +1,4 @@
-package sandbox
+package bedrock
 
 import (
 	"context"
@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
 	"github.com/aws/smithy-go"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock/bedrocktest"
 )
 
 const someModel = "amazon.nova-lite-v1:0"
@@ -24,7 +25,7 @@ const someModel = "amazon.nova-lite-v1:0"
 // spoken is a stand-in as the SDK's own client speaks with it.
 type spoken struct {
 	*bedrockruntime.Client
-	standIn *Bedrock
+	standIn *Runtime
 	records chan Record
 	asked   chan ModelCall // whom Authorize was asked about
 }
@@ -32,7 +33,7 @@ type spoken struct {
 func speak(t *testing.T) spoken {
 	t.Helper()
 	s := spoken{records: make(chan Record, 64), asked: make(chan ModelCall, 64)}
-	s.standIn = &Bedrock{
+	s.standIn = &Runtime{
 		Region: "ap-northeast-1", Account: "123456789012", Pause: time.Hour, // a test that waits for it hangs
 		Deliver: func(_ context.Context, r Record, _ time.Time) { s.records <- r },
 		Authorize: func(_ *http.Request, call ModelCall) (string, error) {
@@ -51,16 +52,12 @@ func speak(t *testing.T) spoken {
 	return s
 }
 
-func says(text string) []types.Message {
-	return []types.Message{{Role: types.ConversationRoleUser, Content: []types.ContentBlock{&types.ContentBlockMemberText{Value: text}}}}
-}
-
 func (s spoken) converse(ctx context.Context, text string) (*bedrockruntime.ConverseOutput, error) {
-	return s.Converse(ctx, &bedrockruntime.ConverseInput{ModelId: aws.String(someModel), Messages: says(text)})
+	return s.Converse(ctx, &bedrockruntime.ConverseInput{ModelId: aws.String(someModel), Messages: bedrocktest.Says(text)})
 }
 
 func (s spoken) converseStream(ctx context.Context, text string) (*bedrockruntime.ConverseStreamEventStream, error) {
-	out, err := s.ConverseStream(ctx, &bedrockruntime.ConverseStreamInput{ModelId: aws.String(someModel), Messages: says(text)})
+	out, err := s.ConverseStream(ctx, &bedrockruntime.ConverseStreamInput{ModelId: aws.String(someModel), Messages: bedrocktest.Says(text)})
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +101,7 @@ func TestConverseStream(t *testing.T) {
 	if got := strings.Join(names, ","); got != want || text != "You said: Hello there" || stream.Err() != nil {
 		t.Errorf("%s %q %v, want %s", got, text, stream.Err(), want)
 	}
-	if asked := <-s.asked; asked.action != "bedrock:InvokeModelWithResponseStream" {
+	if asked := <-s.asked; asked.Action != "bedrock:InvokeModelWithResponseStream" {
 		t.Errorf("IAM is asked about %+v", asked)
 	}
 	r := <-s.records
@@ -124,11 +121,11 @@ func TestConverseCounts(t *testing.T) {
 	t.Parallel()
 	s := speak(t)
 	point := types.CachePointBlock{Type: types.CachePointTypeDefault}
-	marked := says("Hello")
+	marked := bedrocktest.Says("Hello")
 	marked[0].Content = append(marked[0].Content, &types.ContentBlockMemberCachePoint{Value: point})
 	for name, in := range map[string]*bedrockruntime.ConverseInput{
 		"message": {ModelId: aws.String(someModel), Messages: marked},
-		"system":  {ModelId: aws.String(someModel), Messages: says("Hello"), System: []types.SystemContentBlock{&types.SystemContentBlockMemberCachePoint{Value: point}}},
+		"system":  {ModelId: aws.String(someModel), Messages: bedrocktest.Says("Hello"), System: []types.SystemContentBlock{&types.SystemContentBlockMemberCachePoint{Value: point}}},
 	} {
 		out, err := s.Converse(t.Context(), in)
 		if err != nil {
@@ -256,7 +253,7 @@ func TestConverseTakesEveryBlock(t *testing.T) {
 		`{"searchResult":{"source":"a","title":"b","content":[]}}`: 200, `{"citationsContent":{"content":[],"citations":[]}}`: 200,
 		`{"thought":{"text":"a"}}`: 400, `{"text":"a","image":{}}`: 400, `{"type":"text","text":"a"}`: 400, `{}`: 400,
 	} {
-		status, exception, out, _, recorded := converse(t, &Bedrock{}, someModel, `{"messages":[{"role":"user","content":[`+block+`]}]}`)
+		status, exception, out, _, recorded := converse(t, &Runtime{}, someModel, `{"messages":[{"role":"user","content":[`+block+`]}]}`)
 		if status != want || (recorded == nil) != (want != 200) || (exception == "ValidationException") != (want != 200) {
 			t.Errorf("%s: %d %s, want %d", block, status, exception, want)
 		}
@@ -264,14 +261,14 @@ func TestConverseTakesEveryBlock(t *testing.T) {
 			t.Errorf("%s: %+v", block, out)
 		}
 	}
-	if status, _, _, _, _ := converse(t, &Bedrock{}, someModel, `{"messages":[{"role":"user","content":[{"text":"a"}]}],"system":[{"image":{}}]}`); status != 400 {
+	if status, _, _, _, _ := converse(t, &Runtime{}, someModel, `{"messages":[{"role":"user","content":[{"text":"a"}]}],"system":[{"image":{}}]}`); status != 400 {
 		t.Errorf("a picture as system prompt: %d", status)
 	}
 	const earlier = `{"messages":[{"role":"user","content":[{"text":"fault ThrottlingException"}]},{"role":"assistant","content":[{"text":"a"}]},{"role":"user","content":[{"image":{}}]}]}`
-	if status, _, _, _, _ := converse(t, &Bedrock{}, someModel, earlier); status != 200 {
+	if status, _, _, _, _ := converse(t, &Runtime{}, someModel, earlier); status != 200 {
 		t.Errorf("an earlier message's fault: %d", status)
 	}
-	_, _, out, _, _ := converse(t, &Bedrock{}, someModel, `{"messages":[{"role":"user","content":[{"text":"a"},{"guardContent":{"text":{"text":"b"}}},{"image":{}}]}]}`)
+	_, _, out, _, _ := converse(t, &Runtime{}, someModel, `{"messages":[{"role":"user","content":[{"text":"a"},{"guardContent":{"text":{"text":"b"}}},{"image":{}}]}]}`)
 	if got := out.Output.Message.Content[0].Text; got != "You said: b" {
 		t.Errorf("%q", got)
 	}
@@ -287,7 +284,7 @@ func TestGuardrailOnStream(t *testing.T) {
 		beside string
 		want   types.StopReason
 	}{{"", types.StopReasonGuardrailIntervened}, {"hello", types.StopReasonEndTurn}} {
-		messages := says("the moon")
+		messages := bedrocktest.Says("the moon")
 		if c.beside != "" {
 			messages[0].Content = append(messages[0].Content, &types.ContentBlockMemberGuardContent{
 				Value: &types.GuardrailConverseContentBlockMemberText{Value: types.GuardrailConverseTextBlock{Text: &c.beside}},
@@ -346,7 +343,7 @@ func TestBedrockRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			delivered := 0
-			b := &Bedrock{Region: "ap-northeast-1", Account: "123456789012"}
+			b := &Runtime{Region: "ap-northeast-1", Account: "123456789012"}
 			b.Deliver = func(_ context.Context, r Record, _ time.Time) {
 				delivered++
 				if strings.Contains(string(r.Input.BodyJSON), "requestMetadata") || !strings.Contains(string(r.Input.BodyJSON), "Hello") {
@@ -369,9 +366,9 @@ func TestBedrockRefuses(t *testing.T) {
 // A caller whom the policies do not admit must get AWS's refusal, and no record.
 func TestBedrockAsksWhoCalls(t *testing.T) {
 	t.Parallel()
-	b := &Bedrock{
+	b := &Runtime{
 		Authorize: func(_ *http.Request, call ModelCall) (string, error) {
-			return "", errors.New(call.action + " " + call.model)
+			return "", errors.New(call.Action + " " + call.Model)
 		},
 		Deliver: func(context.Context, Record, time.Time) { t.Error("a refused call was recorded") },
 		Region:  "ap-northeast-1",
@@ -384,7 +381,7 @@ func TestBedrockAsksWhoCalls(t *testing.T) {
 }
 
 // converse asks a stand-in, and answers with what the client gets, whom Authorize was asked about, and the record.
-func converse(t *testing.T, b *Bedrock, model, body string) (status int, exception string, out converseAnswer, asked ModelCall, recorded *Record) {
+func converse(t *testing.T, b *Runtime, model, body string) (status int, exception string, out converseAnswer, asked ModelCall, recorded *Record) {
 	t.Helper()
 	b.Authorize = func(_ *http.Request, call ModelCall) (string, error) {
 		asked = call
@@ -414,7 +411,7 @@ func TestBedrockGuards(t *testing.T) {
 	g := newGuardrails("ap-northeast-1", "123456789012")
 	id, arn := makeGuardrail(t, g, someGuardrail)
 	control(t, g, http.MethodPost, "/guardrails/"+id, "") // version 1
-	b := &Bedrock{Region: "ap-northeast-1", Account: "123456789012", guardrails: g}
+	b := &Runtime{Region: "ap-northeast-1", Account: "123456789012", guardrails: g}
 	with := func(id, version string) string {
 		return `"guardrailConfig":{"guardrailIdentifier":"` + id + `","guardrailVersion":"` + version + `"}`
 	}
@@ -466,7 +463,7 @@ func TestBedrockGuards(t *testing.T) {
 		if (message == "No.") != (c.want == blocked) || (tokens == 0) != (c.want == blocked) {
 			t.Errorf("%s: %q, usage %+v, recorded %+v", name, message, usage, recorded)
 		}
-		if guarded := strings.Contains(c.config, "guardrail"); guarded != (asked.guardrail == arn) || guarded != (asked.version != "") {
+		if guarded := strings.Contains(c.config, "guardrail"); guarded != (asked.Guardrail == arn) || guarded != (asked.Version != "") {
 			t.Errorf("%s: IAM is asked about %+v", name, asked)
 		}
 	}
@@ -479,7 +476,7 @@ func TestBedrockRecords(t *testing.T) {
 	_, _, made := control(t, p, http.MethodPost, "/inference-profiles",
 		`{"inferenceProfileName":"a","modelSource":{"copyFrom":"arn:aws:bedrock:ap-northeast-3::foundation-model/amazon.nova-lite-v1:0"}}`)
 	application := made["inferenceProfileArn"].(string)
-	b := &Bedrock{Region: "ap-northeast-3", Account: "123456789012", profiles: p}
+	b := &Runtime{Region: "ap-northeast-3", Account: "123456789012", profiles: p}
 	const own, body = "arn:aws:bedrock:ap-northeast-3:123456789012:", `{"messages":[{"role":"user","content":[{"text":"Hello"}]}],"requestMetadata":{"k":"v"},"inferenceConfig":{"maxTokens":4}}`
 	for model, want := range map[string]struct{ model, region, routes string }{
 		"amazon.nova-lite-v1:0":                       {"amazon.nova-lite-v1:0", "ap-northeast-3", ""},
@@ -501,10 +498,10 @@ func TestBedrockRecords(t *testing.T) {
 			t.Errorf("%s: %+v, %+v", model, r, out)
 		}
 		var regions []string
-		for _, route := range asked.routes {
+		for _, route := range asked.Routes {
 			regions = append(regions, strings.Split(route, ":")[3])
 		}
-		if asked.action != "bedrock:InvokeModel" || strings.Join(regions, " ") != want.routes || !strings.Contains(asked.model, strings.TrimPrefix(want.model, own)) {
+		if asked.Action != "bedrock:InvokeModel" || strings.Join(regions, " ") != want.routes || !strings.Contains(asked.Model, strings.TrimPrefix(want.model, own)) {
 			t.Errorf("%s: IAM is asked about %+v, want routes in %q", model, asked, want.routes)
 		}
 	}

@@ -1,4 +1,4 @@
-package sandbox
+package bedrock
 
 import (
 	"strings"
@@ -87,7 +87,7 @@ func TestEnforcedGuardrail(t *testing.T) {
 		"harmless":               {own, "be", []types.ContentBlock{text("hello")}, "You said: hello"},
 	} {
 		said, call := ask(c.guardrail, c.system, c.blocks...)
-		if said != c.want || call.enforced != arn || (call.guardrail == ownArn) != (c.guardrail == own) {
+		if said != c.want || call.enforced != arn || (call.Guardrail == ownArn) != (c.guardrail == own) {
 			t.Errorf("%s: %q, want %q; IAM is asked about %+v", name, said, c.want, call)
 		}
 	}

@@ -1,4 +1,6 @@
-package sandbox
+// Package bedrock plays Amazon Bedrock: models that answer with what they were asked, guardrails, inference profiles, and settings
+// of the account.
+package bedrock
 
 import (
 	"encoding/json"
@@ -8,31 +10,31 @@ import (
 	"strings"
 )
 
-// bedrockService is Amazon Bedrock: its runtime, and what moto lacks of its control plane.
-type bedrockService struct {
-	runtime *Bedrock
-	// authorize says why a request of the control plane may not perform an action. nil admits every request.
-	authorize func(r *http.Request, action string, keys map[string]string) error
-	// caller names the caller of a request.
-	caller    func(r *http.Request) (arn string)
+// Service is Amazon Bedrock: its runtime, and what moto lacks of its control plane.
+type Service struct {
+	runtime *Runtime
+	// Authorize says why a request of the control plane may not perform an action. nil admits every request.
+	Authorize func(r *http.Request, action string, keys map[string]string) error
+	// Caller names the caller of a request.
+	Caller    func(r *http.Request) (arn string)
 	retention retention
 }
 
-// newBedrockService gives the runtime the inference profiles and guardrails of its control plane.
-func newBedrockService(runtime *Bedrock) *bedrockService {
+// New gives the runtime the inference profiles and guardrails of its control plane.
+func New(runtime *Runtime) *Service {
 	runtime.profiles = newInferenceProfiles(runtime.Region, runtime.Account)
 	runtime.guardrails = newGuardrails(runtime.Region, runtime.Account)
-	return &bedrockService{runtime: runtime}
+	return &Service{runtime: runtime}
 }
 
 // Handle answers all but the logging configuration, which moto keeps.
-func (s *bedrockService) Handle(w http.ResponseWriter, r *http.Request) (handled bool, err error) {
+func (s *Service) Handle(w http.ResponseWriter, r *http.Request) (handled bool, err error) {
 	action, keys, err := controlAction(r)
 	if err != nil {
 		return false, err
 	}
-	if action != "" && s.authorize != nil {
-		if err := s.authorize(r, action, keys); err != nil {
+	if action != "" && s.Authorize != nil {
+		if err := s.Authorize(r, action, keys); err != nil {
 			refuse(w, fault{"AccessDeniedException", err.Error()})
 			return true, nil
 		}
@@ -47,7 +49,7 @@ func (s *bedrockService) Handle(w http.ResponseWriter, r *http.Request) (handled
 	case retentionPath.MatchString(path):
 		s.retention.ServeHTTP(w, r)
 	case enforcedPath.MatchString(path):
-		s.runtime.guardrails.serveEnforced(w, r, s.caller(r))
+		s.runtime.guardrails.serveEnforced(w, r, s.Caller(r))
 	case strings.HasPrefix(path, "/guardrails") || tagging(r, ":guardrail/"):
 		s.runtime.guardrails.ServeHTTP(w, r)
 	default:
@@ -57,7 +59,7 @@ func (s *bedrockService) Handle(w http.ResponseWriter, r *http.Request) (handled
 }
 
 // Amend has nothing to correct.
-func (s *bedrockService) Amend(*http.Response) error { return nil }
+func (s *Service) Amend(*http.Response) error { return nil }
 
 // controlAction is what IAM is asked for a request of Bedrock's control plane, and with which condition keys; "" is of what is
 // open to the deployer alone, which has the root user's key here.

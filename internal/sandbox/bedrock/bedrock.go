@@ -1,4 +1,4 @@
-package sandbox
+package bedrock
 
 import (
 	"cmp"
@@ -15,14 +15,14 @@ import (
 	"time"
 )
 
-// Bedrock stands in for Amazon Bedrock Runtime: it speaks its wire protocol, refuses what Bedrock refuses, and
+// Runtime stands in for Amazon Bedrock Runtime: it speaks its wire protocol, refuses what Bedrock refuses, and
 // answers with what it was asked. The last text of the user's may be a command: "fault " and the name of one of Faults is
 // answered with it, "break " and the name of one of StreamFaults with a stream that ends with it after the first word,
 // what begins with "slowly " with a stream that pauses before every other word, and the delivery of the records of "die before"
 // and "die between" dies before its first destination, or between the two, without a word to anybody. Where a request has tools,
 // "call " has the first of them called with what follows, in one word: "call xyz zy" with {"word":"xyzzy"}, so that what the model
 // says has a word that the prompt has not.
-type Bedrock struct {
+type Runtime struct {
 	Region, Account string
 	// Authorize names the caller of a request, or says why it may not make the call. nil admits everybody.
 	Authorize func(r *http.Request, call ModelCall) (identityArn string, err error)
@@ -173,7 +173,7 @@ func refuse(w http.ResponseWriter, err error) {
 }
 
 // ServeHTTP answers POST /model/{modelId}/ and one of operations, and ApplyGuardrail.
-func (b *Bedrock) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (b *Runtime) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	requestID := wire.NewID()
 	w.Header().Set("X-Amzn-Requestid", requestID)
 	w.Header().Set("Content-Type", "application/json")
@@ -186,7 +186,7 @@ func (b *Bedrock) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (b *Bedrock) serve(w http.ResponseWriter, r *http.Request, requestID string) error {
+func (b *Runtime) serve(w http.ResponseWriter, r *http.Request, requestID string) error {
 	start := time.Now()
 	escaped, path, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/model/"), "/")
 	op, found := operations[path]
@@ -202,7 +202,7 @@ func (b *Bedrock) serve(w http.ResponseWriter, r *http.Request, requestID string
 		return errNoModel
 	}
 	in, invalid := op.read(r.Header, body) // who may not call is not told
-	call, err := b.resolve(op.action, model)
+	call, err := b.Resolve(op.action, model)
 	if err != nil {
 		return err
 	}
@@ -254,7 +254,7 @@ func (b *Bedrock) serve(w http.ResponseWriter, r *http.Request, requestID string
 			dies, _, _ = strings.Cut(name, " ")
 		}
 		b.Deliver(context.WithoutCancel(r.Context()), Record{
-			dies:       dies,
+			Dies:       dies,
 			SchemaType: "ModelInvocationLog", SchemaVersion: "1.0", Timestamp: start.UTC().Format(time.RFC3339), AccountID: b.Account,
 			Identity: Identity{identity}, Region: b.Region, RequestID: requestID, Operation: op.name, ModelID: b.recorded(call, model),
 			RequestMetadata: in.metadata, InferenceRegion: b.inferenceRegion(call),
@@ -289,23 +289,23 @@ func (b *Bedrock) serve(w http.ResponseWriter, r *http.Request, requestID string
 
 var errNoModel = fault{"ValidationException", "The provided model identifier is invalid."}
 
-// resolve finds what a model's id or ARN stands for.
-func (b *Bedrock) resolve(action, model string) (ModelCall, error) {
+// Resolve finds what a model's id or ARN stands for.
+func (b *Runtime) Resolve(action, model string) (ModelCall, error) {
 	profiles := b.profiles
 	if profiles == nil {
 		profiles = newInferenceProfiles(b.Region, b.Account)
 	}
 	if profile, ok := profiles.lookup(model); ok {
-		return ModelCall{action: action, model: profile.Arn, routes: profile.Models}, nil
+		return ModelCall{Action: action, Model: profile.Arn, Routes: profile.Models}, nil
 	}
 	if !foundationModel(model) {
 		return ModelCall{}, errNoModel // a provisioned model as well: the emulated account has none
 	}
-	return ModelCall{action: action, model: "arn:aws:bedrock:" + b.Region + "::foundation-model/" + model}, nil
+	return ModelCall{Action: action, Model: "arn:aws:bedrock:" + b.Region + "::foundation-model/" + model}, nil
 }
 
 // authorize names the caller, who may make the call.
-func (b *Bedrock) authorize(r *http.Request, call ModelCall) (identityArn string, err error) {
+func (b *Runtime) authorize(r *http.Request, call ModelCall) (identityArn string, err error) {
 	if b.Authorize == nil {
 		return "arn:aws:iam::" + b.Account + ":root", nil
 	}
@@ -323,7 +323,7 @@ type watch struct {
 
 // guard puts guardrails on the call: the request's, and the one that the account enforces. Both look ("All 3 guardrails will be
 // enforced at runtime": Bedrock User Guide, "Apply cross-account safeguards with Amazon Bedrock Guardrails enforcements").
-func (b *Bedrock) guard(call *ModelCall, in asked) (watches []watch, err error) {
+func (b *Runtime) guard(call *ModelCall, in asked) (watches []watch, err error) {
 	if b.guardrails == nil {
 		return nil, nil
 	}
@@ -332,7 +332,7 @@ func (b *Bedrock) guard(call *ModelCall, in asked) (watches []watch, err error) 
 		if !ok {
 			return nil, fault{"ValidationException", "The guardrail identifier or version provided in the request does not exist."}
 		}
-		call.guardrail, call.version = rules.Arn, rules.Version
+		call.Guardrail, call.Version = rules.Arn, rules.Version
 		watches = append(watches, watch{rules, in.guarded})
 	}
 	if rules, ok := b.guardrails.enforcedRules(); ok {
@@ -343,16 +343,16 @@ func (b *Bedrock) guard(call *ModelCall, in asked) (watches []watch, err error) 
 }
 
 // recorded is the model as records name it: an inference profile by its ARN.
-func (b *Bedrock) recorded(call ModelCall, model string) string {
-	if call.routes != nil {
-		return call.model
+func (b *Runtime) recorded(call ModelCall, model string) string {
+	if call.Routes != nil {
+		return call.Model
 	}
 	return model
 }
 
 // inferenceRegion is one that the profile routes to.
-func (b *Bedrock) inferenceRegion(call ModelCall) string {
-	for _, route := range call.routes {
+func (b *Runtime) inferenceRegion(call ModelCall) string {
+	for _, route := range call.Routes {
 		if region := strings.Split(route, ":")[3]; region != "" {
 			return region
 		}

@@ -1,4 +1,4 @@
-package sandbox
+package bedrock
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
 	"github.com/aws/smithy-go"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock/bedrocktest"
 )
 
 func (s spoken) invokeStream(ctx context.Context, in *bedrockruntime.InvokeModelInput) (*bedrockruntime.InvokeModelWithResponseStreamEventStream, error) {
@@ -27,15 +28,6 @@ func (s spoken) invokeStream(ctx context.Context, in *bedrockruntime.InvokeModel
 		return nil, errors.New("the chunks' content type is " + aws.ToString(out.ContentType))
 	}
 	return out.GetStream(), nil
-}
-
-// chunks of a stream, in one line each.
-func chunks(stream *bedrockruntime.InvokeModelWithResponseStreamEventStream) (all []string) {
-	for e := range stream.Events() {
-		c, _ := e.(*types.ResponseStreamMemberChunk)
-		all = append(all, string(c.Value.Bytes))
-	}
-	return all
 }
 
 func invoking(text string) *bedrockruntime.InvokeModelInput {
@@ -116,7 +108,7 @@ func TestInvokeModel(t *testing.T) {
 			}
 			expectRecord := func(operation, action, body string) {
 				t.Helper()
-				if asked := <-s.asked; asked.action != action {
+				if asked := <-s.asked; asked.Action != action {
 					t.Errorf("IAM is asked about %+v, want %s", asked, action)
 				}
 				r := <-s.records
@@ -137,7 +129,7 @@ func TestInvokeModel(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := still(strings.Join(chunks(stream), "\n")); got != c.chunks || stream.Err() != nil {
+			if got := still(strings.Join(bedrocktest.Chunks(stream), "\n")); got != c.chunks || stream.Err() != nil {
 				t.Errorf("%v %s\nwant %s", stream.Err(), got, c.chunks)
 			}
 			expectRecord("InvokeModelWithResponseStream", "bedrock:InvokeModelWithResponseStream", "["+strings.ReplaceAll(c.chunks, "\n", ",")+"]")
@@ -154,7 +146,7 @@ func TestInvokeModelCounts(t *testing.T) {
 		`{"inputText":"Hello"}`: {"2", "0", "", ""},
 	} {
 		w := httptest.NewRecorder()
-		(&Bedrock{}).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/model/"+someModel+"/invoke", strings.NewReader(body)))
+		(&Runtime{}).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/model/"+someModel+"/invoke", strings.NewReader(body)))
 		for i, name := range []string{"Input", "Output", "Cache-Read-Input", "Cache-Write-Input"} {
 			if got := w.Header().Get("X-Amzn-Bedrock-" + name + "-Token-Count"); got != want[i] {
 				t.Errorf("%s: %s %q, want %q", body, name, got, want[i])
@@ -227,8 +219,8 @@ func TestServiceTiers(t *testing.T) {
 	for _, tier := range append(types.ServiceTierType("").Values(), "", "fast") {
 		in := invoking("Hello")
 		in.ServiceTier = tier
-		converse := &bedrockruntime.ConverseInput{ModelId: in.ModelId, Messages: says("Hello")}
-		stream := &bedrockruntime.ConverseStreamInput{ModelId: in.ModelId, Messages: says("Hello")}
+		converse := &bedrockruntime.ConverseInput{ModelId: in.ModelId, Messages: bedrocktest.Says("Hello")}
+		stream := &bedrockruntime.ConverseStreamInput{ModelId: in.ModelId, Messages: bedrocktest.Says("Hello")}
 		if tier != "" {
 			converse.ServiceTier, stream.ServiceTier = &types.ServiceTier{Type: tier}, &types.ServiceTier{Type: tier}
 		}
@@ -245,7 +237,7 @@ func TestServiceTiers(t *testing.T) {
 				if err != nil {
 					return "", err
 				}
-				chunks(out.GetStream())
+				bedrocktest.Chunks(out.GetStream())
 				return out.ServiceTier, nil
 			},
 			"Converse": func() (types.ServiceTierType, error) {
@@ -291,7 +283,7 @@ func TestInvokeStreamsBreak(t *testing.T) {
 		if err != nil {
 			t.Fatal(name, err)
 		}
-		read := chunks(stream)
+		read := bedrocktest.Chunks(stream)
 		var exception smithy.APIError
 		if !errors.As(stream.Err(), &exception) || exception.ErrorCode() != name {
 			t.Errorf("%s: %v", name, stream.Err())
@@ -367,14 +359,14 @@ func TestGuardrailOnInvoke(t *testing.T) {
 			if err != nil || streamErr != nil {
 				t.Fatal(err, streamErr)
 			}
-			all := chunks(stream)
+			all := bedrocktest.Chunks(stream)
 			for _, body := range []string{string(out.Body), strings.Join(all, "")} {
 				if !strings.Contains(body, `"amazon-bedrock-guardrailAction":"`+c.want+`"`) || strings.Contains(body, "No.") != (c.want == blocked) ||
 					strings.Contains(body, "guardrail_intervened") {
 					t.Errorf("%s, want %s", body, c.want)
 				}
 			}
-			if asked := <-s.asked; asked.guardrail != arn || asked.version != "DRAFT" {
+			if asked := <-s.asked; asked.Guardrail != arn || asked.Version != "DRAFT" {
 				t.Errorf("IAM is asked about %+v", asked)
 			}
 		})

@@ -1,4 +1,4 @@
-package sandbox
+package bedrock
 
 import (
 	"hash/fnv"

@@ -1,4 +1,4 @@
-package sandbox
+package bedrock
 
 import (
 	"encoding/json"
@@ -77,7 +77,7 @@ func (in applyRequest) texts() (all []string, err error) {
 
 // serveApplyGuardrail answers POST /guardrail/{guardrailIdentifier}/version/{guardrailVersion}/apply. It has no record in the
 // invocation log (Bedrock User Guide, "Model invocation logging").
-func (b *Bedrock) serveApplyGuardrail(w http.ResponseWriter, r *http.Request, _ string) error {
+func (b *Runtime) serveApplyGuardrail(w http.ResponseWriter, r *http.Request, _ string) error {
 	path := applyPath.FindStringSubmatch(r.URL.EscapedPath())
 	identifier, errID := url.PathUnescape(path[1])
 	version, errVersion := url.PathUnescape(path[2])
@@ -94,7 +94,7 @@ func (b *Bedrock) serveApplyGuardrail(w http.ResponseWriter, r *http.Request, _ 
 	if !strings.HasPrefix(arn, "arn:") {
 		arn = b.guardrails.arn(identifier)
 	}
-	if _, err := b.authorize(r, ModelCall{action: "bedrock:ApplyGuardrail", model: arn}); err != nil {
+	if _, err := b.authorize(r, ModelCall{Action: "bedrock:ApplyGuardrail", Model: arn}); err != nil {
 		return err
 	}
 	body, err := io.ReadAll(r.Body)

@@ -1,4 +1,4 @@
-package sandbox
+package bedrock
 
 import (
 	"context"
@@ -18,17 +18,17 @@ import (
 // controls is Bedrock's control plane as the SDK's own client speaks with it, and what IAM is asked.
 type controls struct {
 	*controlplane.Client
-	service *bedrockService
+	service *Service
 	asked   []string
 	denied  string // an action
 }
 
 func controlClient(t *testing.T) *controls {
 	t.Helper()
-	s := newBedrockService(&Bedrock{Region: "ap-northeast-1", Account: "123456789012"})
-	s.caller = func(*http.Request) string { return "arn:aws:iam::123456789012:root" }
+	s := New(&Runtime{Region: "ap-northeast-1", Account: "123456789012"})
+	s.Caller = func(*http.Request) string { return "arn:aws:iam::123456789012:root" }
 	c := &controls{service: s}
-	s.authorize = func(_ *http.Request, action string, keys map[string]string) error {
+	s.Authorize = func(_ *http.Request, action string, keys map[string]string) error {
 		c.asked = append(c.asked, fmt.Sprint(action, keys))
 		if action == c.denied {
 			return errors.New("denied")

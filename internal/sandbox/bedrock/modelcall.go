@@ -1,4 +1,4 @@
-package sandbox
+package bedrock
 
 import (
 	"cmp"
@@ -10,26 +10,26 @@ import (
 
 // ModelCall is a call of a model, as Bedrock decides on it.
 type ModelCall struct {
-	action string
-	// model is the ARN of what is called: a foundation model, an inference profile or a provisioned model.
-	model string
-	// routes are the foundation models behind an inference profile.
-	routes []string
-	// guardrail is the ARN of the one on the call, and version its version; empty is none.
-	guardrail, version string
+	Action string
+	// Model is the ARN of what is called: a foundation model, an inference profile or a provisioned model.
+	Model string
+	// Routes are the foundation models behind an inference profile.
+	Routes []string
+	// Guardrail is the ARN of the one on the call, and version its version; empty is none.
+	Guardrail, Version string
 	enforced           string // the ARN of the one that the account enforces
 	tier               string // the service tier; "" is none that the request names
 }
 
-// requests are all that IAM is asked for one call: the model itself, each model that a profile may route to (which of
+// Requests are all that IAM is asked for one call: the model itself, each model that a profile may route to (which of
 // them is Bedrock's choice), the guardrail and the enforced one (Bedrock User Guide, "Prerequisites for inference profiles",
 // "Enforce the use of specific guardrails in model inference requests", "Apply cross-account safeguards with Amazon Bedrock
 // Guardrails enforcements").
-func (c ModelCall) requests(caller map[string][]string, region string) []iampolicy.Request {
+func (c ModelCall) Requests(caller map[string][]string, region string) []iampolicy.Request {
 	request := func(action, resource string, keys map[string]string) iampolicy.Request {
 		all := map[string][]string{"aws:RequestedRegion": {region}, "aws:SecureTransport": {"true"}}
 		maps.Copy(all, caller)
-		if resource != c.model { // where Bedrock goes on by itself, AWS does not say that these are still set: here they are not
+		if resource != c.Model { // where Bedrock goes on by itself, AWS does not say that these are still set: here they are not
 			delete(all, "aws:SourceVpce")
 			delete(all, "aws:SourceVpc")
 		}
@@ -39,7 +39,7 @@ func (c ModelCall) requests(caller map[string][]string, region string) []iampoli
 		return iampolicy.Request{Action: action, Resource: resource, Context: all}
 	}
 	var requests []iampolicy.Request
-	for _, guardrail := range []string{c.guardrail, c.enforced} {
+	for _, guardrail := range []string{c.Guardrail, c.enforced} {
 		if guardrail != "" {
 			requests = append(requests, request("bedrock:ApplyGuardrail", guardrail, nil))
 		}
@@ -51,18 +51,18 @@ func (c ModelCall) requests(caller map[string][]string, region string) []iampoli
 		own["bedrock:ServiceTier"] = c.tier
 	}
 	guarded := maps.Clone(own)
-	if c.guardrail != "" {
-		guarded["bedrock:GuardrailIdentifier"] = c.guardrail + ":" + c.version
+	if c.Guardrail != "" {
+		guarded["bedrock:GuardrailIdentifier"] = c.Guardrail + ":" + c.Version
 	}
-	if len(c.routes) == 0 {
-		return append(requests, request(c.action, c.model, guarded))
+	if len(c.Routes) == 0 {
+		return append(requests, request(c.Action, c.Model, guarded))
 	}
 	// Of the profile itself AWS does not say that it is checked with the guardrail: here it is not.
-	requests = append(requests, request(c.action, c.model, own))
-	guarded["bedrock:InferenceProfileArn"] = c.model
-	for _, route := range c.routes {
+	requests = append(requests, request(c.Action, c.Model, own))
+	guarded["bedrock:InferenceProfileArn"] = c.Model
+	for _, route := range c.Routes {
 		guarded["aws:RequestedRegion"] = cmp.Or(strings.Split(route, ":")[3], "unspecified") // Bedrock User Guide, "Global cross-Region inference"
-		requests = append(requests, request(c.action, route, guarded))
+		requests = append(requests, request(c.Action, route, guarded))
 	}
 	return requests
 }
