@@ -13,6 +13,7 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/athenatest"
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/invocationlog"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/s3"
 )
 
@@ -218,7 +219,7 @@ func (s *running) auditReaderRows(t *testing.T, p *proof) {
 	may(false, "s3:GetObject", "arn:aws:s3:::"+outputs["logAccessBucketName"]+"/x", nil)
 	for _, group := range []string{outputs["logGroupName"], outputs["accessLogGroupName"]} {
 		may(true, "logs:FilterLogEvents", arn("logs", "log-group:"+group+":log-stream:"), nil)
-		may(false, "logs:PutLogEvents", arn("logs", "log-group:"+group+":log-stream:"+logStream), nil)
+		may(false, "logs:PutLogEvents", arn("logs", "log-group:"+group+":log-stream:"+invocationlog.Stream), nil)
 		may(false, "logs:DeleteLogGroup", arn("logs", "log-group:"+group+":log-stream:"), nil)
 	}
 	may(false, "logs:FilterLogEvents", arn("logs", "log-group:/aws/lambda/other:log-stream:"), nil)

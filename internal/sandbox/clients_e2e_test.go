@@ -28,6 +28,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/invocationlog"
 )
 
 const localModel = "anthropic.claude-haiku-4-5-20251001-v1:0"
@@ -280,7 +281,7 @@ func (s *running) thousandCalls(t *testing.T) {
 	wait.Wait()
 	prompts, ids := map[string]int{}, map[string]bool{}
 	for _, key := range s.objects(t, s.StackOutputs["logBucketName"]) {
-		if strings.Contains(key, "/data/") || strings.HasSuffix(key, permissionCheck) {
+		if strings.Contains(key, "/data/") || strings.HasSuffix(key, invocationlog.PermissionCheck) {
 			continue
 		}
 		var r bedrock.Record
@@ -447,7 +448,7 @@ func (s *running) audits(t *testing.T) {
 	var key string
 	var content []byte
 	for _, one := range slices.Backward(s.objects(t, bucket)) { // the newest are last
-		if strings.Contains(one, "/data/") || strings.HasSuffix(one, permissionCheck) || !bytes.Contains(s.gunzip(t, bucket, one), []byte("to be lost")) {
+		if strings.Contains(one, "/data/") || strings.HasSuffix(one, invocationlog.PermissionCheck) || !bytes.Contains(s.gunzip(t, bucket, one), []byte("to be lost")) {
 			continue
 		}
 		var err error

@@ -33,6 +33,7 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/invocationlog"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/s3"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
@@ -591,7 +592,7 @@ const loggingPath = "/logging/modelinvocations"
 
 func (s *running) loggingBucket(t *testing.T) string {
 	t.Helper()
-	var out struct{ LoggingConfig *loggingConfig }
+	var out struct{ LoggingConfig *invocationlog.Config }
 	if err := s.aws.Get(context.Background(), "bedrock", loggingPath, &out); err != nil {
 		t.Fatal(err)
 	}
@@ -871,7 +872,7 @@ func (s *running) keepsForeignLogging(t *testing.T) {
 	if out := s.pulumiFails(t, "local", "destroy", "--yes", "--skip-preview", "--run-program"); !strings.Contains(out, "is somebody else's") {
 		t.Errorf("destroy does not say whose logging it is:\n%s", out)
 	}
-	var now struct{ LoggingConfig *loggingConfig }
+	var now struct{ LoggingConfig *invocationlog.Config }
 	if err := s.aws.Get(t.Context(), "bedrock", loggingPath, &now); err != nil || now.LoggingConfig == nil || now.LoggingConfig.CloudWatchConfig == nil {
 		t.Errorf("destroy switched somebody else's logging off: %+v, %v", now.LoggingConfig, err)
 	}

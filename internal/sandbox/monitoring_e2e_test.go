@@ -23,6 +23,7 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/events"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/invocationlog"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/kms"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/sns"
 )
@@ -379,7 +380,7 @@ func (s *running) breaks(t *testing.T, l *listener, read func(service, path stri
 	l.until(t, "delivery-large")
 	do("s3", http.MethodPut, "/"+out["logBucketName"]+"?policy", policy)
 
-	var configured struct{ LoggingConfig *loggingConfig }
+	var configured struct{ LoggingConfig *invocationlog.Config }
 	if err := json.Unmarshal(read("bedrock", "/logging/modelinvocations"), &configured); err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/invocationlog"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/kms"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/logs"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/s3"
@@ -672,7 +673,7 @@ func (s *running) resolve(t *testing.T, id string) bedrock.ModelCall {
 // logRows: who writes the invocation log, and how it can be reached.
 func (s *running) logRows(t *testing.T, p *proof) {
 	t.Helper()
-	var out struct{ LoggingConfig *loggingConfig }
+	var out struct{ LoggingConfig *invocationlog.Config }
 	if err := s.aws.Get(t.Context(), "bedrock", "/logging/modelinvocations", &out); err != nil {
 		t.Fatal(err)
 	}
@@ -698,16 +699,16 @@ func (s *running) logRows(t *testing.T, p *proof) {
 	here := source(account, s.Region, account, "true")
 	for _, prefix := range []string{out.LoggingConfig.S3Config.KeyPrefix, out.LoggingConfig.CloudWatchConfig.LargeDataDeliveryS3Config.KeyPrefix} {
 		record := prefix + "/AWSLogs/" + account + "/BedrockModelInvocationLogs/" + s.Region + "/2026/01/01/00/x.json.gz"
-		put(true, "Bedrock for this account, under "+prefix, bedrockPrincipal, record, here)
-		put(false, "Bedrock for another account, under "+prefix, bedrockPrincipal, record, source(otherAccount, s.Region, otherAccount, "true"))
-		put(false, "Bedrock for another account, with an ARN of this one, under "+prefix, bedrockPrincipal, record, source(otherAccount, s.Region, account, "true"))
-		put(false, "Bedrock in another region, under "+prefix, bedrockPrincipal, record, source(account, "us-east-1", account, "true"))
-		put(false, "Bedrock over plain HTTP, under "+prefix, bedrockPrincipal, record, source(account, s.Region, account, "false"))
+		put(true, "Bedrock for this account, under "+prefix, invocationlog.Principal, record, here)
+		put(false, "Bedrock for another account, under "+prefix, invocationlog.Principal, record, source(otherAccount, s.Region, otherAccount, "true"))
+		put(false, "Bedrock for another account, with an ARN of this one, under "+prefix, invocationlog.Principal, record, source(otherAccount, s.Region, account, "true"))
+		put(false, "Bedrock in another region, under "+prefix, invocationlog.Principal, record, source(account, "us-east-1", account, "true"))
+		put(false, "Bedrock over plain HTTP, under "+prefix, invocationlog.Principal, record, source(account, s.Region, account, "false"))
 		put(false, "another service, under "+prefix, iampolicy.Principal{Service: "cloudtrail.amazonaws.com"}, record, here)
 		put(false, "somebody of another account, under "+prefix, iampolicy.Principal{ARN: partnerRole}, record, here)
 		put(false, "nobody known, under "+prefix, iampolicy.Principal{}, record, here)
 	}
-	put(false, "Bedrock for this account, elsewhere in the bucket", bedrockPrincipal, "elsewhere/x.json.gz", here)
+	put(false, "Bedrock for this account, elsewhere in the bucket", invocationlog.Principal, "elsewhere/x.json.gz", here)
 	auditorRows(p, "log bucket", arn)
 
 	s.trustRows(p, "delivery trust", "bedrock.amazonaws.com", func(region, account string) string {
@@ -715,8 +716,8 @@ func (s *running) logRows(t *testing.T, p *proof) {
 	})
 	group := "arn:aws:logs:" + s.Region + ":" + account + ":log-group:"
 	for _, action := range []string{"logs:CreateLogStream", "logs:PutLogEvents"} {
-		p.identity(true, "delivery: "+action, "delivery role", iampolicy.Request{Action: action, Resource: group + out.LoggingConfig.CloudWatchConfig.LogGroupName + ":log-stream:" + logStream})
-		p.identity(false, "delivery: "+action+" in another group", "delivery role", iampolicy.Request{Action: action, Resource: group + "other:log-stream:" + logStream})
+		p.identity(true, "delivery: "+action, "delivery role", iampolicy.Request{Action: action, Resource: group + out.LoggingConfig.CloudWatchConfig.LogGroupName + ":log-stream:" + invocationlog.Stream})
+		p.identity(false, "delivery: "+action+" in another group", "delivery role", iampolicy.Request{Action: action, Resource: group + "other:log-stream:" + invocationlog.Stream})
 		p.identity(false, "delivery: "+action+" in another stream", "delivery role", iampolicy.Request{Action: action, Resource: group + out.LoggingConfig.CloudWatchConfig.LogGroupName + ":log-stream:other"})
 	}
 }
@@ -791,11 +792,11 @@ func (s *running) keyRows(t *testing.T, p *proof, bucket, group, deliveryRole st
 		return map[string][]string{"aws:SourceAccount": {forAccount}, "aws:SourceArn": {"arn:aws:bedrock:" + region + ":" + arnAccount + ":model-invocation-logging"}}
 	}
 	const generate = "kms:GenerateDataKey"
-	by(true, "Bedrock", bedrockPrincipal.Service, generate, source(account, s.Region, account))
-	by(false, "Bedrock for another account", bedrockPrincipal.Service, generate, source(otherAccount, s.Region, otherAccount))
-	by(false, "Bedrock for another account, with an ARN of this one", bedrockPrincipal.Service, generate, source(otherAccount, s.Region, account))
-	by(false, "Bedrock in another region", bedrockPrincipal.Service, generate, source(account, "us-east-1", account))
-	by(false, "Bedrock", bedrockPrincipal.Service, "kms:Decrypt", source(account, s.Region, account))
+	by(true, "Bedrock", invocationlog.Principal.Service, generate, source(account, s.Region, account))
+	by(false, "Bedrock for another account", invocationlog.Principal.Service, generate, source(otherAccount, s.Region, otherAccount))
+	by(false, "Bedrock for another account, with an ARN of this one", invocationlog.Principal.Service, generate, source(otherAccount, s.Region, account))
+	by(false, "Bedrock in another region", invocationlog.Principal.Service, generate, source(account, "us-east-1", account))
+	by(false, "Bedrock", invocationlog.Principal.Service, "kms:Decrypt", source(account, s.Region, account))
 	by(false, "another service", "cloudtrail.amazonaws.com", generate, source(account, s.Region, account))
 
 	service, arn := "logs."+s.Region+".amazonaws.com", "arn:aws:logs:"+s.Region+":"+account+":log-group:"

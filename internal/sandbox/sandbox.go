@@ -17,6 +17,7 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/events"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/invocationlog"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/logs"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/s3"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/sns"
@@ -88,14 +89,14 @@ func (s *Sandbox) serveAWS(ctx context.Context) (err error) {
 	}
 	s.signers, s.apis = iam.NewSigners(s.moto, s.account, s.functions.session), newAPIs(aws)
 	kept := s3.NewBuckets(s.moto, s.account)
-	log := newInvocationLog(s.moto, s.account, s.options.Checksums, kept, func(metric string, err error) {
+	log := invocationlog.New(s.moto, s.account, s.options.Checksums, kept, func(metric string, err error) {
 		if metric != "" {
 			s.metrics.Put("AWS/Bedrock", nil, map[string]float64{metric: 1})
 		}
 		s.options.Report(fmt.Errorf("invocation log: %w", err))
 	})
 	allowing := authorizer{moto: s.moto, account: s.account, caller: s.functions.caller}
-	models := bedrock.New(&bedrock.Runtime{Region: s.moto.Region, Account: s.account, Authorize: allowing.model, Deliver: log.deliver})
+	models := bedrock.New(&bedrock.Runtime{Region: s.moto.Region, Account: s.account, Authorize: allowing.model, Deliver: log.Deliver})
 	models.Authorize, models.Caller = allowing.control, s.callerOf
 	endpoint, err := newEndpoint(s.moto, map[string][]service{
 		"apigateway": {s.apis},

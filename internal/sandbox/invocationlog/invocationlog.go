@@ -1,4 +1,5 @@
-package sandbox
+// Package invocationlog delivers the model invocation log of Amazon Bedrock to S3 and CloudWatch Logs, as their policies permit.
+package invocationlog
 
 import (
 	"bytes"
@@ -28,12 +29,12 @@ import (
 const (
 	configurationPath = "/logging/modelinvocations"
 	largestInline     = 100 << 10
-	logStream         = "aws/bedrock/modelinvocations"
-	permissionCheck   = "amazon-bedrock-logs-permission-check"
+	Stream            = "aws/bedrock/modelinvocations"
+	PermissionCheck   = "amazon-bedrock-logs-permission-check"
 )
 
-// loggingConfig is what PutModelInvocationLoggingConfiguration takes (Bedrock API Reference).
-type loggingConfig struct {
+// Config is what PutModelInvocationLoggingConfiguration takes (Bedrock API Reference).
+type Config struct {
 	S3Config         *s3Config `json:"s3Config"`
 	CloudWatchConfig *struct {
 		LogGroupName              string    `json:"logGroupName"`
@@ -48,11 +49,11 @@ type s3Config struct {
 	KeyPrefix  string `json:"keyPrefix"`
 }
 
-var bedrockPrincipal = iampolicy.Principal{Service: "bedrock.amazonaws.com"}
+var Principal = iampolicy.Principal{Service: "bedrock.amazonaws.com"}
 
-// invocationLog delivers records as Bedrock does, to the destinations that the account's logging configuration
+// Log delivers records as Bedrock does, to the destinations that the account's logging configuration
 // names and as their policies permit.
-type invocationLog struct {
+type Log struct {
 	moto    wire.Client
 	account string
 	// checksums are sent with every object: see Options.
@@ -64,12 +65,12 @@ type invocationLog struct {
 	failed func(metric string, err error)
 }
 
-func newInvocationLog(moto wire.Client, account string, checksums bool, buckets *s3.Buckets, failed func(metric string, err error)) invocationLog {
-	return invocationLog{moto: moto, account: account, checksums: checksums, buckets: buckets, permitted: &sync.Map{}, failed: failed}
+func New(moto wire.Client, account string, checksums bool, buckets *s3.Buckets, failed func(metric string, err error)) Log {
+	return Log{moto: moto, account: account, checksums: checksums, buckets: buckets, permitted: &sync.Map{}, failed: failed}
 }
 
 // keys are the condition keys of Bedrock's own calls for this account.
-func (l invocationLog) keys() map[string][]string {
+func (l Log) keys() map[string][]string {
 	return map[string][]string{
 		"aws:SourceAccount":   {l.account},
 		"aws:SourceArn":       {"arn:aws:bedrock:" + l.moto.Region + ":" + l.account + ":model-invocation-logging"},
@@ -78,7 +79,7 @@ func (l invocationLog) keys() map[string][]string {
 }
 
 // Handle refuses the configuration that Bedrock would refuse. Moto keeps the others.
-func (l invocationLog) Handle(_ http.ResponseWriter, r *http.Request) (handled bool, err error) {
+func (l Log) Handle(_ http.ResponseWriter, r *http.Request) (handled bool, err error) {
 	if r.Method != http.MethodPut || strings.TrimSuffix(r.URL.EscapedPath(), "/") != configurationPath {
 		return false, nil
 	}
@@ -87,7 +88,7 @@ func (l invocationLog) Handle(_ http.ResponseWriter, r *http.Request) (handled b
 		return false, err
 	}
 	var in struct {
-		LoggingConfig loggingConfig `json:"loggingConfig"`
+		LoggingConfig Config `json:"loggingConfig"`
 	}
 	if err := json.Unmarshal(body, &in); err != nil {
 		return false, err
@@ -96,9 +97,9 @@ func (l invocationLog) Handle(_ http.ResponseWriter, r *http.Request) (handled b
 }
 
 // Amend has nothing to correct.
-func (l invocationLog) Amend(*http.Response) error { return nil }
+func (l Log) Amend(*http.Response) error { return nil }
 
-func (l invocationLog) folder(s s3Config) string {
+func (l Log) folder(s s3Config) string {
 	prefix := strings.Trim(s.KeyPrefix, "/")
 	if prefix != "" {
 		prefix += "/"
@@ -107,7 +108,7 @@ func (l invocationLog) folder(s s3Config) string {
 }
 
 // check is what Bedrock does before it accepts a configuration: it writes to every destination.
-func (l invocationLog) check(ctx context.Context, config loggingConfig) error {
+func (l Log) check(ctx context.Context, config Config) error {
 	l.permitted.Clear()
 	targets := []*s3Config{config.S3Config}
 	if cw := config.CloudWatchConfig; cw != nil {
@@ -120,18 +121,18 @@ func (l invocationLog) check(ctx context.Context, config loggingConfig) error {
 		if target == nil {
 			continue
 		}
-		if err := l.putObject(ctx, *target, l.folder(*target)+permissionCheck, nil); err != nil {
+		if err := l.putObject(ctx, *target, l.folder(*target)+PermissionCheck, nil); err != nil {
 			return fmt.Errorf("Failed to validate permissions for S3 bucket: %s. (%w)", target.BucketName, err)
 		}
 	}
 	return nil
 }
 
-// deliver writes one record to every destination of the account's configuration. Without one nothing is logged, as
+// Deliver writes one record to every destination of the account's configuration. Without one nothing is logged, as
 // on AWS. A destination that refuses loses the record, as on AWS, and failed is told.
-func (l invocationLog) deliver(ctx context.Context, record bedrock.Record, now time.Time) {
+func (l Log) Deliver(ctx context.Context, record bedrock.Record, now time.Time) {
 	var configured struct {
-		LoggingConfig *loggingConfig `json:"loggingConfig"`
+		LoggingConfig *Config `json:"loggingConfig"`
 	}
 	if err := l.moto.Get(ctx, "bedrock", configurationPath, &configured); err != nil {
 		l.failed("", err)
@@ -172,11 +173,11 @@ func failure(metric string, err error) string {
 	return metric
 }
 
-func (l invocationLog) hour(s s3Config, now time.Time) string {
+func (l Log) hour(s s3Config, now time.Time) string {
 	return l.folder(s) + l.moto.Region + "/" + now.UTC().Format("2006/01/02/15/")
 }
 
-func (l invocationLog) deliverS3(ctx context.Context, to s3Config, record bedrock.Record, now time.Time) error {
+func (l Log) deliverS3(ctx context.Context, to s3Config, record bedrock.Record, now time.Time) error {
 	record, err := l.moveLarge(ctx, to, record, now)
 	if err != nil {
 		return err
@@ -191,7 +192,7 @@ func (l invocationLog) deliverS3(ctx context.Context, to s3Config, record bedroc
 	return l.putObject(ctx, to, key, append(line, '\n'))
 }
 
-func (l invocationLog) deliverCloudWatch(ctx context.Context, config *loggingConfig, record bedrock.Record, now time.Time) error {
+func (l Log) deliverCloudWatch(ctx context.Context, config *Config, record bedrock.Record, now time.Time) error {
 	cw := config.CloudWatchConfig
 	if cw.LargeDataDeliveryS3Config != nil {
 		var err error
@@ -209,7 +210,7 @@ func (l invocationLog) deliverCloudWatch(ctx context.Context, config *loggingCon
 }
 
 // moveLarge puts bodies of more than 100 KB into objects of their own under data/.
-func (l invocationLog) moveLarge(ctx context.Context, to s3Config, record bedrock.Record, now time.Time) (bedrock.Record, error) {
+func (l Log) moveLarge(ctx context.Context, to s3Config, record bedrock.Record, now time.Time) (bedrock.Record, error) {
 	for _, body := range []struct {
 		json   *json.RawMessage
 		path   *string
@@ -228,9 +229,9 @@ func (l invocationLog) moveLarge(ctx context.Context, to s3Config, record bedroc
 }
 
 // putObject writes in Bedrock's name, gzipped unless empty, if the bucket's policy lets it, and its key's where it has one.
-func (l invocationLog) putObject(ctx context.Context, to s3Config, key string, content []byte) error {
+func (l Log) putObject(ctx context.Context, to s3Config, key string, content []byte) error {
 	if err := l.buckets.Allows(to.BucketName, iampolicy.Request{
-		Principal: bedrockPrincipal, Action: "s3:PutObject",
+		Principal: Principal, Action: "s3:PutObject",
 		Resource: "arn:aws:s3:::" + to.BucketName + "/" + key, Context: l.keys(),
 	}); err != nil {
 		return err
@@ -240,7 +241,7 @@ func (l invocationLog) putObject(ctx context.Context, to s3Config, key string, c
 		if err != nil || key == "" {
 			return err
 		}
-		return kms.KeyAllows(ctx, l.moto, key, nil, iampolicy.Request{Principal: bedrockPrincipal, Action: "kms:GenerateDataKey", Context: l.keys()})
+		return kms.KeyAllows(ctx, l.moto, key, nil, iampolicy.Request{Principal: Principal, Action: "kms:GenerateDataKey", Context: l.keys()})
 	}); err != nil {
 		return err
 	}
@@ -261,12 +262,12 @@ func (l invocationLog) putObject(ctx context.Context, to s3Config, key string, c
 }
 
 // putLogEvent writes with the role that the configuration names, if the role lets Bedrock.
-func (l invocationLog) putLogEvent(ctx context.Context, group, roleArn, message string) error {
+func (l Log) putLogEvent(ctx context.Context, group, roleArn, message string) error {
 	r, err := iam.ServiceRole(ctx, l.moto, roleArn, "bedrock.amazonaws.com", l.keys())
 	if err != nil {
 		return err
 	}
-	stream := "arn:aws:logs:" + l.moto.Region + ":" + l.account + ":log-group:" + group + ":log-stream:" + logStream
+	stream := "arn:aws:logs:" + l.moto.Region + ":" + l.account + ":log-group:" + group + ":log-stream:" + Stream
 	for _, action := range []string{"logs:CreateLogStream", "logs:PutLogEvents"} {
 		if !r.Allows(action, stream, nil) {
 			return fmt.Errorf("role %s may not %s on %s", roleArn, action, stream)
@@ -287,12 +288,12 @@ func (l invocationLog) putLogEvent(ctx context.Context, group, roleArn, message 
 	}); err != nil {
 		return err
 	}
-	return logs.PutLogEvent(ctx, l.moto, group, logStream, message)
+	return logs.PutLogEvent(ctx, l.moto, group, Stream, message)
 }
 
 // once asks whether a key lets a destination in, and not again for a minute, as with S3's own keys for buckets: those are used
 // for a while without KMS (S3 User Guide, "Reducing the cost of SSE-KMS with Amazon S3 Bucket Keys").
-func (l invocationLog) once(destination string, ask func() error) error {
+func (l Log) once(destination string, ask func() error) error {
 	if last, ok := l.permitted.Load(destination); ok && time.Since(last.(time.Time)) < time.Minute {
 		return nil
 	}
