@@ -9,6 +9,7 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/lambda"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
@@ -16,7 +17,7 @@ import (
 type authorizer struct {
 	moto    wire.Client
 	account string
-	caller  func(accessKey string) (caller, bool) // the function that an access key was given to
+	caller  func(accessKey string) (lambda.Caller, bool) // the function that an access key was given to
 }
 
 // model decides whether a call of a model is allowed.
@@ -42,11 +43,11 @@ func (a authorizer) allow(r *http.Request, service string, requests func(keys ma
 	if !ok {
 		return "arn:aws:iam::" + a.account + ":root", nil
 	}
-	role, err := iam.ServiceRole(r.Context(), a.moto, c.roleArn, "lambda.amazonaws.com", nil)
+	role, err := iam.ServiceRole(r.Context(), a.moto, c.RoleARN, "lambda.amazonaws.com", nil)
 	if err != nil {
 		return "", err
 	}
-	keys := map[string][]string{"aws:PrincipalArn": {c.roleArn}, "lambda:SourceFunctionArn": {c.functionArn}}
+	keys := map[string][]string{"aws:PrincipalArn": {c.RoleARN}, "lambda:SourceFunctionArn": {c.FunctionARN}}
 	// From inside a VPC, private DNS leads to the VPC's own endpoint. A function without a VPC has none.
 	endpoints, err := ec2.VPCEndpoints(r.Context(), a.moto)
 	if err != nil {
@@ -54,15 +55,15 @@ func (a authorizer) allow(r *http.Request, service string, requests func(keys ma
 	}
 	var through *iampolicy.Document
 	for _, endpoint := range endpoints {
-		if endpoint.VpcID == c.vpcID && endpoint.ServiceName == "com.amazonaws."+a.moto.Region+"."+service && strings.EqualFold(endpoint.PrivateDNS, "true") {
-			keys["aws:SourceVpce"], keys["aws:SourceVpc"] = []string{endpoint.ID}, []string{c.vpcID}
+		if endpoint.VpcID == c.VpcID && endpoint.ServiceName == "com.amazonaws."+a.moto.Region+"."+service && strings.EqualFold(endpoint.PrivateDNS, "true") {
+			keys["aws:SourceVpce"], keys["aws:SourceVpc"] = []string{endpoint.ID}, []string{c.VpcID}
 			if through, err = endpoint.Document(); err != nil {
 				return "", err
 			}
 		}
 	}
 	if err := iam.Allowed(requests(keys), role.Permissions, through); err != nil {
-		return "", fmt.Errorf("User: %s %w", c.sessionArn, err)
+		return "", fmt.Errorf("User: %s %w", c.SessionARN, err)
 	}
-	return c.sessionArn, nil
+	return c.SessionARN, nil
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/cloudwatch"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/lambda"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/logs"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
@@ -35,12 +36,12 @@ import (
 type frontDoor struct {
 	moto      wire.Client
 	account   string
-	functions *functions
+	functions *lambda.Functions
 	signers   *iam.Signers
 	deployed  func(deploymentID string) (deployment, bool)
 	apiID     string // the API behind the plain address
 	report    func(error)
-	alarm     alarm
+	alarm     lambda.Alarm
 	metrics   *cloudwatch.Metrics
 	names     sync.Map // of APIs, by id
 }
@@ -383,7 +384,7 @@ func isBinary(types []string, header string) bool {
 }
 
 func (d *frontDoor) invoke(ctx context.Context, r *http.Request, v *visit, function string, event []byte) (none reply, err error) {
-	payload, err := d.functions.invoke(ctx, function, event)
+	payload, err := d.functions.Invoke(ctx, function, event)
 	if err != nil {
 		return none, d.failure(function, err, errBadAnswer)
 	}
@@ -405,7 +406,7 @@ func (d *frontDoor) invoke(ctx context.Context, r *http.Request, v *visit, funct
 
 func (d *frontDoor) invokeWithResponseStream(ctx context.Context, function string, event []byte, late func()) (none reply, err error) {
 	stop := d.alarm(maxIdleTime, late)
-	body, err := d.functions.invokeWithResponseStream(ctx, function, event)
+	body, err := d.functions.InvokeWithResponseStream(ctx, function, event)
 	stop()
 	if err != nil {
 		return none, d.failure(function, err, errIntegration)
@@ -417,7 +418,7 @@ func (d *frontDoor) invokeWithResponseStream(ctx context.Context, function strin
 		return none, context.Cause(ctx)
 	case errors.Is(err, errPrelude):
 		return none, fmt.Errorf("function %s: %w", function, err)
-	case errors.Is(err, errTimedOut):
+	case errors.Is(err, lambda.ErrTimedOut):
 		return none, errLate
 	case err != nil:
 		return none, errIntegration // functions reports it
@@ -427,11 +428,11 @@ func (d *frontDoor) invokeWithResponseStream(ctx context.Context, function strin
 
 // failure is API Gateway's answer for a function that has none.
 func (d *frontDoor) failure(function string, err error, failed wire.Refusal) error {
-	var own functionError
+	var own lambda.FunctionError
 	switch {
-	case errors.Is(err, errTimedOut):
+	case errors.Is(err, lambda.ErrTimedOut):
 		return errLate
-	case errors.Is(err, errEventTooBig):
+	case errors.Is(err, lambda.ErrEventTooBig):
 		return errTooLong
 	case errors.As(err, &own):
 		d.report(fmt.Errorf("function %s failed: %w", function, err))

@@ -19,6 +19,7 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/invocationlog"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/kms"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/lambda"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/logs"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/s3"
 )
@@ -260,7 +261,7 @@ func (s *running) readStack(t *testing.T, p *proof, name string, outputs map[str
 			p.documents[name+" "+service+" endpoint"] = e.Policy
 		}
 	}
-	var function functionConfig
+	var function lambda.FunctionConfig
 	var permission struct{ Policy string }
 	path := "/2015-03-31/functions/" + outputs["functionName"]
 	if err := s.aws.Get(ctx, "lambda", path+"/configuration", &function); err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/events"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/invocationlog"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/lambda"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/logs"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/s3"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/sns"
@@ -50,7 +51,7 @@ type Sandbox struct {
 	moto      wire.Client
 	account   string
 	stopMoto  func()
-	functions *functions
+	functions *lambda.Functions
 	signers   *iam.Signers
 	apis      *apis
 	servers   []*http.Server
@@ -84,10 +85,10 @@ func (s *Sandbox) serveAWS(ctx context.Context) (err error) {
 		return err
 	}
 	aws := wire.Client{URL: s.AWSEndpointURL, Region: s.moto.Region}
-	if s.functions, err = newFunctions(s.moto, aws, s.account, filepath.Join(s.options.Folder, "functions"), s.metrics, s.options.Report); err != nil {
+	if s.functions, err = lambda.New(s.moto, aws, s.account, filepath.Join(s.options.Folder, "functions"), s.metrics, s.options.Report); err != nil {
 		return err
 	}
-	s.signers, s.apis = iam.NewSigners(s.moto, s.account, s.functions.session), newAPIs(aws)
+	s.signers, s.apis = iam.NewSigners(s.moto, s.account, s.functions.Session), newAPIs(aws)
 	kept := s3.NewBuckets(s.moto, s.account)
 	log := invocationlog.New(s.moto, s.account, s.options.Checksums, kept, func(metric string, err error) {
 		if metric != "" {
@@ -95,7 +96,7 @@ func (s *Sandbox) serveAWS(ctx context.Context) (err error) {
 		}
 		s.options.Report(fmt.Errorf("invocation log: %w", err))
 	})
-	allowing := authorizer{moto: s.moto, account: s.account, caller: s.functions.caller}
+	allowing := authorizer{moto: s.moto, account: s.account, caller: s.functions.Caller}
 	models := bedrock.New(&bedrock.Runtime{Region: s.moto.Region, Account: s.account, Authorize: allowing.model, Deliver: log.Deliver})
 	models.Authorize, models.Caller = allowing.control, s.callerOf
 	endpoint, err := newEndpoint(s.moto, map[string][]service{
@@ -121,7 +122,7 @@ func (s *Sandbox) topics() sns.Topics { return sns.Topics{Moto: s.moto, Alarm: s
 
 // callerOf names the caller by the access key that the request is signed with.
 func (s *Sandbox) callerOf(r *http.Request) (arn string) {
-	if arn, ok := s.functions.session(wire.Credential(r)[0]); ok {
+	if arn, ok := s.functions.Session(wire.Credential(r)[0]); ok {
 		return arn
 	}
 	return "arn:aws:iam::" + s.account + ":root"
@@ -141,7 +142,7 @@ func (s *Sandbox) ServeAPI(l net.Listener, apiID string) {
 func (s *Sandbox) frontDoor(apiID string) *frontDoor {
 	return &frontDoor{
 		moto: s.moto, account: s.account, functions: s.functions, signers: s.signers, deployed: s.apis.deployed, apiID: apiID,
-		report: s.options.Report, alarm: clock, metrics: s.metrics,
+		report: s.options.Report, alarm: lambda.Clock, metrics: s.metrics,
 	}
 }
 
@@ -153,7 +154,7 @@ func (s *Sandbox) Close() error {
 		errs = append(errs, server.Close())
 	}
 	if s.functions != nil {
-		s.functions.close()
+		s.functions.Close()
 	}
 	s.stopMoto()
 	return errors.Join(errs...)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/lambda"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
@@ -53,8 +54,8 @@ func TestAuthorize(t *testing.T) {
 		t.Cleanup(moto.Close)
 		a := authorizer{
 			account: "123456789012", moto: wire.Client{URL: moto.URL, Region: "ap-northeast-1"},
-			caller: func(accessKey string) (caller, bool) {
-				return caller{sessionArn: session, roleArn: role, functionArn: function, vpcID: "vpc-1"}, accessKey == "AKIAFUNCTION"
+			caller: func(accessKey string) (lambda.Caller, bool) {
+				return lambda.Caller{SessionARN: session, RoleARN: role, FunctionARN: function, VpcID: "vpc-1"}, accessKey == "AKIAFUNCTION"
 			},
 		}
 		r := httptest.NewRequest(http.MethodPost, "/model/a.b/converse", nil)

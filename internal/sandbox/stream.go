@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/lambda"
 	"io"
 	"net/http"
 	"time"
@@ -71,7 +72,7 @@ func final(status int) bool { return 200 <= status && status < 600 }
 // patient reads, and rings where one read takes too long.
 type patient struct {
 	io.Reader
-	alarm alarm
+	alarm lambda.Alarm
 	limit time.Duration
 	ring  func()
 }

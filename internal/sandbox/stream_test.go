@@ -21,11 +21,15 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/lambda"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/lambda/lambdatest"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
+func TestMain(m *testing.M) { lambdatest.Main(m) }
+
 // door serves an API with one method, POST /ask.
-func door(t *testing.T, l *lab, streams bool, uri string, binary ...string) string {
+func door(t *testing.T, l *lambdatest.Lab, streams bool, uri string, binary ...string) string {
 	t.Helper()
 	api := routes("/ask")
 	method := api[0].Methods["POST"]
@@ -35,10 +39,10 @@ func door(t *testing.T, l *lab, streams bool, uri string, binary ...string) stri
 		policy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"execute-api:Invoke","Resource":"execute-api:/*"}]}`,
 		routes: api, operations: map[string]apiOperation{"POST /ask": {streams: streams}}, binaryMediaTypes: binary,
 	}
-	moto := wire.Client{URL: l.moto.URL, Region: "ap-northeast-1"}
+	moto := wire.Client{URL: l.Moto.URL, Region: "ap-northeast-1"}
 	server := httptest.NewServer(&frontDoor{
-		moto: moto, account: "123456789012", functions: l.functions, signers: iam.NewSigners(moto, "123456789012", nil),
-		deployed: func(string) (deployment, bool) { return d, true }, apiID: "a", report: l.hear, alarm: l.set,
+		moto: moto, account: "123456789012", functions: l.Functions, signers: iam.NewSigners(moto, "123456789012", nil),
+		deployed: func(string) (deployment, bool) { return d, true }, apiID: "a", report: l.Hear, alarm: l.Set,
 	})
 	t.Cleanup(server.Close)
 	return server.URL + "/api/ask"
@@ -83,16 +87,16 @@ func post(t *testing.T, ctx context.Context, url, contentType string, body []byt
 }
 
 // open has the function begin a good stream, of which the client has "first".
-func open(t *testing.T, l *lab, ctx context.Context, url string) (*http.Response, *ask) {
+func open(t *testing.T, l *lambdatest.Lab, ctx context.Context, url string) (*http.Response, *lambdatest.Ask) {
 	t.Helper()
 	answered := post(t, ctx, url, "application/json", nil)
-	a := (<-l.asks).begin(streaming).say(prelude(t, events.APIGatewayProxyStreamingResponse{StatusCode: 201, Headers: map[string]string{"X-A": "b"}, Cookies: []string{"c=d", "e=f"}}))
+	a := (<-l.Asks).Begin(lambdatest.Streaming).Say(prelude(t, events.APIGatewayProxyStreamingResponse{StatusCode: 201, Headers: map[string]string{"X-A": "b"}, Cookies: []string{"c=d", "e=f"}}))
 	response := <-answered // before a word of the body is said
 	if response == nil {
 		t.Fatal("no answer")
 	}
 	t.Cleanup(func() { response.Body.Close() })
-	a.say("first")
+	a.Say("first")
 	first := make([]byte, 5)
 	if _, err := io.ReadFull(response.Body, first); err != nil || string(first) != "first" {
 		t.Fatalf("%q, %v", first, err)
@@ -104,25 +108,25 @@ func open(t *testing.T, l *lab, ctx context.Context, url string) (*http.Response
 func TestFrontDoorStreams(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		then   func(*lab, *ask)
+		then   func(*lambdatest.Lab, *lambdatest.Ask)
 		broken bool
 	}{
-		"to its end":                   {func(_ *lab, a *ask) { a.say(" last").end() }, false},
-		"the function fails":           {func(_ *lab, a *ask) { a.abort() }, true},
-		"the function dies":            {func(_ *lab, a *ask) { syscall.Kill(a.pid, syscall.SIGKILL) }, true},
-		"the function's time ends":     {func(l *lab, _ *ask) { l.ring(functionTime) }, true},
-		"the integration's time ends":  {func(l *lab, _ *ask) { l.ring(integrationTime) }, true},
-		"nothing is said for too long": {func(l *lab, _ *ask) { l.ring(maxIdleTime) }, true},
+		"to its end":                   {func(_ *lambdatest.Lab, a *lambdatest.Ask) { a.Say(" last").End() }, false},
+		"the function fails":           {func(_ *lambdatest.Lab, a *lambdatest.Ask) { a.Abort() }, true},
+		"the function dies":            {func(_ *lambdatest.Lab, a *lambdatest.Ask) { syscall.Kill(a.PID, syscall.SIGKILL) }, true},
+		"the function's time ends":     {func(l *lambdatest.Lab, _ *lambdatest.Ask) { l.Ring(functionTime) }, true},
+		"the integration's time ends":  {func(l *lambdatest.Lab, _ *lambdatest.Ask) { l.Ring(integrationTime) }, true},
+		"nothing is said for too long": {func(l *lambdatest.Lab, _ *lambdatest.Ask) { l.Ring(maxIdleTime) }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := newLab(t)
+			l := lambdatest.New(t)
 			response, a := open(t, l, t.Context(), door(t, l, true, streamedURI))
 			if response.StatusCode != 201 || response.Header.Get("X-A") != "b" || response.ContentLength != -1 ||
 				!slices.Equal(response.Header["Set-Cookie"], []string{"c=d", "e=f"}) || response.Header.Get("Content-Type") != "application/json" {
 				t.Errorf("%d %v", response.StatusCode, response.Header)
 			}
-			if log := l.accessLog(); log != "" {
+			if log := l.AccessLog(); log != "" {
 				t.Errorf("logged before the end: %s", log)
 			}
 			go c.then(l, a)
@@ -130,8 +134,8 @@ func TestFrontDoorStreams(t *testing.T) {
 			if (err != nil) != c.broken || !c.broken && string(rest) != " last" {
 				t.Errorf("%q, %v", rest, err)
 			}
-			if want := fmt.Sprintf("access: 201 %d STREAMED", len("first")+len(rest)); l.accessLog() != want {
-				t.Errorf("logged %q, want %q", l.accessLog(), want)
+			if want := fmt.Sprintf("access: 201 %d STREAMED", len("first")+len(rest)); l.AccessLog() != want {
+				t.Errorf("logged %q, want %q", l.AccessLog(), want)
 			}
 		})
 	}
@@ -140,35 +144,40 @@ func TestFrontDoorStreams(t *testing.T) {
 // Lost: what AWS answers with an error would work here.
 func TestFrontDoorRefusesStream(t *testing.T) {
 	t.Parallel()
-	say := func(text string) func(*lab, *ask) {
-		return func(_ *lab, a *ask) { a.begin(streaming).say(text).end() }
+	say := func(text string) func(*lambdatest.Lab, *lambdatest.Ask) {
+		return func(_ *lambdatest.Lab, a *lambdatest.Ask) { a.Begin(lambdatest.Streaming).Say(text).End() }
 	}
 	for name, c := range map[string]struct {
-		then    func(*lab, *ask)
+		then    func(*lambdatest.Lab, *lambdatest.Ask)
 		status  int
 		message string
 		report  string
 	}{
-		"no metadata":              {say(`{"statusCode":200,"body":"Hello"}`), 500, "", "no delimiter"},
-		"a buffered answer":        {func(_ *lab, a *ask) { a.begin("application/json").say(`{"statusCode":200}`).end() }, 500, "", "no delimiter"},
+		"no metadata": {say(`{"statusCode":200,"body":"Hello"}`), 500, "", "no delimiter"},
+		"a buffered answer": {func(_ *lambdatest.Lab, a *lambdatest.Ask) {
+			a.Begin("application/json").Say(`{"statusCode":200}`).End()
+		}, 500, "", "no delimiter"},
 		"nothing":                  {say(""), 500, "", "no delimiter"},
 		"metadata too long":        {say(`{"headers":{"a":"` + strings.Repeat("b", maxPrelude) + `"}}` + nuls + "Hello"), 500, "", "no delimiter"},
 		"an unknown key":           {say(`{"body":"Hello"}` + nuls), 500, "", `unknown field "body"`},
 		"no JSON":                  {say("Hello" + nuls), 500, "", "invalid character"},
 		"a status of its own":      {say(`{"statusCode":99}` + nuls), 500, "", "status 99"},
-		"a failure":                {func(_ *lab, a *ask) { a.fail() }, 500, "", "told to fail"},
-		"a failure in mid-prelude": {func(_ *lab, a *ask) { a.begin(streaming).say("{").abort() }, 500, "", "unexpected EOF"},
-		"a death":                  {func(_ *lab, a *ask) { syscall.Kill(a.pid, syscall.SIGKILL) }, 500, "", "ended while it worked"},
-		"the function's time":      {func(l *lab, _ *ask) { l.ring(functionTime) }, 504, "Endpoint request timed out", ""},
-		"the integration's time":   {func(l *lab, _ *ask) { l.ring(integrationTime) }, 504, "Endpoint request timed out", ""},
-		"nothing said at all":      {func(l *lab, _ *ask) { l.ring(maxIdleTime) }, 504, "Endpoint request timed out", ""},
-		"half the metadata":        {func(l *lab, a *ask) { a.begin(streaming).say("{"); l.ring(maxIdleTime) }, 504, "Endpoint request timed out", ""},
+		"a failure":                {func(_ *lambdatest.Lab, a *lambdatest.Ask) { a.Fail() }, 500, "", "told to fail"},
+		"a failure in mid-prelude": {func(_ *lambdatest.Lab, a *lambdatest.Ask) { a.Begin(lambdatest.Streaming).Say("{").Abort() }, 500, "", "unexpected EOF"},
+		"a death":                  {func(_ *lambdatest.Lab, a *lambdatest.Ask) { syscall.Kill(a.PID, syscall.SIGKILL) }, 500, "", "ended while it worked"},
+		"the function's time":      {func(l *lambdatest.Lab, _ *lambdatest.Ask) { l.Ring(functionTime) }, 504, "Endpoint request timed out", ""},
+		"the integration's time":   {func(l *lambdatest.Lab, _ *lambdatest.Ask) { l.Ring(integrationTime) }, 504, "Endpoint request timed out", ""},
+		"nothing said at all":      {func(l *lambdatest.Lab, _ *lambdatest.Ask) { l.Ring(maxIdleTime) }, 504, "Endpoint request timed out", ""},
+		"half the metadata": {func(l *lambdatest.Lab, a *lambdatest.Ask) {
+			a.Begin(lambdatest.Streaming).Say("{")
+			l.Ring(maxIdleTime)
+		}, 504, "Endpoint request timed out", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := newLab(t)
+			l := lambdatest.New(t)
 			answered := post(t, t.Context(), door(t, l, true, streamedURI), "application/json", nil)
-			c.then(l, <-l.asks)
+			c.then(l, <-l.Asks)
 			response := <-answered
 			if response == nil {
 				t.Fatal("no answer")
@@ -179,10 +188,10 @@ func TestFrontDoorRefusesStream(t *testing.T) {
 				t.Errorf("%d %s, %v, want %d %s", response.StatusCode, body, err, c.status, want)
 			}
 			if c.report != "" {
-				l.awaitReport(c.report)
+				l.AwaitReport(c.report)
 			}
-			if want := fmt.Sprintf("access: %d %d STREAMED", c.status, len(body)); l.accessLog() != want {
-				t.Errorf("logged %q, want %q", l.accessLog(), want)
+			if want := fmt.Sprintf("access: %d %d STREAMED", c.status, len(body)); l.AccessLog() != want {
+				t.Errorf("logged %q, want %q", l.AccessLog(), want)
 			}
 		})
 	}
@@ -191,25 +200,25 @@ func TestFrontDoorRefusesStream(t *testing.T) {
 // Lost: a function would be cut off where its client hangs up, and never be used again.
 func TestFrontDoorClientLeaves(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
+	l := lambdatest.New(t)
 	url := door(t, l, true, streamedURI)
 	ctx, leave := context.WithCancel(t.Context())
 	_, a := open(t, l, ctx, url)
 	leave()
-	a.say(strings.Repeat("x", 1<<20)).abort() // the failure comes after all that it said
-	l.awaitReport("unexpected EOF")
+	a.Say(strings.Repeat("x", 1<<20)).Abort() // the failure comes after all that it said
+	l.AwaitReport("unexpected EOF")
 	response, again := open(t, l, t.Context(), url)
-	if again.pid != a.pid {
+	if again.PID != a.PID {
 		t.Error("the copy was not used again")
 	}
-	again.end()
+	again.End()
 	io.Copy(io.Discard, response.Body)
 }
 
 // Lost: an integration that AWS refuses to run would work here.
 func TestFrontDoorTransferModes(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
+	l := lambdatest.New(t)
 	for name, c := range map[string]struct {
 		streams     bool
 		uri, report string
@@ -224,12 +233,12 @@ func TestFrontDoorTransferModes(t *testing.T) {
 		if response.StatusCode != 500 || string(body) != internalServerErr || err != nil {
 			t.Errorf("%s: %d %s, %v", name, response.StatusCode, body, err)
 		}
-		l.awaitReport(c.report)
+		l.AwaitReport(c.report)
 	}
 	// A function that streams, invoked as one that does not: headers and status without the body.
 	answered := post(t, t.Context(), door(t, l, false, bufferedURI), "application/json", nil)
 	go func() {
-		(<-l.asks).begin(streaming).say(`{"statusCode":201,"headers":{"x-a":"b"}}` + nuls + "Hello").end()
+		(<-l.Asks).Begin(lambdatest.Streaming).Say(`{"statusCode":201,"headers":{"x-a":"b"}}` + nuls + "Hello").End()
 	}()
 	response := <-answered
 	defer response.Body.Close()
@@ -241,23 +250,25 @@ func TestFrontDoorTransferModes(t *testing.T) {
 // Lost: a buffered call that AWS ends after its time, or whose event Lambda refuses, would be answered here.
 func TestFrontDoorBuffered(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
+	l := lambdatest.New(t)
 	url := door(t, l, false, bufferedURI)
 	for name, c := range map[string]struct {
 		body   []byte
-		then   func(*ask)
+		then   func(*lambdatest.Ask)
 		status int
 	}{
-		"its time":       {nil, func(*ask) { l.ring(integrationTime) }, 504},
-		"a long event":   {[]byte(strings.Repeat("x", maxBuffered)), nil, 413},
+		"its time":       {nil, func(*lambdatest.Ask) { l.Ring(integrationTime) }, 504},
+		"a long event":   {[]byte(strings.Repeat("x", lambda.MaxBuffered)), nil, 413},
 		"a long request": {[]byte(strings.Repeat("x", maxPayload+1)), nil, 413},
-		"a long answer":  {nil, func(a *ask) { a.begin("application/json").say(strings.Repeat("x", maxBuffered+1)).end() }, 502},
-		"no answer":      {nil, func(a *ask) { a.begin("application/json").say(`{"statusCode":100}`).end() }, 502},
-		"an answer":      {nil, func(a *ask) { a.begin("application/json").say(`{"statusCode":200}`).end() }, 200},
+		"a long answer": {nil, func(a *lambdatest.Ask) {
+			a.Begin("application/json").Say(strings.Repeat("x", lambda.MaxBuffered+1)).End()
+		}, 502},
+		"no answer": {nil, func(a *lambdatest.Ask) { a.Begin("application/json").Say(`{"statusCode":100}`).End() }, 502},
+		"an answer": {nil, func(a *lambdatest.Ask) { a.Begin("application/json").Say(`{"statusCode":200}`).End() }, 200},
 	} {
 		answered := post(t, t.Context(), url, "application/json", c.body)
 		if c.then != nil {
-			go func() { c.then(<-l.asks) }()
+			go func() { c.then(<-l.Asks) }()
 		}
 		response := <-answered
 		if response == nil {
@@ -275,7 +286,7 @@ func TestFrontDoorBinary(t *testing.T) {
 	t.Parallel()
 	const image = "\x89PNG\xff"
 	encoded := base64.StdEncoding.EncodeToString([]byte(image))
-	l := newLab(t)
+	l := lambdatest.New(t)
 	for name, c := range map[string]struct {
 		binary              []string
 		contentType, answer string
@@ -293,16 +304,16 @@ func TestFrontDoorBinary(t *testing.T) {
 		streams := c.answer == ""
 		uri := map[bool]string{true: streamedURI, false: bufferedURI}[streams]
 		answered := post(t, t.Context(), door(t, l, streams, uri, c.binary...), c.contentType, []byte(image))
-		a := <-l.asks
+		a := <-l.Asks
 		var event events.APIGatewayProxyRequest
-		if err := json.Unmarshal(a.event, &event); err != nil || event.Body != c.event || event.IsBase64Encoded != (c.event == encoded) {
+		if err := json.Unmarshal(a.Event, &event); err != nil || event.Body != c.event || event.IsBase64Encoded != (c.event == encoded) {
 			t.Errorf("%s: the function gets %q, %v, %v", name, event.Body, event.IsBase64Encoded, err)
 		}
 		go func() {
 			if streams {
-				a.begin(streaming).say("{}" + nuls + image).end()
+				a.Begin(lambdatest.Streaming).Say("{}" + nuls + image).End()
 			} else {
-				a.begin("application/json").say(`{"statusCode":200,"isBase64Encoded":true,"body":"` + c.answer + `"}`).end()
+				a.Begin("application/json").Say(`{"statusCode":200,"isBase64Encoded":true,"body":"` + c.answer + `"}`).End()
 			}
 		}()
 		response := <-answered

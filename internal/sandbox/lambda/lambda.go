@@ -1,13 +1,14 @@
-package sandbox
+package lambda
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
-	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"net/http"
 	"regexp"
+
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 var (
@@ -16,7 +17,7 @@ var (
 )
 
 // Handle remembers what moto drops.
-func (f *functions) Handle(_ http.ResponseWriter, r *http.Request) (handled bool, err error) {
+func (f *Functions) Handle(_ http.ResponseWriter, r *http.Request) (handled bool, err error) {
 	switch path := r.URL.EscapedPath(); {
 	case concurrency.MatchString(path):
 		err = f.keepConcurrency(r, concurrency.FindStringSubmatch(path)[1])
@@ -27,7 +28,7 @@ func (f *functions) Handle(_ http.ResponseWriter, r *http.Request) (handled bool
 }
 
 // Amend completes functions' configurations.
-func (f *functions) Amend(response *http.Response) error {
+func (f *Functions) Amend(response *http.Response) error {
 	r := response.Request
 	if !functionPath.MatchString(r.URL.EscapedPath()) {
 		return nil
@@ -36,7 +37,7 @@ func (f *functions) Amend(response *http.Response) error {
 }
 
 // keepFunction remembers what moto does not give back of CreateFunction, UpdateFunctionCode and UpdateFunctionConfiguration.
-func (f *functions) keepFunction(r *http.Request, name string) error {
+func (f *Functions) keepFunction(r *http.Request, name string) error {
 	body, err := wire.Peek(r)
 	if err != nil {
 		return err
@@ -65,7 +66,7 @@ func (f *functions) keepFunction(r *http.Request, name string) error {
 }
 
 // keepConcurrency remembers whether a function has none reserved for it, with which it is never started.
-func (f *functions) keepConcurrency(r *http.Request, name string) error {
+func (f *Functions) keepConcurrency(r *http.Request, name string) error {
 	body, err := wire.Peek(r)
 	if err != nil {
 		return err
@@ -81,7 +82,7 @@ func (f *functions) keepConcurrency(r *http.Request, name string) error {
 }
 
 // mendFunction completes a function's configuration, which GetFunction answers with one level deeper.
-func (f *functions) mendFunction(ctx context.Context, body []byte) ([]byte, error) {
+func (f *Functions) mendFunction(ctx context.Context, body []byte) ([]byte, error) {
 	var answer map[string]any
 	if json.Unmarshal(body, &answer) != nil {
 		return body, nil

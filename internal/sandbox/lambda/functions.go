@@ -1,4 +1,6 @@
-package sandbox
+// Package lambda runs the executables of deployed functions, each behind a Lambda Runtime API, and keeps of functions what moto
+// drops.
+package lambda
 
 import (
 	"archive/zip"
@@ -12,10 +14,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/private-bedrock/private-bedrock/internal/sandbox/cloudwatch"
-	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
-	"github.com/private-bedrock/private-bedrock/internal/sandbox/logs"
-	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"io"
 	"maps"
 	"net"
@@ -30,6 +28,11 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/cloudwatch"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/logs"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 // maxInstances is how many copies of one function run at once; further calls wait.
@@ -38,19 +41,19 @@ const maxInstances = 10
 // Lambda quotas: an event and a buffered response have at most 6 MB (6,291,556 bytes in Lambda's own messages), a
 // streamed response 200 MB.
 const (
-	maxBuffered = 6<<20 + 100
+	MaxBuffered = 6<<20 + 100
 	maxStreamed = 200 << 20
 )
 
-// alarm rings once, after a time; stop ends it. Tests ring themselves.
-type alarm func(after time.Duration, ring func()) (stop func() bool)
+// Alarm rings once, after a time; stop ends it. Tests ring themselves.
+type Alarm func(after time.Duration, ring func()) (stop func() bool)
 
-func clock(after time.Duration, ring func()) (stop func() bool) {
+func Clock(after time.Duration, ring func()) (stop func() bool) {
 	return time.AfterFunc(after, ring).Stop
 }
 
-// functionConfig is what moto knows of a function (Lambda API Reference, GetFunctionConfiguration).
-type functionConfig struct {
+// FunctionConfig is what moto knows of a function (Lambda API Reference, GetFunctionConfiguration).
+type FunctionConfig struct {
 	Name        string `json:"FunctionName"`
 	Arn         string `json:"FunctionArn"`
 	Role        string
@@ -63,14 +66,14 @@ type functionConfig struct {
 	LoggingConfig struct{ LogFormat, LogGroup, ApplicationLogLevel string }
 }
 
-// caller is whom a function's credentials stand for.
-type caller struct {
-	sessionArn, roleArn, functionArn, vpcID string
+// Caller is whom a function's credentials stand for.
+type Caller struct {
+	SessionARN, RoleARN, FunctionARN, VpcID string
 }
 
-// functions runs deployed functions' own executables, each behind a Lambda Runtime API (Lambda Developer Guide,
+// Functions runs deployed functions' own executables, each behind a Lambda Runtime API (Lambda Developer Guide,
 // "Using the Lambda runtime API").
-type functions struct {
+type Functions struct {
 	moto     wire.Client
 	account  string
 	aws      wire.Client // the sandbox's own endpoint, where a function's configuration is whole
@@ -78,7 +81,7 @@ type functions struct {
 	report   func(error)
 	metrics  *cloudwatch.Metrics
 	folder   string
-	alarm    alarm
+	Alarm    Alarm
 
 	logs sync.WaitGroup // of functions that still print
 
@@ -87,7 +90,7 @@ type functions struct {
 	zips      map[string][]byte // by CodeSha256: moto does not give them back
 	pools     map[string]*pool  // by function name
 	instances map[string]*instance
-	callers   map[string]caller // by access key id
+	callers   map[string]Caller // by access key id
 	stopped   map[string]bool   // by function name: whether its concurrency is 0
 	logging   map[string]any    // LoggingConfig by function name: moto drops it
 }
@@ -102,7 +105,7 @@ type pool struct {
 type invocation struct {
 	id      string
 	event   []byte
-	config  functionConfig
+	config  FunctionConfig
 	expires time.Time
 
 	answered atomic.Bool
@@ -124,10 +127,10 @@ type ending struct {
 	spent bool
 }
 
-// functionError is a function's own failure, as it tells it.
-type functionError string
+// FunctionError is a function's own failure, as it tells it.
+type FunctionError string
 
-func (e functionError) Error() string { return string(e) }
+func (e FunctionError) Error() string { return string(e) }
 
 type instance struct {
 	id     string
@@ -138,14 +141,14 @@ type instance struct {
 	open   *invocation
 }
 
-func newFunctions(moto, aws wire.Client, account, folder string, metrics *cloudwatch.Metrics, report func(error)) (*functions, error) {
+func New(moto, aws wire.Client, account, folder string, metrics *cloudwatch.Metrics, report func(error)) (*Functions, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	f := &functions{
-		moto: moto, aws: aws, account: account, listener: listener, report: report, metrics: metrics, folder: folder, alarm: clock,
-		zips: map[string][]byte{}, pools: map[string]*pool{}, instances: map[string]*instance{}, callers: map[string]caller{}, stopped: map[string]bool{},
+	f := &Functions{
+		moto: moto, aws: aws, account: account, listener: listener, report: report, metrics: metrics, folder: folder, Alarm: Clock,
+		zips: map[string][]byte{}, pools: map[string]*pool{}, instances: map[string]*instance{}, callers: map[string]Caller{}, stopped: map[string]bool{},
 		logging: map[string]any{},
 	}
 	go http.Serve(listener, http.HandlerFunc(f.runtimeAPI))
@@ -153,33 +156,33 @@ func newFunctions(moto, aws wire.Client, account, folder string, metrics *cloudw
 }
 
 // keep remembers a deployed zip.
-func (f *functions) keep(zipped []byte) {
+func (f *Functions) keep(zipped []byte) {
 	sum := sha256.Sum256(zipped)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.zips[base64.StdEncoding.EncodeToString(sum[:])] = zipped
 }
 
-func (f *functions) stop(name string, stopped bool) {
+func (f *Functions) stop(name string, stopped bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.stopped[name] = stopped
 }
 
-func (f *functions) caller(accessKey string) (caller, bool) {
+func (f *Functions) Caller(accessKey string) (Caller, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c, ok := f.callers[accessKey]
 	return c, ok
 }
 
-// session names the session of a role that an access key of a function's stands for.
-func (f *functions) session(accessKey string) (arn string, ok bool) {
-	c, ok := f.caller(accessKey)
-	return c.sessionArn, ok
+// Session names the session of a role that an access key of a function's stands for.
+func (f *Functions) Session(accessKey string) (arn string, ok bool) {
+	c, ok := f.Caller(accessKey)
+	return c.SessionARN, ok
 }
 
-func (f *functions) close() {
+func (f *Functions) Close() {
 	f.listener.Close()
 	f.mu.Lock()
 	f.closed = true
@@ -193,39 +196,39 @@ func (f *functions) close() {
 }
 
 var (
-	errTimedOut    = errors.New("the function timed out")
-	errEnded       = functionError("the function ended while it worked")
-	errTooLarge    = functionError("Function.ResponseSizeTooLarge: the response is larger than Lambda's quota")
-	errThrottled   = functionError("TooManyRequestsException: Rate Exceeded.")
-	errEventTooBig = errors.New("RequestTooLargeException: the event is larger than Lambda's quota")
+	ErrTimedOut    = errors.New("the function timed out")
+	errEnded       = FunctionError("the function ended while it worked")
+	errTooLarge    = FunctionError("Function.ResponseSizeTooLarge: the response is larger than Lambda's quota")
+	errThrottled   = FunctionError("TooManyRequestsException: Rate Exceeded.")
+	ErrEventTooBig = errors.New("RequestTooLargeException: the event is larger than Lambda's quota")
 )
 
-// invoke calls a function as Lambda's Invoke does: its response is whole, also that of a function that streams.
-func (f *functions) invoke(ctx context.Context, name string, event []byte) ([]byte, error) {
-	body, err := f.invokeWithResponseStream(ctx, name, event)
+// Invoke calls a function as Lambda's Invoke does: its response is whole, also that of a function that streams.
+func (f *Functions) Invoke(ctx context.Context, name string, event []byte) ([]byte, error) {
+	body, err := f.InvokeWithResponseStream(ctx, name, event)
 	if err != nil {
 		return nil, err
 	}
 	defer body.Close()
 	defer context.AfterFunc(ctx, func() { body.Close() })()
-	payload, err := io.ReadAll(io.LimitReader(body, maxBuffered+1))
+	payload, err := io.ReadAll(io.LimitReader(body, MaxBuffered+1))
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	if err == nil && len(payload) > maxBuffered {
+	if err == nil && len(payload) > MaxBuffered {
 		err = errTooLarge
 	}
 	return payload, err
 }
 
-// invokeWithResponseStream calls a function, starting a copy of it where none is idle. A response that breaks off ends
+// InvokeWithResponseStream calls a function, starting a copy of it where none is idle. A response that breaks off ends
 // with an error. Whoever closes it leaves; the function works on to its end (Lambda Developer Guide, "Response streaming
 // for Lambda functions").
-func (f *functions) invokeWithResponseStream(ctx context.Context, name string, event []byte) (io.ReadCloser, error) {
-	if len(event) > maxBuffered {
-		return nil, errEventTooBig
+func (f *Functions) InvokeWithResponseStream(ctx context.Context, name string, event []byte) (io.ReadCloser, error) {
+	if len(event) > MaxBuffered {
+		return nil, ErrEventTooBig
 	}
-	var config functionConfig
+	var config FunctionConfig
 	if err := f.aws.Get(ctx, "lambda", "/2015-03-31/functions/"+name+"/configuration", &config); err != nil {
 		return nil, err
 	}
@@ -255,14 +258,14 @@ func (f *functions) invokeWithResponseStream(ctx context.Context, name string, e
 	}
 }
 
-func (f *functions) count(name, metric string) {
+func (f *Functions) count(name, metric string) {
 	f.metrics.Put("AWS/Lambda", map[string]string{"FunctionName": name}, map[string]float64{metric: 1})
 }
 
 // see sees a call through, its caller there or not.
-func (f *functions) see(p *pool, i *instance, call *invocation) {
+func (f *Functions) see(p *pool, i *instance, call *invocation) {
 	late := make(chan struct{})
-	stop := f.alarm(time.Until(call.expires), func() { close(late) })
+	stop := f.Alarm(time.Until(call.expires), func() { close(late) })
 	defer stop()
 	end := call.wait(i, late)
 	if end.spent {
@@ -292,7 +295,7 @@ func (call *invocation) wait(i *instance, late <-chan struct{}) ending {
 		case end := <-call.ended:
 			return end
 		case <-late:
-			return ending{errTimedOut, true} // Lambda ends a copy that is late
+			return ending{ErrTimedOut, true} // Lambda ends a copy that is late
 		case <-exited:
 			exited = nil
 			if call.answered.Load() {
@@ -309,7 +312,7 @@ func (call *invocation) wait(i *instance, late <-chan struct{}) ending {
 }
 
 // release lets a copy wait for its next event, or ends it if another version was deployed meanwhile.
-func (f *functions) release(name string, p *pool, i *instance) {
+func (f *Functions) release(name string, p *pool, i *instance) {
 	f.mu.Lock()
 	current := f.pools[name] == p
 	if current {
@@ -322,7 +325,7 @@ func (f *functions) release(name string, p *pool, i *instance) {
 }
 
 // pool finds the copies of a function's deployed version, and ends those of an older one.
-func (f *functions) pool(config functionConfig) *pool {
+func (f *Functions) pool(config FunctionConfig) *pool {
 	version, _ := json.Marshal(config)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -338,7 +341,7 @@ func (f *functions) pool(config functionConfig) *pool {
 }
 
 // drain ends the idle copies of a version that is no longer deployed; release ends the busy ones.
-func (f *functions) drain(p *pool) {
+func (f *Functions) drain(p *pool) {
 	for {
 		select {
 		case i := <-p.idle:
@@ -349,7 +352,7 @@ func (f *functions) drain(p *pool) {
 	}
 }
 
-func (f *functions) acquire(ctx context.Context, p *pool, config functionConfig) (*instance, error) {
+func (f *Functions) acquire(ctx context.Context, p *pool, config FunctionConfig) (*instance, error) {
 	select {
 	case i := <-p.idle:
 		return i, nil
@@ -370,7 +373,7 @@ func (f *functions) acquire(ctx context.Context, p *pool, config functionConfig)
 }
 
 // drop ends a copy.
-func (f *functions) drop(p *pool, i *instance) {
+func (f *Functions) drop(p *pool, i *instance) {
 	i.cmd.Process.Kill()
 	<-i.exited
 	<-p.slots
@@ -381,7 +384,7 @@ func (f *functions) drop(p *pool, i *instance) {
 
 // start runs one copy of a function with the environment that Lambda gives it (Lambda Developer Guide, "Defined
 // runtime environment variables").
-func (f *functions) start(ctx context.Context, config functionConfig) (*instance, error) {
+func (f *Functions) start(ctx context.Context, config FunctionConfig) (*instance, error) {
 	r, err := iam.ServiceRole(ctx, f.moto, config.Role, "lambda.amazonaws.com", nil)
 	if err != nil {
 		return nil, err
@@ -431,9 +434,9 @@ func (f *functions) start(ctx context.Context, config functionConfig) (*instance
 		return nil, fmt.Errorf("function %s, was it built for this machine's architecture? %w", config.Name, err)
 	}
 	f.instances[i.id] = i
-	f.callers[accessKey] = caller{
-		sessionArn: "arn:aws:sts::" + f.account + ":assumed-role/" + roleName + "/" + config.Name,
-		roleArn:    config.Role, functionArn: config.Arn, vpcID: config.VpcConfig.VpcId,
+	f.callers[accessKey] = Caller{
+		SessionARN: "arn:aws:sts::" + f.account + ":assumed-role/" + roleName + "/" + config.Name,
+		RoleARN:    config.Role, FunctionARN: config.Arn, VpcID: config.VpcConfig.VpcId,
 	}
 	f.logs.Go(func() { f.keepLog(r, config.LoggingConfig.LogGroup, logStream, output) })
 	go func() { i.cmd.Wait(); input.Close(); close(i.exited) }()
@@ -441,7 +444,7 @@ func (f *functions) start(ctx context.Context, config functionConfig) (*instance
 }
 
 // unzip writes the zip's bootstrap where it can be run. As Lambda, it wants it at the root and executable.
-func (f *functions) unzip(sum string, zipped []byte) (string, error) {
+func (f *Functions) unzip(sum string, zipped []byte) (string, error) {
 	raw, err := base64.StdEncoding.DecodeString(sum)
 	if err != nil {
 		return "", err
@@ -479,7 +482,7 @@ func (f *functions) unzip(sum string, zipped []byte) (string, error) {
 }
 
 // keepLog writes what a function prints into its log group, with its role.
-func (f *functions) keepLog(r iam.Role, group, stream string, output io.Reader) {
+func (f *Functions) keepLog(r iam.Role, group, stream string, output io.Reader) {
 	resource := "arn:aws:logs:" + f.moto.Region + ":" + f.account + ":log-group:" + group + ":log-stream:" + stream
 	lines := bufio.NewScanner(output)
 	lines.Buffer(nil, 1<<20)
@@ -497,7 +500,7 @@ func (f *functions) keepLog(r iam.Role, group, stream string, output io.Reader) 
 }
 
 // runtimeAPI serves /{instance}/2018-06-01/runtime/….
-func (f *functions) runtimeAPI(w http.ResponseWriter, r *http.Request) {
+func (f *Functions) runtimeAPI(w http.ResponseWriter, r *http.Request) {
 	id, call, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/2018-06-01/runtime/")
 	f.mu.Lock()
 	i := f.instances[id]
@@ -533,7 +536,7 @@ func (f *functions) runtimeAPI(w http.ResponseWriter, r *http.Request) {
 		open.ended <- end
 		w.WriteHeader(status)
 	case call == "init/error":
-		message, _ := io.ReadAll(io.LimitReader(r.Body, maxBuffered))
+		message, _ := io.ReadAll(io.LimitReader(r.Body, MaxBuffered))
 		f.report(fmt.Errorf("the function did not start: %s", message))
 		w.WriteHeader(http.StatusAccepted)
 	default:
@@ -548,14 +551,14 @@ func (call *invocation) receive(r *http.Request, failed bool) (status int, end e
 	streamed := r.Header.Get("Content-Type") == "application/vnd.awslambda.http-integration-response" ||
 		strings.EqualFold(r.Header.Get("Lambda-Runtime-Function-Response-Mode"), "streaming")
 	if failed || !streamed {
-		whole, err := io.ReadAll(io.LimitReader(r.Body, maxBuffered+1))
+		whole, err := io.ReadAll(io.LimitReader(r.Body, MaxBuffered+1))
 		switch {
 		case err != nil:
 			return http.StatusBadRequest, ending{errEnded, true}
-		case len(whole) > maxBuffered:
+		case len(whole) > MaxBuffered:
 			return http.StatusRequestEntityTooLarge, ending{errTooLarge, true}
 		case failed:
-			return http.StatusAccepted, ending{err: functionError(whole)}
+			return http.StatusAccepted, ending{err: FunctionError(whole)}
 		}
 		body, streamed = bytes.NewReader(whole), false
 	}
@@ -569,7 +572,7 @@ func (call *invocation) receive(r *http.Request, failed bool) (status int, end e
 		return http.StatusBadRequest, ending{errEnded, true}
 	case streamed && kind != "":
 		message, _ := base64.StdEncoding.DecodeString(r.Trailer.Get("Lambda-Runtime-Function-Error-Body"))
-		return http.StatusAccepted, ending{err: functionError(kind + ": " + string(message))}
+		return http.StatusAccepted, ending{err: FunctionError(kind + ": " + string(message))}
 	case stopped == nil && rest > 0:
 		return http.StatusRequestEntityTooLarge, ending{errTooLarge, true}
 	}

@@ -1,4 +1,5 @@
-package sandbox
+// Package lambdatest deploys a function that answers as a test says.
+package lambdatest
 
 import (
 	"archive/zip"
@@ -21,14 +22,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-lambda-go/lambda"
+	runtime "github.com/aws/aws-lambda-go/lambda"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/lambda"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
-// TestMain is also the function that the tests deploy: it asks the test what to say.
-func TestMain(m *testing.M) {
+// Main runs a package of tests, or is the function that they deploy: that asks the test what to say.
+func Main(m *testing.M) {
 	if backend := os.Getenv("TEST_BACKEND"); backend != "" {
-		lambda.Start(func(_ context.Context, event json.RawMessage) (io.Reader, error) { return relay(backend, event) })
+		runtime.Start(func(_ context.Context, event json.RawMessage) (io.Reader, error) { return relay(backend, event) })
 	}
 	os.Exit(m.Run())
 }
@@ -54,13 +56,13 @@ func (r *relayed) ContentType() string { return r.contentType }
 // MarshalJSON fails: aws-lambda-go prefers JSON to a reader.
 func (r *relayed) MarshalJSON() ([]byte, error) { return nil, errors.New("not JSON") }
 
-const streaming = "application/vnd.awslambda.http-integration-response"
+const Streaming = "application/vnd.awslambda.http-integration-response"
 
-// lab is functions, and a front door, with the rest of AWS played by the test.
-type lab struct {
-	*functions
-	moto *httptest.Server
-	asks chan *ask // of the function
+// Lab is functions, and a front door, with the rest of AWS played by the test.
+type Lab struct {
+	*lambda.Functions
+	Moto *httptest.Server
+	Asks chan *Ask // of the function
 
 	mu      sync.Mutex
 	changed *sync.Cond
@@ -69,24 +71,24 @@ type lab struct {
 	logged  []string // group and message, as PutLogEvents had them
 }
 
-// ask is a call that the function has and answers as the test says.
-type ask struct {
-	event []byte
-	pid   int
+// Ask is a call that the function has and answers as the test says.
+type Ask struct {
+	Event []byte
+	PID   int
 	parts chan func(http.ResponseWriter) // nil is the end
 	gone  chan struct{}
 }
 
-func newLab(t *testing.T) *lab {
+func New(t *testing.T) *Lab {
 	t.Helper()
-	l := &lab{asks: make(chan *ask), alarms: map[*time.Duration]func(){}}
+	l := &Lab{Asks: make(chan *Ask), alarms: map[*time.Duration]func(){}}
 	l.changed = sync.NewCond(&l.mu)
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		event, _ := io.ReadAll(r.Body)
 		pid, _ := strconv.Atoi(r.FormValue("pid"))
-		a := &ask{event: event, pid: pid, parts: make(chan func(http.ResponseWriter)), gone: make(chan struct{})}
+		a := &Ask{Event: event, PID: pid, parts: make(chan func(http.ResponseWriter)), gone: make(chan struct{})}
 		defer close(a.gone)
-		l.asks <- a
+		l.Asks <- a
 		for {
 			select {
 			case part := <-a.parts:
@@ -106,7 +108,7 @@ func newLab(t *testing.T) *lab {
 	}
 	zipped := scripted(t, "#!/bin/sh\nexec '"+program+"'\n")
 	role := "arn:aws:iam::" + accountID + ":role/r"
-	l.moto = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	l.Moto = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("X-Amz-Target") == "Logs_20140328.PutLogEvents" {
 			var in struct {
 				LogGroupName string
@@ -131,13 +133,13 @@ func newLab(t *testing.T) *lab {
 			io.WriteString(w, "<r></r>")
 		}
 	}))
-	t.Cleanup(l.moto.Close)
-	moto := wire.Client{URL: l.moto.URL, Region: "ap-northeast-1"}
-	if l.functions, err = newFunctions(moto, moto, accountID, filepath.Join(t.TempDir(), "functions"), nil, l.hear); err != nil {
+	t.Cleanup(l.Moto.Close)
+	moto := wire.Client{URL: l.Moto.URL, Region: "ap-northeast-1"}
+	if l.Functions, err = lambda.New(moto, moto, accountID, filepath.Join(t.TempDir(), "functions"), nil, l.Hear); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(l.close)
-	l.functions.alarm = l.set
+	t.Cleanup(l.Close)
+	l.Functions.Alarm = l.Set
 	code, err := json.Marshal(map[string]any{"FunctionName": "f", "Code": map[string]any{"ZipFile": zipped.content}})
 	if err != nil {
 		t.Fatal(err)
@@ -173,15 +175,15 @@ func scripted(t *testing.T, script string) deployedZip {
 	return deployedZip{b.Bytes(), base64.StdEncoding.EncodeToString(sum[:])}
 }
 
-func (l *lab) hear(err error) {
+func (l *Lab) Hear(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.reports = append(l.reports, err.Error())
 	l.changed.Broadcast()
 }
 
-// awaitReport waits for the report that contains a text.
-func (l *lab) awaitReport(text string) {
+// AwaitReport waits for the report that contains a text.
+func (l *Lab) AwaitReport(text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for !strings.Contains(strings.Join(l.reports, "\n"), text) {
@@ -189,8 +191,8 @@ func (l *lab) awaitReport(text string) {
 	}
 }
 
-// set is the lab's clock: it stands still.
-func (l *lab) set(after time.Duration, ring func()) (stop func() bool) {
+// Set is the lab's clock: it stands still.
+func (l *Lab) Set(after time.Duration, ring func()) (stop func() bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	key := &after
@@ -204,8 +206,8 @@ func (l *lab) set(after time.Duration, ring func()) (stop func() bool) {
 	}
 }
 
-// ring waits for an alarm of about this length and rings it.
-func (l *lab) ring(after time.Duration) {
+// Ring waits for an alarm of about this length and rings it.
+func (l *Lab) Ring(after time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for {
@@ -220,14 +222,14 @@ func (l *lab) ring(after time.Duration) {
 	}
 }
 
-func (l *lab) accessLog() string {
+func (l *Lab) AccessLog() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return strings.Join(slices.DeleteFunc(slices.Clone(l.logged), func(line string) bool { return !strings.HasPrefix(line, "access: ") }), "\n")
 }
 
 // do does a part of the answer; when it returns, it is on its way.
-func (a *ask) do(part func(http.ResponseWriter)) *ask {
+func (a *Ask) do(part func(http.ResponseWriter)) *Ask {
 	done := make(chan struct{})
 	select {
 	case a.parts <- func(w http.ResponseWriter) { part(w); w.(http.Flusher).Flush(); close(done) }:
@@ -240,28 +242,28 @@ func (a *ask) do(part func(http.ResponseWriter)) *ask {
 	return a
 }
 
-func (a *ask) begin(contentType string) *ask {
+func (a *Ask) Begin(contentType string) *Ask {
 	return a.do(func(w http.ResponseWriter) { w.Header().Set("Content-Type", contentType) })
 }
 
-func (a *ask) say(text string) *ask {
+func (a *Ask) Say(text string) *Ask {
 	return a.do(func(w http.ResponseWriter) { io.WriteString(w, text) })
 }
 
-// fail makes the function fail before it answered, abort in the middle.
-func (a *ask) fail() { a.do(func(w http.ResponseWriter) { w.WriteHeader(http.StatusTeapot) }).end() }
+// Fail makes the function fail before it answered, abort in the middle.
+func (a *Ask) Fail() { a.do(func(w http.ResponseWriter) { w.WriteHeader(http.StatusTeapot) }).End() }
 
-func (a *ask) abort() { a.do(func(http.ResponseWriter) { panic(http.ErrAbortHandler) }) }
+func (a *Ask) Abort() { a.do(func(http.ResponseWriter) { panic(http.ErrAbortHandler) }) }
 
-func (a *ask) end() {
+func (a *Ask) End() {
 	select {
 	case a.parts <- nil:
 	case <-a.gone:
 	}
 }
 
-// stream calls the function and has it say its first word.
-func (l *lab) stream(t *testing.T) (io.ReadCloser, *ask) {
+// Stream calls the function and has it say its first word.
+func (l *Lab) Stream(t *testing.T) (io.ReadCloser, *Ask) {
 	t.Helper()
 	type opened struct {
 		body io.ReadCloser
@@ -269,10 +271,10 @@ func (l *lab) stream(t *testing.T) (io.ReadCloser, *ask) {
 	}
 	made := make(chan opened)
 	go func() {
-		body, err := l.invokeWithResponseStream(t.Context(), "f", []byte(`{}`))
+		body, err := l.InvokeWithResponseStream(t.Context(), "f", []byte(`{}`))
 		made <- opened{body, err}
 	}()
-	a := (<-l.asks).begin(streaming).say("first")
+	a := (<-l.Asks).Begin(Streaming).Say("first")
 	o := <-made
 	if o.err != nil {
 		t.Fatal(o.err)
