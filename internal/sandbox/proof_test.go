@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/apigateway"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
@@ -245,11 +246,11 @@ func (s *running) readStack(t *testing.T, p *proof, name string, outputs map[str
 	t.Helper()
 	ctx := t.Context()
 	d := deployedStack{name: name, apiID: outputs["apiId"], vpcID: outputs["vpcId"], endpoints: map[string]string{}}
-	api, err := deploymentOf(ctx, s.aws, d.apiID)
+	api, err := apigateway.DeploymentOf(ctx, s.aws, d.apiID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.documents[name+" API"] = api.policy
+	p.documents[name+" API"] = api.Policy
 	endpoints, err := ec2.VPCEndpoints(ctx, s.aws)
 	if err != nil {
 		t.Fatal(err)
@@ -365,11 +366,11 @@ func (s *running) proves(t *testing.T, second map[string]string) {
 // provesIam asks the second stack's API when no callers are named: IAM's policies decide.
 func (s *running) provesIam(t *testing.T, second map[string]string) {
 	p := &proof{documents: map[string]string{}}
-	api, err := deploymentOf(t.Context(), s.aws, second["apiId"])
+	api, err := apigateway.DeploymentOf(t.Context(), s.aws, second["apiId"])
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.documents["second API"] = api.policy
+	p.documents["second API"] = api.Policy
 	d := deployedStack{name: "second", apiID: second["apiId"]}
 	own, admin := second["executeApiEndpointId"], []iampolicy.Document{everything()}
 	other := "arn:aws:iam::" + account + ":user/other"
@@ -437,12 +438,12 @@ func (s *running) apiRow(p *proof, want bool, name string, d deployedStack, thro
 		r.Context["aws:PrincipalArn"] = []string{caller}
 	}
 	p.row(want, d.name+" API: "+name, func(policy func(string) iampolicy.Document) bool {
-		c := apiCall{api: policy(d.name + " API"), identity: identity, foreign: caller != "" && iam.AccountOf(caller) != account, request: r}
+		c := apigateway.Call{API: policy(d.name + " API"), Identity: identity, Foreign: caller != "" && iam.AccountOf(caller) != account, Request: r}
 		if ownEndpoint != "" {
 			endpoint := policy(ownEndpoint)
-			c.endpoint = &endpoint
+			c.Endpoint = &endpoint
 		}
-		decision, _ := c.decide()
+		decision, _ := c.Decide()
 		return decision == iampolicy.Allow
 	})
 }

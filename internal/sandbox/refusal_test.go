@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/apigateway"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/sns"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
@@ -222,7 +223,7 @@ func TestEndToEndPolicyNeedsDeployment(t *testing.T) {
 	allow := `{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":\"*\",\"Action\":\"execute-api:Invoke\",\"Resource\":\"execute-api:/*\",` +
 		`\"Condition\":{\"StringEquals\":{\"aws:SourceVpce\":\"ENDPOINT\"}}}]}`
 	api := post("/restapis", `{"name":"x","endpointConfiguration":{"types":["PRIVATE"],"vpcEndpointIds":["vpce-1"]},"policy":"`+strings.ReplaceAll(allow, "ENDPOINT", "vpce-1")+`"}`)
-	var resources struct{ Item []apiResource }
+	var resources struct{ Item []apigateway.Resource }
 	if err := s.aws.Get(t.Context(), "apigateway", "/restapis/"+api+"/resources", &resources); err != nil {
 		t.Fatal(err)
 	}
@@ -294,16 +295,16 @@ func TestEndToEndDeploymentKeepsWhatWasImported(t *testing.T) {
 	api := "/restapis/" + call(http.MethodPost, "/restapis", `{"name":"x"}`)
 	expect := func(types ...string) {
 		t.Helper()
-		d, known := s.sandbox.apis.deployed(call(http.MethodPost, api+"/deployments", `{"stageName":"api"}`))
-		route := slices.IndexFunc(d.routes, func(r apiResource) bool { return r.Path == "/ask" })
-		if !known || route < 0 || !d.operations["POST /ask"].streams {
+		d, known := s.sandbox.apis.Deployed(call(http.MethodPost, api+"/deployments", `{"stageName":"api"}`))
+		route := slices.IndexFunc(d.Routes, func(r apigateway.Resource) bool { return r.Path == "/ask" })
+		if !known || route < 0 || !d.Operations["POST /ask"].Streams {
 			t.Fatalf("deployed %+v", d)
 		}
-		if method := d.routes[route].Methods[http.MethodPost]; method.Integration.URI != function || method.Integration.TimeoutInMillis != 90000 {
-			t.Errorf("deployed %+v, %+v", d.operations, method)
+		if method := d.Routes[route].Methods[http.MethodPost]; method.Integration.URI != function || method.Integration.TimeoutInMillis != 90000 {
+			t.Errorf("deployed %+v, %+v", d.Operations, method)
 		}
-		if !slices.Equal(d.binaryMediaTypes, types) {
-			t.Errorf("binary are %q, want %q", d.binaryMediaTypes, types)
+		if !slices.Equal(d.BinaryMediaTypes, types) {
+			t.Errorf("binary are %q, want %q", d.BinaryMediaTypes, types)
 		}
 	}
 	document := `{"openapi":"3.0.1","info":{"title":"x","version":"1"},"paths":{"/ask":{"post":{"responses":{},"x-amazon-apigateway-integration":{

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"path/filepath"
 
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/apigateway"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/athena"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/cloudwatch"
@@ -53,7 +54,7 @@ type Sandbox struct {
 	stopMoto  func()
 	functions *lambda.Functions
 	signers   *iam.Signers
-	apis      *apis
+	apis      *apigateway.APIs
 	servers   []*http.Server
 	metrics   *cloudwatch.Metrics
 	stop      func() // ends what waits for time to pass
@@ -88,7 +89,7 @@ func (s *Sandbox) serveAWS(ctx context.Context) (err error) {
 	if s.functions, err = lambda.New(s.moto, aws, s.account, filepath.Join(s.options.Folder, "functions"), s.metrics, s.options.Report); err != nil {
 		return err
 	}
-	s.signers, s.apis = iam.NewSigners(s.moto, s.account, s.functions.Session), newAPIs(aws)
+	s.signers, s.apis = iam.NewSigners(s.moto, s.account, s.functions.Session), apigateway.New(aws)
 	kept := s3.NewBuckets(s.moto, s.account)
 	log := invocationlog.New(s.moto, s.account, s.options.Checksums, kept, func(metric string, err error) {
 		if metric != "" {
@@ -139,10 +140,10 @@ func (s *Sandbox) ServeAPI(l net.Listener, apiID string) {
 	s.serve(l, s.frontDoor(apiID))
 }
 
-func (s *Sandbox) frontDoor(apiID string) *frontDoor {
-	return &frontDoor{
-		moto: s.moto, account: s.account, functions: s.functions, signers: s.signers, deployed: s.apis.deployed, apiID: apiID,
-		report: s.options.Report, alarm: lambda.Clock, metrics: s.metrics,
+func (s *Sandbox) frontDoor(apiID string) *apigateway.FrontDoor {
+	return &apigateway.FrontDoor{
+		Moto: s.moto, Account: s.account, Functions: s.functions, Signers: s.signers, Deployed: s.apis.Deployed, APIID: apiID,
+		Report: s.options.Report, Alarm: lambda.Clock, Metrics: s.metrics,
 	}
 }
 

@@ -1,4 +1,4 @@
-package sandbox
+package apigateway
 
 import (
 	"cmp"
@@ -16,9 +16,9 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
-func routes(paths ...string) (all []apiResource) {
+func routes(paths ...string) (all []Resource) {
 	for _, path := range paths {
-		var r apiResource
+		var r Resource
 		if err := json.Unmarshal([]byte(`{"path":"`+path+`","resourceMethods":{"POST":{"methodIntegration":{"uri":"`+path+`"}}}}`), &r); err != nil {
 			panic(err)
 		}
@@ -75,7 +75,7 @@ func TestAPIHost(t *testing.T) {
 // The AWS provider stops at an answer that is not as AWS's.
 func TestMendAPI(t *testing.T) {
 	t.Parallel()
-	a := &apis{vpcEndpoints: map[string][]string{"a": {"vpce-2"}}, binaryMediaTypes: map[string][]string{"a": {"*/*"}}}
+	a := &APIs{vpcEndpoints: map[string][]string{"a": {"vpce-2"}}, binaryMediaTypes: map[string][]string{"a": {"*/*"}}}
 	got, err := a.mendAPI([]byte(`{"id":"a","policy":"{\"x\":1}","endpointConfiguration":{"vpcEndpointIds":["vpce-1"]}}`))
 	if want := `{"binaryMediaTypes":["*/*"],"endpointConfiguration":{"vpcEndpointIds":["vpce-2"]},"id":"a","policy":"{\\\"x\\\":1}"}`; err != nil || string(got) != want {
 		t.Errorf("got %s, %v, want %s", got, err, want)
@@ -89,7 +89,7 @@ func TestMendAPI(t *testing.T) {
 func TestAdmit(t *testing.T) {
 	t.Parallel()
 	const arn, app = "arn:aws:execute-api:ap-northeast-1:123456789012:abc123/", "arn:aws:iam::123456789012:user/app"
-	d := &frontDoor{moto: wire.Client{Region: "ap-northeast-1"}, account: "123456789012", apiID: "plain"}
+	d := &FrontDoor{Moto: wire.Client{Region: "ap-northeast-1"}, Account: "123456789012", APIID: "plain"}
 	statement := func(effect, principal, resource, condition string) string {
 		return `{"Effect":"` + effect + `","Principal":` + principal + `,"Action":"execute-api:Invoke","Resource":"` + resource + `","Condition":{` + condition + `}}`
 	}
@@ -127,7 +127,7 @@ func TestAdmit(t *testing.T) {
 			policy = `{"Version":"2012-10-17","Statement":[` + strings.Join(c.statements, ",") + `]}`
 		}
 		c.visit.apiID, c.visit.stage, c.visit.endpointID = "abc123", "api", cmp.Or(c.visit.endpointID, "vpce-1")
-		err := d.admit(httptest.NewRequest(http.MethodPost, "/", nil), &c.visit, apiCall{identity: c.own}, policy, []string{"api", "generate", "a%2Fb"})
+		err := d.admit(httptest.NewRequest(http.MethodPost, "/", nil), &c.visit, Call{Identity: c.own}, policy, []string{"api", "generate", "a%2Fb"})
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
@@ -143,7 +143,7 @@ func TestKeepOperations(t *testing.T) {
 	t.Parallel()
 	moto := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "{}") }))
 	t.Cleanup(moto.Close)
-	a := newAPIs(wire.Client{URL: moto.URL})
+	a := New(wire.Client{URL: moto.URL})
 	const iam, none = `{"x-amazon-apigateway-auth":{"type":"AWS_IAM"}}`, `{"x-amazon-apigateway-auth":{"type":"NONE"}}`
 	document := func(paths string) string { return `{"paths":{` + paths + `}}` }
 	keep := func(body, want string) {
@@ -162,16 +162,16 @@ func TestKeepOperations(t *testing.T) {
 		if err := a.keepDeployment(t.Context(), "a", []byte(`{"id":"`+id+`"}`)); err != nil {
 			t.Fatal(err)
 		}
-		if d, _ := a.deployed(id); fmt.Sprint(d.operations) != want {
-			t.Errorf("%v, want %s", d.operations, want)
+		if d, _ := a.Deployed(id); fmt.Sprint(d.Operations) != want {
+			t.Errorf("%v, want %s", d.Operations, want)
 		}
 	}
 	keep(document(`"/a":{"get":`+iam+`,"post":`+none+`},"/b":{"get":`+iam+`}`), "")
 	deployed("1", "map[GET /a:{true false} GET /b:{true false} POST /a:{false false}]")
 	keep(document(`"/a":{"get":{},"post":`+iam+`},"/b":{"get":`+none+`},"/c":{"get":{}}`), "") // GET /a is as it was
 	deployed("2", "map[GET /a:{true false} GET /b:{false false} GET /c:{false false} POST /a:{true false}]")
-	if first, _ := a.deployed("1"); first.operations["POST /a"].signed || !first.operations["GET /b"].signed {
-		t.Errorf("a later import changed what is deployed: %v", first.operations)
+	if first, _ := a.Deployed("1"); first.Operations["POST /a"].signed || !first.Operations["GET /b"].signed {
+		t.Errorf("a later import changed what is deployed: %v", first.Operations)
 	}
 	keep(document(`"/a":{"get":`+none+`,"post":{"x-amazon-apigateway-auth":{"type":"CUSTOM"}}}`), `POST /a: authorization "CUSTOM" is not understood`)
 	keep(`Hello`, "invalid")

@@ -1,4 +1,5 @@
-package sandbox
+// Package apigateway serves private REST APIs as API Gateway does, and keeps of them what moto drops.
+package apigateway
 
 import (
 	"context"
@@ -14,8 +15,8 @@ import (
 	"time"
 )
 
-// apis keeps of REST APIs what moto drops, and what was deployed of them.
-type apis struct {
+// APIs keeps of REST APIs what moto drops, and what was deployed of them.
+type APIs struct {
 	aws wire.Client // the sandbox's own endpoint, where an API is whole
 
 	mu               sync.Mutex
@@ -25,8 +26,8 @@ type apis struct {
 	binaryMediaTypes map[string][]string                // by API id, where they were imported or changed
 }
 
-func newAPIs(aws wire.Client) *apis {
-	return &apis{
+func New(aws wire.Client) *APIs {
+	return &APIs{
 		aws: aws, deployments: map[string]deployment{}, operations: map[string]map[string]apiOperation{},
 		vpcEndpoints: map[string][]string{}, binaryMediaTypes: map[string][]string{},
 	}
@@ -38,7 +39,7 @@ var (
 )
 
 // Handle remembers what moto drops.
-func (a *apis) Handle(_ http.ResponseWriter, r *http.Request) (handled bool, err error) {
+func (a *APIs) Handle(_ http.ResponseWriter, r *http.Request) (handled bool, err error) {
 	switch path := r.URL.EscapedPath(); {
 	case r.Method == http.MethodPut && restAPIs.MatchString(path):
 		err = a.keepOperations(r, restAPIs.FindStringSubmatch(path)[1])
@@ -51,7 +52,7 @@ func (a *apis) Handle(_ http.ResponseWriter, r *http.Request) (handled bool, err
 }
 
 // Amend remembers deployments, and completes what moto answers of an API.
-func (a *apis) Amend(response *http.Response) error {
+func (a *APIs) Amend(response *http.Response) error {
 	r := response.Request
 	switch path := r.URL.EscapedPath(); {
 	case r.Method == http.MethodPost && deployments.MatchString(path):
@@ -67,22 +68,22 @@ func (a *apis) Amend(response *http.Response) error {
 // deployment is what API Gateway serves until the next deployment: changes of the API's policy or routes in
 // between are not in force (API Gateway Developer Guide, "Create and attach an API Gateway resource policy").
 type deployment struct {
-	policy    string
+	Policy    string
 	endpoints []string
-	routes    []apiResource
-	// operations are those of the imported OpenAPI document, by method and path, such as "POST /generate".
-	operations map[string]apiOperation
-	// binaryMediaTypes are what is not text, such as "*/*".
-	binaryMediaTypes []string
+	Routes    []Resource
+	// Operations are those of the imported OpenAPI document, by method and path, such as "POST /generate".
+	Operations map[string]apiOperation
+	// BinaryMediaTypes are what is not text, such as "*/*".
+	BinaryMediaTypes []string
 }
 
 // apiOperation is what moto drops of one.
 type apiOperation struct {
 	signed  bool // authorization AWS_IAM
-	streams bool // response transfer mode STREAM
+	Streams bool // response transfer mode STREAM
 }
 
-type apiResource struct {
+type Resource struct {
 	ID      string               `json:"id"`
 	Path    string               `json:"path"`
 	Methods map[string]apiMethod `json:"resourceMethods"`
@@ -111,36 +112,36 @@ func restAPIOf(ctx context.Context, c wire.Client, id string) (restAPI, error) {
 	return api, err
 }
 
-func deploymentOf(ctx context.Context, c wire.Client, apiID string) (deployment, error) {
+func DeploymentOf(ctx context.Context, c wire.Client, apiID string) (deployment, error) {
 	api, err := restAPIOf(ctx, c, apiID)
 	if err != nil {
 		return deployment{}, err
 	}
-	d := deployment{endpoints: api.EndpointConfiguration.VpcEndpointIDs, binaryMediaTypes: api.BinaryMediaTypes}
-	if err := json.Unmarshal([]byte(`"`+api.Policy+`"`), &d.policy); err != nil {
+	d := deployment{endpoints: api.EndpointConfiguration.VpcEndpointIDs, BinaryMediaTypes: api.BinaryMediaTypes}
+	if err := json.Unmarshal([]byte(`"`+api.Policy+`"`), &d.Policy); err != nil {
 		return deployment{}, fmt.Errorf("policy of API %s: %w", apiID, err)
 	}
 	var resources struct {
-		Item []apiResource `json:"item"`
+		Item []Resource `json:"item"`
 	}
 	err = c.Get(ctx, "apigateway", "/restapis/"+apiID+"/resources?embed=methods&limit=500", &resources)
-	d.routes = resources.Item
+	d.Routes = resources.Item
 	return d, err
 }
 
 // keepDeployment remembers the API as it is at this moment: that is what a deployment serves.
-func (a *apis) keepDeployment(ctx context.Context, apiID string, answer []byte) error {
+func (a *APIs) keepDeployment(ctx context.Context, apiID string, answer []byte) error {
 	var made struct{ ID string }
 	if err := json.Unmarshal(answer, &made); err != nil {
 		return err
 	}
-	snapshot, err := deploymentOf(ctx, a.aws, apiID)
+	snapshot, err := DeploymentOf(ctx, a.aws, apiID)
 	if err != nil {
 		return err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	snapshot.operations = a.operations[apiID]
+	snapshot.Operations = a.operations[apiID]
 	a.deployments[made.ID] = snapshot
 	return nil
 }
@@ -149,7 +150,7 @@ func (a *apis) keepDeployment(ctx context.Context, apiID string, answer []byte) 
 // stream, and the binary media types (API Gateway Developer Guide, "x-amazon-apigateway-auth object",
 // "x-amazon-apigateway-integration object", "x-amazon-apigateway-binary-media-types property"). A merge goes on with what
 // the document leaves out.
-func (a *apis) keepOperations(r *http.Request, apiID string) error {
+func (a *APIs) keepOperations(r *http.Request, apiID string) error {
 	body, err := wire.Peek(r)
 	if err != nil {
 		return err
@@ -181,7 +182,7 @@ func (a *apis) keepOperations(r *http.Request, apiID string) error {
 				return fmt.Errorf("%s: authorization %q is not understood here", name, imported.Auth.Type)
 			}
 			if imported.Integration != nil {
-				if one.streams, err = imported.Integration.streams(); err != nil {
+				if one.Streams, err = imported.Integration.streams(); err != nil {
 					return fmt.Errorf("unable to put integration on %s: %w", name, err)
 				}
 			}
@@ -229,7 +230,7 @@ func (i importedIntegration) streams() (bool, error) {
 	return i.ResponseTransferMode == "STREAM", nil
 }
 
-func (a *apis) deployed(id string) (deployment, bool) {
+func (a *APIs) Deployed(id string) (deployment, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	d, ok := a.deployments[id]
@@ -269,7 +270,7 @@ func completePatch(r *http.Request) error {
 // keepPatch remembers changes of a private API's endpoints and of the binary media types. The latter moto does not get: it
 // fails at them, for the type is in the path. (It drops those of CreateRestApi, which the AWS provider says again in a patch
 // where the API has a document.)
-func (a *apis) keepPatch(r *http.Request, apiID string) error {
+func (a *APIs) keepPatch(r *http.Request, apiID string) error {
 	p, err := readPatch(r)
 	if err != nil {
 		return err
@@ -312,7 +313,7 @@ func (op patchOperation) apply(list []string, member string) []string {
 
 // mendAPI escapes an API's policy once more, as API Gateway answers with it and its clients expect, and puts changes
 // of its endpoints and its binary media types in.
-func (a *apis) mendAPI(body []byte) ([]byte, error) {
+func (a *APIs) mendAPI(body []byte) ([]byte, error) {
 	var api map[string]any
 	if json.Unmarshal(body, &api) != nil {
 		return body, nil // DELETE answers with nothing

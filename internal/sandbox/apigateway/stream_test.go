@@ -1,4 +1,4 @@
-package sandbox
+package apigateway
 
 import (
 	"bytes"
@@ -36,13 +36,13 @@ func door(t *testing.T, l *lambdatest.Lab, streams bool, uri string, binary ...s
 	method.Integration.URI, method.Integration.TimeoutInMillis = uri, 90000
 	api[0].Methods["POST"] = method
 	d := deployment{
-		policy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"execute-api:Invoke","Resource":"execute-api:/*"}]}`,
-		routes: api, operations: map[string]apiOperation{"POST /ask": {streams: streams}}, binaryMediaTypes: binary,
+		Policy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"execute-api:Invoke","Resource":"execute-api:/*"}]}`,
+		Routes: api, Operations: map[string]apiOperation{"POST /ask": {Streams: streams}}, BinaryMediaTypes: binary,
 	}
 	moto := wire.Client{URL: l.Moto.URL, Region: "ap-northeast-1"}
-	server := httptest.NewServer(&frontDoor{
-		moto: moto, account: "123456789012", functions: l.Functions, signers: iam.NewSigners(moto, "123456789012", nil),
-		deployed: func(string) (deployment, bool) { return d, true }, apiID: "a", report: l.Hear, alarm: l.Set,
+	server := httptest.NewServer(&FrontDoor{
+		Moto: moto, Account: "123456789012", Functions: l.Functions, Signers: iam.NewSigners(moto, "123456789012", nil),
+		Deployed: func(string) (deployment, bool) { return d, true }, APIID: "a", Report: l.Hear, Alarm: l.Set,
 	})
 	t.Cleanup(server.Close)
 	return server.URL + "/api/ask"

@@ -1,4 +1,4 @@
-package sandbox
+package apigateway
 
 import (
 	"testing"
@@ -49,17 +49,17 @@ func TestWhoMayCallAnAPI(t *testing.T) {
 		{"", "Allow", account, neither, neither, neither},
 		{"Allow", "Allow", account, allow, allow, neither},
 	} {
-		signed := apiCall{
-			api: saying(t, c.api, action, c.whom), identity: []iampolicy.Document{saying(t, c.own, action, "")},
-			request: iampolicy.Request{
+		signed := Call{
+			API: saying(t, c.api, action, c.whom), Identity: []iampolicy.Document{saying(t, c.own, action, "")},
+			Request: iampolicy.Request{
 				Principal: iampolicy.Principal{ARN: caller}, Action: action, Resource: "arn:aws:execute-api:ap-northeast-1:123456789012:abc123/api/POST/generate",
 			},
 		}
 		foreign, unsigned := signed, signed
-		foreign.foreign = true
-		unsigned.request.Principal, unsigned.identity = iampolicy.Principal{}, nil
+		foreign.Foreign = true
+		unsigned.Request.Principal, unsigned.Identity = iampolicy.Principal{}, nil
 		for _, who := range []struct {
-			call apiCall
+			call Call
 			want iampolicy.Decision
 			by   string
 		}{
@@ -72,14 +72,14 @@ func TestWhoMayCallAnAPI(t *testing.T) {
 			}
 			expect := func(endpoint string, want iampolicy.Decision, by string) {
 				t.Helper()
-				if got, words := who.call.decide(); got != want || words != by {
+				if got, words := who.call.Decide(); got != want || words != by {
 					t.Errorf("own %q, API %q to %s, endpoint %s: %v by %s, want %v by %s", c.own, c.api, c.whom, endpoint, got, words, want, by)
 				}
 			}
 			expect("unknown", who.want, who.by)
 			for effect, want := range map[string]iampolicy.Decision{"Allow": who.want, "": neither, "Deny": deny} {
 				endpoint := saying(t, effect, action, everybody)
-				who.call.endpoint = &endpoint
+				who.call.Endpoint = &endpoint
 				expect(effect, want, map[bool]string{true: who.by, false: "VPC endpoint policy"}[effect == "Allow"])
 			}
 		}

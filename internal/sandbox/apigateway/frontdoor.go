@@ -1,4 +1,4 @@
-package sandbox
+package apigateway
 
 import (
 	"bytes"
@@ -31,18 +31,18 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
-// frontDoor stands where API Gateway's private endpoints stand. A plain address is a client inside the VPC that
+// FrontDoor stands where API Gateway's private endpoints stand. A plain address is a client inside the VPC that
 // uses private DNS; a Host of AWS's form names the endpoint that a call comes through.
-type frontDoor struct {
-	moto      wire.Client
-	account   string
-	functions *lambda.Functions
-	signers   *iam.Signers
-	deployed  func(deploymentID string) (deployment, bool)
-	apiID     string // the API behind the plain address
-	report    func(error)
-	alarm     lambda.Alarm
-	metrics   *cloudwatch.Metrics
+type FrontDoor struct {
+	Moto      wire.Client
+	Account   string
+	Functions *lambda.Functions
+	Signers   *iam.Signers
+	Deployed  func(deploymentID string) (deployment, bool)
+	APIID     string // the API behind the plain address
+	Report    func(error)
+	Alarm     lambda.Alarm
+	Metrics   *cloudwatch.Metrics
 	names     sync.Map // of APIs, by id
 }
 
@@ -72,7 +72,7 @@ type visit struct {
 	binaryMediaTypes                []string
 }
 
-func (d *frontDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (d *FrontDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := wire.NewID()
 	v := &visit{requestID: id, extendedID: base64.StdEncoding.EncodeToString([]byte(wire.NewID()[:14])), start: time.Now()}
 	if chosen := r.Header.Get("X-Amzn-Requestid"); chosen != "" && len(chosen) <= 128 {
@@ -88,7 +88,7 @@ func (d *frontDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		own := errIntegration
 		if !errors.As(err, &own) && r.Context().Err() == nil { // a client that left is no news
-			d.report(err)
+			d.Report(err)
 		}
 		v.errType = own.Type
 		key := "message"
@@ -124,14 +124,14 @@ type reply struct {
 }
 
 // answer finds out what a client gets; late ends the call for having taken too long.
-func (d *frontDoor) answer(r *http.Request, v *visit, late func()) (none reply, err error) {
+func (d *FrontDoor) answer(r *http.Request, v *visit, late func()) (none reply, err error) {
 	ctx := r.Context()
 	host := r.Host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
-	v.apiID = d.apiID
-	if m := apiHost.FindStringSubmatch(host); m != nil && (m[3] == "" || m[3] == d.moto.Region) {
+	v.apiID = d.APIID
+	if m := apiHost.FindStringSubmatch(host); m != nil && (m[3] == "" || m[3] == d.Moto.Region) {
 		v.apiID, v.endpointID = m[1], m[2]
 	} else if net.ParseIP(host) == nil && host != "localhost" {
 		return none, errForbidden
@@ -147,32 +147,32 @@ func (d *frontDoor) answer(r *http.Request, v *visit, late func()) (none reply, 
 			Format         string `json:"format"`
 		} `json:"accessLogSettings"`
 	}
-	if err := d.moto.Get(ctx, "apigateway", "/restapis/"+v.apiID+"/stages/"+url.PathEscape(v.stage), &stage); wire.NotFound(err) {
+	if err := d.Moto.Get(ctx, "apigateway", "/restapis/"+v.apiID+"/stages/"+url.PathEscape(v.stage), &stage); wire.NotFound(err) {
 		return none, errForbidden
 	} else if err != nil {
 		return none, err
 	}
 	_, v.accessLogGroup, _ = strings.Cut(stage.AccessLogSettings.DestinationArn, ":log-group:")
 	v.accessLogFormat = stage.AccessLogSettings.Format
-	api, known := d.deployed(stage.DeploymentID)
+	api, known := d.Deployed(stage.DeploymentID)
 	if !known {
 		return none, fmt.Errorf("deployment %s was not made through this sandbox", stage.DeploymentID)
 	}
-	v.binaryMediaTypes = api.binaryMediaTypes
+	v.binaryMediaTypes = api.BinaryMediaTypes
 	if v.endpointID == "" && len(api.endpoints) > 0 {
 		v.endpointID = api.endpoints[0] // private DNS leads to the endpoint of the caller's own VPC
 	}
-	endpoints, err := ec2.VPCEndpoints(ctx, d.moto)
+	endpoints, err := ec2.VPCEndpoints(ctx, d.Moto)
 	if err != nil {
 		return none, err
 	}
-	call := apiCall{}
+	call := Call{}
 	for _, endpoint := range endpoints {
 		if endpoint.ID != v.endpointID { // of another account: neither its VPC nor its policy is known here
 			continue
 		}
 		v.vpcID = endpoint.VpcID
-		if call.endpoint, err = endpoint.Document(); err != nil {
+		if call.Endpoint, err = endpoint.Document(); err != nil {
 			return none, err
 		}
 	}
@@ -183,23 +183,23 @@ func (d *frontDoor) answer(r *http.Request, v *visit, late func()) (none reply, 
 	if len(body) > maxPayload {
 		return none, errTooLong
 	}
-	template, parameters, method := match(api.routes, r.Method, path[1:])
-	operation := api.operations[r.Method+" "+template]
+	template, parameters, method := match(api.Routes, r.Method, path[1:])
+	operation := api.Operations[r.Method+" "+template]
 	// A signature that is there must be right even where none is asked for (API Gateway Developer Guide, "Use VPC endpoint
 	// policies for private APIs").
 	if asked := operation.signed; asked || strings.HasPrefix(r.Header.Get("Authorization"), "AWS4-") {
-		who, err := d.signers.Verify(ctx, r, body, v.start)
+		who, err := d.Signers.Verify(ctx, r, body, v.start)
 		if err != nil {
 			return none, err
 		}
 		if asked {
-			v.caller, call.foreign = who, who.Account != d.account
-			if call.identity, err = who.IdentityPolicies(ctx); err != nil {
+			v.caller, call.Foreign = who, who.Account != d.Account
+			if call.Identity, err = who.IdentityPolicies(ctx); err != nil {
 				return none, err
 			}
 		}
 	}
-	if err := d.admit(r, v, call, api.policy, path); err != nil {
+	if err := d.admit(r, v, call, api.Policy, path); err != nil {
 		return none, err
 	}
 	if template == "" {
@@ -207,14 +207,14 @@ func (d *frontDoor) answer(r *http.Request, v *visit, late func()) (none reply, 
 	}
 	v.resource = template
 	v.transferMode = "BUFFERED"
-	if operation.streams {
+	if operation.Streams {
 		v.transferMode = "STREAMED"
 	}
 	function, streams, err := d.integration(ctx, v, r.Method, method.Integration.URI)
 	if err != nil {
 		return none, err
 	}
-	if streams != operation.streams {
+	if streams != operation.Streams {
 		return none, fmt.Errorf("%s %s: API Gateway supports response transfer mode STREAM with response-streaming-invocations only, and those with no other mode", r.Method, template)
 	}
 	event, err := d.event(r, v, parameters, body)
@@ -222,7 +222,7 @@ func (d *frontDoor) answer(r *http.Request, v *visit, late func()) (none reply, 
 		return none, err
 	}
 	timeout := cmp.Or(time.Duration(method.Integration.TimeoutInMillis)*time.Millisecond, maxBufferedTime)
-	stop := d.alarm(timeout, late)
+	stop := d.Alarm(timeout, late)
 	context.AfterFunc(ctx, func() { stop() })
 	if streams {
 		return d.invokeWithResponseStream(ctx, function, event, late)
@@ -232,8 +232,8 @@ func (d *frontDoor) answer(r *http.Request, v *visit, late func()) (none reply, 
 
 // admit asks the endpoint's policy, the deployed resource policy and the caller's own. A private API without a resource
 // policy admits nobody.
-func (d *frontDoor) admit(r *http.Request, v *visit, call apiCall, policy string, path []string) (err error) {
-	resource := "arn:aws:execute-api:" + d.moto.Region + ":" + d.account + ":" + v.apiID + "/" + v.stage + "/" + r.Method + "/" + strings.Join(path[1:], "/")
+func (d *FrontDoor) admit(r *http.Request, v *visit, call Call, policy string, path []string) (err error) {
+	resource := "arn:aws:execute-api:" + d.Moto.Region + ":" + d.Account + ":" + v.apiID + "/" + v.stage + "/" + r.Method + "/" + strings.Join(path[1:], "/")
 	name := "anonymous"
 	keys := map[string][]string{"aws:SourceVpce": {v.endpointID}}
 	if v.vpcID != "" {
@@ -245,23 +245,23 @@ func (d *frontDoor) admit(r *http.Request, v *visit, call apiCall, policy string
 	}
 	if policy != "" {
 		// API Gateway completes the short form itself.
-		policy = strings.ReplaceAll(policy, `"execute-api:/`, `"arn:aws:execute-api:`+d.moto.Region+":"+d.account+":"+v.apiID+"/")
-		if call.api, err = iampolicy.ParseResource(policy); err != nil {
+		policy = strings.ReplaceAll(policy, `"execute-api:/`, `"arn:aws:execute-api:`+d.Moto.Region+":"+d.Account+":"+v.apiID+"/")
+		if call.API, err = iampolicy.ParseResource(policy); err != nil {
 			return fmt.Errorf("resource policy of API %s: %w", v.apiID, err)
 		}
 	}
-	call.request = iampolicy.Request{Principal: iampolicy.Principal{ARN: v.caller.ARN}, Action: "execute-api:Invoke", Resource: resource, Context: keys}
-	decision, by := call.decide()
+	call.Request = iampolicy.Request{Principal: iampolicy.Principal{ARN: v.caller.ARN}, Action: "execute-api:Invoke", Resource: resource, Context: keys}
+	decision, by := call.Decide()
 	if decision == iampolicy.Allow && policy != "" {
 		return nil
 	}
 	return wire.NewRefusal(http.StatusForbidden, "AccessDeniedException", "User: "+name+" is not authorized to perform: execute-api:Invoke on resource: "+
-		strings.Replace(resource, d.account[:8], "********", 1)+" "+iam.Reason(decision, by, "execute-api:Invoke"))
+		strings.Replace(resource, d.Account[:8], "********", 1)+" "+iam.Reason(decision, by, "execute-api:Invoke"))
 }
 
 // match finds the route of a path; a literal part goes before a parameter. Parameters stay percent-encoded, as REST
 // APIs hand them on.
-func match(routes []apiResource, method string, path []string) (template string, parameters map[string]string, found apiMethod) {
+func match(routes []Resource, method string, path []string) (template string, parameters map[string]string, found apiMethod) {
 	for _, route := range routes {
 		m, ok := route.Methods[method]
 		parts := strings.Split(strings.TrimPrefix(route.Path, "/"), "/")
@@ -298,7 +298,7 @@ var (
 
 // integration names the function behind a route and which of Lambda's two ways calls it, if the function's own policy
 // lets this API do so: both take lambda:InvokeFunction.
-func (d *frontDoor) integration(ctx context.Context, v *visit, method, uri string) (name string, streams bool, err error) {
+func (d *FrontDoor) integration(ctx context.Context, v *visit, method, uri string) (name string, streams bool, err error) {
 	found := invocations.FindStringSubmatch(uri)
 	if found == nil {
 		found, streams = streamingInvocations.FindStringSubmatch(uri), true
@@ -311,17 +311,17 @@ func (d *frontDoor) integration(ctx context.Context, v *visit, method, uri strin
 		Policy string
 	}
 	name = arn[strings.LastIndex(arn, ":")+1:]
-	if err := d.moto.Get(ctx, "lambda", "/2015-03-31/functions/"+name+"/policy", &attached); err != nil {
+	if err := d.Moto.Get(ctx, "lambda", "/2015-03-31/functions/"+name+"/policy", &attached); err != nil {
 		return "", false, fmt.Errorf("API Gateway may not call %s: %w", name, err)
 	}
 	policy, err := iampolicy.ParseResource(attached.Policy)
 	if err != nil {
 		return "", false, fmt.Errorf("policy of function %s: %w", name, err)
 	}
-	source := "arn:aws:execute-api:" + d.moto.Region + ":" + d.account + ":" + v.apiID + "/" + v.stage + "/" + method + v.resource
+	source := "arn:aws:execute-api:" + d.Moto.Region + ":" + d.Account + ":" + v.apiID + "/" + v.stage + "/" + method + v.resource
 	if decision := policy.Decide(iampolicy.Request{
 		Principal: iampolicy.Principal{Service: "apigateway.amazonaws.com"}, Action: "lambda:InvokeFunction", Resource: arn,
-		Context: map[string][]string{"aws:SourceArn": {source}, "aws:SourceAccount": {d.account}},
+		Context: map[string][]string{"aws:SourceArn": {source}, "aws:SourceAccount": {d.Account}},
 	}); decision != iampolicy.Allow {
 		return "", false, fmt.Errorf("the policy of function %s does not let API Gateway call it for %s: %v", name, source, decision)
 	}
@@ -346,7 +346,7 @@ type proxyEvent struct {
 }
 
 // event is what a proxy integration tells the function.
-func (d *frontDoor) event(r *http.Request, v *visit, parameters map[string]string, body []byte) ([]byte, error) {
+func (d *FrontDoor) event(r *http.Request, v *visit, parameters map[string]string, body []byte) ([]byte, error) {
 	_, pathAfterStage, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
 	event := proxyEvent{APIGatewayProxyRequest: events.APIGatewayProxyRequest{
 		Resource: v.resource, Path: "/" + pathAfterStage, HTTPMethod: r.Method, PathParameters: parameters,
@@ -361,7 +361,7 @@ func (d *frontDoor) event(r *http.Request, v *visit, parameters map[string]strin
 		event.Headers[k] = r.Header.Get(k)
 	}
 	event.RequestContext.APIGatewayProxyRequestContext = events.APIGatewayProxyRequestContext{
-		AccountID: d.account, APIID: v.apiID, Stage: v.stage, DomainName: r.Host, Protocol: r.Proto, HTTPMethod: r.Method,
+		AccountID: d.Account, APIID: v.apiID, Stage: v.stage, DomainName: r.Host, Protocol: r.Proto, HTTPMethod: r.Method,
 		RequestID: v.requestID, ExtendedRequestID: v.extendedID, ResourcePath: v.resource, Path: r.URL.EscapedPath(),
 		RequestTime: v.start.UTC().Format("02/Jan/2006:15:04:05 -0700"), RequestTimeEpoch: v.start.UnixMilli(),
 	}
@@ -383,8 +383,8 @@ func isBinary(types []string, header string) bool {
 	})
 }
 
-func (d *frontDoor) invoke(ctx context.Context, r *http.Request, v *visit, function string, event []byte) (none reply, err error) {
-	payload, err := d.functions.Invoke(ctx, function, event)
+func (d *FrontDoor) invoke(ctx context.Context, r *http.Request, v *visit, function string, event []byte) (none reply, err error) {
+	payload, err := d.Functions.Invoke(ctx, function, event)
 	if err != nil {
 		return none, d.failure(function, err, errBadAnswer)
 	}
@@ -404,15 +404,15 @@ func (d *frontDoor) invoke(ctx context.Context, r *http.Request, v *visit, funct
 	return reply{status: answer.StatusCode, header: responseHeader(answer.Headers, answer.MultiValueHeaders, nil), body: body}, nil
 }
 
-func (d *frontDoor) invokeWithResponseStream(ctx context.Context, function string, event []byte, late func()) (none reply, err error) {
-	stop := d.alarm(maxIdleTime, late)
-	body, err := d.functions.InvokeWithResponseStream(ctx, function, event)
+func (d *FrontDoor) invokeWithResponseStream(ctx context.Context, function string, event []byte, late func()) (none reply, err error) {
+	stop := d.Alarm(maxIdleTime, late)
+	body, err := d.Functions.InvokeWithResponseStream(ctx, function, event)
 	stop()
 	if err != nil {
 		return none, d.failure(function, err, errIntegration)
 	}
 	context.AfterFunc(ctx, func() { body.Close() })
-	m, rest, err := readPrelude(patient{body, d.alarm, maxIdleTime, late})
+	m, rest, err := readPrelude(patient{body, d.Alarm, maxIdleTime, late})
 	switch {
 	case ctx.Err() != nil:
 		return none, context.Cause(ctx)
@@ -427,7 +427,7 @@ func (d *frontDoor) invokeWithResponseStream(ctx context.Context, function strin
 }
 
 // failure is API Gateway's answer for a function that has none.
-func (d *frontDoor) failure(function string, err error, failed wire.Refusal) error {
+func (d *FrontDoor) failure(function string, err error, failed wire.Refusal) error {
 	var own lambda.FunctionError
 	switch {
 	case errors.Is(err, lambda.ErrTimedOut):
@@ -435,22 +435,22 @@ func (d *frontDoor) failure(function string, err error, failed wire.Refusal) err
 	case errors.Is(err, lambda.ErrEventTooBig):
 		return errTooLong
 	case errors.As(err, &own):
-		d.report(fmt.Errorf("function %s failed: %w", function, err))
+		d.Report(fmt.Errorf("function %s failed: %w", function, err))
 		return failed
 	}
 	return err
 }
 
 // count counts a call of a stage (API Gateway Developer Guide, "Amazon API Gateway dimensions and metrics").
-func (d *frontDoor) count(ctx context.Context, v *visit, status int) {
-	if d.metrics == nil || v.accessLogGroup == "" {
+func (d *FrontDoor) count(ctx context.Context, v *visit, status int) {
+	if d.Metrics == nil || v.accessLogGroup == "" {
 		return
 	}
 	name, known := d.names.Load(v.apiID)
 	if !known {
-		api, err := restAPIOf(context.WithoutCancel(ctx), d.moto, v.apiID)
+		api, err := restAPIOf(context.WithoutCancel(ctx), d.Moto, v.apiID)
 		if err != nil {
-			d.report(fmt.Errorf("metrics: %w", err))
+			d.Report(fmt.Errorf("metrics: %w", err))
 			return
 		}
 		name = api.Name
@@ -460,13 +460,13 @@ func (d *frontDoor) count(ctx context.Context, v *visit, status int) {
 	if status >= 500 {
 		values["5XXError"] = 1
 	}
-	d.metrics.Put("AWS/ApiGateway", map[string]string{"ApiName": name.(string), "Stage": v.stage}, values)
+	d.Metrics.Put("AWS/ApiGateway", map[string]string{"ApiName": name.(string), "Stage": v.stage}, values)
 }
 
 var contextVariable = regexp.MustCompile(`\$context\.[a-zA-Z.]+`)
 
 // log writes the access log as the stage's format says (API Gateway Developer Guide, "$context variables").
-func (d *frontDoor) log(r *http.Request, v *visit, status int, length int64) {
+func (d *FrontDoor) log(r *http.Request, v *visit, status int, length int64) {
 	d.count(r.Context(), v, status)
 	if v.accessLogGroup == "" {
 		return
@@ -489,7 +489,7 @@ func (d *frontDoor) log(r *http.Request, v *visit, status int, length int64) {
 		}
 		return "-"
 	})
-	if err := logs.PutLogEvent(context.WithoutCancel(r.Context()), d.moto, v.accessLogGroup, "sandbox", line); err != nil {
-		d.report(fmt.Errorf("access log: %w", err))
+	if err := logs.PutLogEvent(context.WithoutCancel(r.Context()), d.Moto, v.accessLogGroup, "sandbox", line); err != nil {
+		d.Report(fmt.Errorf("access log: %w", err))
 	}
 }
