@@ -20,15 +20,16 @@ type APIs struct {
 	aws wire.Client // the sandbox's own endpoint, where an API is whole
 
 	mu               sync.Mutex
-	deployments      map[string]deployment
-	operations       map[string]map[string]apiOperation // by API id: see deployment
+	deployments      map[string]Deployment
+	operations       map[string]map[string]apiOperation // by API id: see Deployment
 	vpcEndpoints     map[string][]string                // by API id, where they were changed: moto drops changes
 	binaryMediaTypes map[string][]string                // by API id, where they were imported or changed
 }
 
+// New knows of no API.
 func New(aws wire.Client) *APIs {
 	return &APIs{
-		aws: aws, deployments: map[string]deployment{}, operations: map[string]map[string]apiOperation{},
+		aws: aws, deployments: map[string]Deployment{}, operations: map[string]map[string]apiOperation{},
 		vpcEndpoints: map[string][]string{}, binaryMediaTypes: map[string][]string{},
 	}
 }
@@ -65,9 +66,9 @@ func (a *APIs) Amend(response *http.Response) error {
 	return nil
 }
 
-// deployment is what API Gateway serves until the next deployment: changes of the API's policy or routes in
+// Deployment is what API Gateway serves until the next deployment: changes of the API's policy or routes in
 // between are not in force (API Gateway Developer Guide, "Create and attach an API Gateway resource policy").
-type deployment struct {
+type Deployment struct {
 	Policy    string
 	endpoints []string
 	Routes    []Resource
@@ -83,6 +84,7 @@ type apiOperation struct {
 	Streams bool // response transfer mode STREAM
 }
 
+// Resource is a path of an API, with its methods.
 type Resource struct {
 	ID      string               `json:"id"`
 	Path    string               `json:"path"`
@@ -112,14 +114,15 @@ func restAPIOf(ctx context.Context, c wire.Client, id string) (restAPI, error) {
 	return api, err
 }
 
-func DeploymentOf(ctx context.Context, c wire.Client, apiID string) (deployment, error) {
+// DeploymentOf reads an API as a deployment of now would serve it.
+func DeploymentOf(ctx context.Context, c wire.Client, apiID string) (Deployment, error) {
 	api, err := restAPIOf(ctx, c, apiID)
 	if err != nil {
-		return deployment{}, err
+		return Deployment{}, err
 	}
-	d := deployment{endpoints: api.EndpointConfiguration.VpcEndpointIDs, BinaryMediaTypes: api.BinaryMediaTypes}
+	d := Deployment{endpoints: api.EndpointConfiguration.VpcEndpointIDs, BinaryMediaTypes: api.BinaryMediaTypes}
 	if err := json.Unmarshal([]byte(`"`+api.Policy+`"`), &d.Policy); err != nil {
-		return deployment{}, fmt.Errorf("policy of API %s: %w", apiID, err)
+		return Deployment{}, fmt.Errorf("policy of API %s: %w", apiID, err)
 	}
 	var resources struct {
 		Item []Resource `json:"item"`
@@ -230,7 +233,8 @@ func (i importedIntegration) streams() (bool, error) {
 	return i.ResponseTransferMode == "STREAM", nil
 }
 
-func (a *APIs) Deployed(id string) (deployment, bool) {
+// Deployed finds a deployment that was made through this sandbox.
+func (a *APIs) Deployed(id string) (Deployment, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	d, ok := a.deployments[id]

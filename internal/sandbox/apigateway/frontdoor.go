@@ -38,7 +38,7 @@ type FrontDoor struct {
 	Account   string
 	Functions *lambda.Functions
 	Signers   *iam.Signers
-	Deployed  func(deploymentID string) (deployment, bool)
+	Deployed  func(deploymentID string) (Deployment, bool)
 	APIID     string // the API behind the plain address
 	Report    func(error)
 	Alarm     lambda.Alarm

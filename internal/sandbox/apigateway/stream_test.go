@@ -35,14 +35,14 @@ func door(t *testing.T, l *lambdatest.Lab, streams bool, uri string, binary ...s
 	method := api[0].Methods["POST"]
 	method.Integration.URI, method.Integration.TimeoutInMillis = uri, 90000
 	api[0].Methods["POST"] = method
-	d := deployment{
+	d := Deployment{
 		Policy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"execute-api:Invoke","Resource":"execute-api:/*"}]}`,
 		Routes: api, Operations: map[string]apiOperation{"POST /ask": {Streams: streams}}, BinaryMediaTypes: binary,
 	}
 	moto := wire.Client{URL: l.Moto.URL, Region: "ap-northeast-1"}
 	server := httptest.NewServer(&FrontDoor{
 		Moto: moto, Account: "123456789012", Functions: l.Functions, Signers: iam.NewSigners(moto, "123456789012", nil),
-		Deployed: func(string) (deployment, bool) { return d, true }, APIID: "a", Report: l.Hear, Alarm: l.Set,
+		Deployed: func(string) (Deployment, bool) { return d, true }, APIID: "a", Report: l.Hear, Alarm: l.Set,
 	})
 	t.Cleanup(server.Close)
 	return server.URL + "/api/ask"

@@ -22,6 +22,7 @@ type Service struct {
 	tags       map[string][]any          // by ARN
 }
 
+// New has no workgroup.
 func New(region, account string) *Service {
 	return &Service{
 		prefix:     "arn:aws:athena:" + region + ":" + account + ":workgroup/",

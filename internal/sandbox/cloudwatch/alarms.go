@@ -25,6 +25,7 @@ type Metrics struct {
 	changed bool
 }
 
+// Sample is one value of a metric.
 type Sample struct {
 	Namespace, Metric string
 	Dimensions        map[string]string
@@ -32,6 +33,7 @@ type Sample struct {
 	At                time.Time
 }
 
+// Put adds one value to each metric.
 func (m *Metrics) Put(namespace string, dimensions map[string]string, values map[string]float64) {
 	if m == nil {
 		return
@@ -219,8 +221,10 @@ func (a *Alarms) evaluate(ctx context.Context, samples []Sample, now time.Time) 
 	return ringing, errors.Join(errs...)
 }
 
+// Version is that of the API.
 const Version = "2010-08-01"
 
+// MetricAlarms reads the deployed alarms.
 func MetricAlarms(ctx context.Context, c wire.Client) ([]MetricAlarm, error) {
 	var out struct {
 		Alarms []MetricAlarm `xml:"DescribeAlarmsResult>MetricAlarms>member"`

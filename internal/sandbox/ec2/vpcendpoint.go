@@ -48,6 +48,7 @@ func (e VPCEndpoint) Document() (*iampolicy.Document, error) {
 	return &document, nil
 }
 
+// VPCEndpoints reads the endpoints that are available.
 func VPCEndpoints(ctx context.Context, c wire.Client) ([]VPCEndpoint, error) {
 	var out struct {
 		Endpoints []VPCEndpoint `xml:"vpcEndpointSet>item"`
@@ -57,6 +58,7 @@ func VPCEndpoints(ctx context.Context, c wire.Client) ([]VPCEndpoint, error) {
 	return slices.DeleteFunc(out.Endpoints, func(e VPCEndpoint) bool { return e.State != "available" }), err
 }
 
+// VPCOfSubnet finds the VPC of a subnet.
 func VPCOfSubnet(ctx context.Context, c wire.Client, subnetID string) (string, error) {
 	var out struct {
 		VpcID string `xml:"subnetSet>item>vpcId"`

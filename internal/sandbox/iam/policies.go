@@ -20,9 +20,10 @@ type Role struct {
 	Permissions []iampolicy.Document
 }
 
+// Version is that of the API.
 const Version = "2010-05-08"
 
-// iam calls IAM in moto's own account.
+// Query calls IAM in moto's own account.
 func Query(ctx context.Context, c wire.Client, action string, parameters map[string]string, out any) error {
 	return c.Query(ctx, "iam", Version, action, parameters, out)
 }
@@ -183,6 +184,7 @@ func ServiceRole(ctx context.Context, c wire.Client, arn, service string, keys m
 	return r, nil
 }
 
+// Allows reports whether the role's own policies allow an action.
 func (r Role) Allows(action, resource string, keys map[string][]string) bool {
 	request := iampolicy.Request{Action: action, Resource: resource, Context: keys}
 	return iampolicy.SameAccount(r.Permissions, nil, request) == iampolicy.Allow

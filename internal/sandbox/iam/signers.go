@@ -56,6 +56,7 @@ type Signer struct {
 	kind, name string // neither is set for the root user
 }
 
+// NewSigners knows the root user only.
 func NewSigners(moto wire.Client, account string, sessions func(accessKey string) (arn string, ok bool)) *Signers {
 	// The deployer's own, as .local/env has them.
 	return &Signers{moto: moto, account: account, Sessions: sessions, issued: map[string]credentials{RootKey: {secret: RootKey, account: account}}}
@@ -128,6 +129,7 @@ func sessionOf(arn string) credentials {
 	return credentials{account: AccountOf(arn), kind: "Role", name: path[1], sessionArn: arn, sessionName: path[2]}
 }
 
+// AccountOf reads the account of an ARN; "" is not an ARN.
 func AccountOf(arn string) string {
 	if parts := strings.SplitN(arn, ":", 6); len(parts) == 6 {
 		return parts[4]

@@ -49,6 +49,7 @@ type s3Config struct {
 	KeyPrefix  string `json:"keyPrefix"`
 }
 
+// Principal is the service that delivers the log.
 var Principal = iampolicy.Principal{Service: "bedrock.amazonaws.com"}
 
 // Log delivers records as Bedrock does, to the destinations that the account's logging configuration
@@ -65,6 +66,7 @@ type Log struct {
 	failed func(metric string, err error)
 }
 
+// New delivers nothing until the account has a configuration.
 func New(moto wire.Client, account string, checksums bool, buckets *s3.Buckets, failed func(metric string, err error)) Log {
 	return Log{moto: moto, account: account, checksums: checksums, buckets: buckets, permitted: &sync.Map{}, failed: failed}
 }

@@ -48,6 +48,7 @@ const (
 // Alarm rings once, after a time; stop ends it. Tests ring themselves.
 type Alarm func(after time.Duration, ring func()) (stop func() bool)
 
+// Clock is the Alarm that goes by the time.
 func Clock(after time.Duration, ring func()) (stop func() bool) {
 	return time.AfterFunc(after, ring).Stop
 }
@@ -141,6 +142,7 @@ type instance struct {
 	open   *invocation
 }
 
+// New serves the Runtime API. The executables of functions are kept in the folder.
 func New(moto, aws wire.Client, account, folder string, metrics *cloudwatch.Metrics, report func(error)) (*Functions, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -169,6 +171,7 @@ func (f *Functions) stop(name string, stopped bool) {
 	f.stopped[name] = stopped
 }
 
+// Caller finds the function that an access key was given to.
 func (f *Functions) Caller(accessKey string) (Caller, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -182,6 +185,7 @@ func (f *Functions) Session(accessKey string) (arn string, ok bool) {
 	return c.SessionARN, ok
 }
 
+// Close ends every copy of every function.
 func (f *Functions) Close() {
 	f.listener.Close()
 	f.mu.Lock()

@@ -15,6 +15,7 @@ type Masks struct {
 	by map[string]string // by log group
 }
 
+// NewMasks has no policy.
 func NewMasks() *Masks { return &Masks{by: map[string]string{}} }
 
 // Handle answers Put-, Get- and DeleteDataProtectionPolicy.

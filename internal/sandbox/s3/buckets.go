@@ -45,6 +45,7 @@ func partOf(query url.Values) string {
 	return ""
 }
 
+// NewBuckets has no configuration.
 func NewBuckets(moto wire.Client, account string) *Buckets {
 	return &Buckets{moto: moto, account: account, by: map[bucketPart]string{}}
 }

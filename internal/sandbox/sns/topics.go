@@ -41,6 +41,7 @@ func (t Topics) Publish(ctx context.Context, topic, service string, source, keyS
 	return t.Moto.Query(ctx, "sns", Version, "Publish", map[string]string{"TopicArn": topic, "Message": message}, &struct{}{})
 }
 
+// Attributes reads the attributes of a topic.
 func (t Topics) Attributes(ctx context.Context, topic string) (map[string]string, error) {
 	var out struct {
 		Attributes []struct {
@@ -56,4 +57,5 @@ func (t Topics) Attributes(ctx context.Context, topic string) (map[string]string
 	return attributes, err
 }
 
+// Version is that of the API.
 const Version = "2010-03-31"

@@ -56,6 +56,7 @@ func (r *relayed) ContentType() string { return r.contentType }
 // MarshalJSON fails: aws-lambda-go prefers JSON to a reader.
 func (r *relayed) MarshalJSON() ([]byte, error) { return nil, errors.New("not JSON") }
 
+// Streaming is the content type of a streamed response.
 const Streaming = "application/vnd.awslambda.http-integration-response"
 
 // Lab is functions, and a front door, with the rest of AWS played by the test.
@@ -79,6 +80,7 @@ type Ask struct {
 	gone  chan struct{}
 }
 
+// New deploys a function named "f".
 func New(t *testing.T) *Lab {
 	t.Helper()
 	l := &Lab{Asks: make(chan *Ask), alarms: map[*time.Duration]func(){}}
@@ -175,6 +177,7 @@ func scripted(t *testing.T, script string) deployedZip {
 	return deployedZip{b.Bytes(), base64.StdEncoding.EncodeToString(sum[:])}
 }
 
+// Hear takes a report.
 func (l *Lab) Hear(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -222,6 +225,7 @@ func (l *Lab) Ring(after time.Duration) {
 	}
 }
 
+// AccessLog is what was written to the log group "access".
 func (l *Lab) AccessLog() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -242,19 +246,23 @@ func (a *Ask) do(part func(http.ResponseWriter)) *Ask {
 	return a
 }
 
+// Begin begins an answer.
 func (a *Ask) Begin(contentType string) *Ask {
 	return a.do(func(w http.ResponseWriter) { w.Header().Set("Content-Type", contentType) })
 }
 
+// Say goes on with an answer.
 func (a *Ask) Say(text string) *Ask {
 	return a.do(func(w http.ResponseWriter) { io.WriteString(w, text) })
 }
 
-// Fail makes the function fail before it answered, abort in the middle.
+// Fail makes the function fail before it answered.
 func (a *Ask) Fail() { a.do(func(w http.ResponseWriter) { w.WriteHeader(http.StatusTeapot) }).End() }
 
+// Abort makes the function fail in the middle of its answer.
 func (a *Ask) Abort() { a.do(func(http.ResponseWriter) { panic(http.ErrAbortHandler) }) }
 
+// End ends an answer.
 func (a *Ask) End() {
 	select {
 	case a.parts <- nil:
