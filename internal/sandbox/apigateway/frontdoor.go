@@ -95,7 +95,7 @@ func (d *FrontDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	maps.Copy(w.Header(), a.header)
 	if a.stream == nil {
-		// Before the answer: whoever has it finds its line in the log.
+		// Before the answer, so that a client that has it finds its line in the log.
 		d.log(r, v, a.status, int64(len(a.body)))
 		w.WriteHeader(a.status)
 		w.Write(a.body)
@@ -226,7 +226,7 @@ func (d *FrontDoor) answer(r *http.Request, v *visit, late func()) (none reply, 
 }
 
 // admit asks the endpoint's policy, the deployed resource policy and the caller's own. A private API without a resource
-// policy admits nobody.
+// policy refuses every call.
 func (d *FrontDoor) admit(r *http.Request, v *visit, call Call, policy string, path []string) (err error) {
 	resource := "arn:aws:execute-api:" + d.Moto.Region + ":" + d.Account + ":" + v.apiID + "/" + v.stage + "/" + r.Method + "/" + strings.Join(path[1:], "/")
 	name := "anonymous"

@@ -52,7 +52,7 @@ type FunctionConfig struct {
 	LoggingConfig struct{ LogFormat, LogGroup, ApplicationLogLevel string }
 }
 
-// Caller is whom a function's credentials stand for.
+// Caller is the function that credentials were given to, as IAM sees it.
 type Caller struct {
 	SessionARN, RoleARN, FunctionARN, VpcID string
 }
@@ -170,7 +170,7 @@ func (f *Functions) Invoke(ctx context.Context, name string, event []byte) ([]by
 }
 
 // InvokeWithResponseStream calls a function, starting a copy of it where none is idle. A response that breaks off ends
-// with an error. Whoever closes it leaves; the function works on to its end (Lambda Developer Guide, "Response streaming
+// with an error. A caller that closes it leaves; the function works on to its end (Lambda Developer Guide, "Response streaming
 // for Lambda functions").
 func (f *Functions) InvokeWithResponseStream(ctx context.Context, name string, event []byte) (io.ReadCloser, error) {
 	if len(event) > MaxBuffered {
@@ -229,6 +229,6 @@ func (f *Functions) see(p *pool, i *instance, call *invocation) {
 	} else if end.err != nil {
 		f.report(fmt.Errorf("function %s, in the middle of its response: %w", call.config.Name, end.err))
 	}
-	// Last: whoever sees the end finds the copy idle.
+	// Last, so that a caller that sees the end finds the copy idle.
 	call.output.CloseWithError(end.err)
 }

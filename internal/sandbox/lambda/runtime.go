@@ -19,7 +19,7 @@ type invocation struct {
 	expires time.Time
 
 	answered atomic.Bool
-	answer   chan beginning // one, from whoever sets answered
+	answer   chan beginning // one, from the goroutine that sets answered
 	input    *io.PipeReader
 	output   *io.PipeWriter
 	ended    chan ending // one, when the function has no more to say
