@@ -22,7 +22,7 @@ type endpoint struct {
 	proxy    *httputil.ReverseProxy
 	services map[string][]service               // by the name that a signature's scope has
 	caller   func(r *http.Request) (arn string) // names the caller by the access key
-	events   *events.Bus                        // nil tells nobody of calls
+	events   *events.Bus                        // nil makes no events of calls
 }
 
 func newEndpoint(moto wire.Client, services map[string][]service, caller func(r *http.Request) string) (*endpoint, error) {

@@ -36,11 +36,11 @@ type Options struct {
 	Folder string
 	// AWS is the listener of the AWS endpoint.
 	AWS net.Listener
-	// Checksums has Bedrock send what S3 asks of whoever writes to a bucket with object lock. AWS does not say whether it does.
+	// Checksums has Bedrock send the checksum that S3 requires in a bucket with object lock. AWS does not say whether it does.
 	Checksums bool
-	// Report is told of what a user should know and no answer says, such as a record that was not delivered.
+	// Report takes what a user should know and no response says, such as a record that was not delivered.
 	Report func(error)
-	// Alarm is told the first line of each message of an alarm or a rule. nil is nobody.
+	// Alarm takes the first line of each message of an alarm or a rule. nil drops them.
 	Alarm func(message string)
 }
 

@@ -8,7 +8,7 @@ type Call struct {
 	// is another account's, or there is none.
 	Endpoint *iampolicy.Document
 	API      iampolicy.Document
-	// Identity are the caller's own policies; nil where nobody signed.
+	// Identity are the caller's own policies; nil if the call is not signed.
 	Identity []iampolicy.Document
 	// Foreign is a caller of another account than the API's.
 	Foreign bool

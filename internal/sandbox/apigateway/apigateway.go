@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 	"maps"
 	"net/http"
 	"regexp"
@@ -13,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 // APIs keeps of REST APIs what moto drops, and what was deployed of them.

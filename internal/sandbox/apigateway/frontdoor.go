@@ -1,7 +1,6 @@
 package apigateway
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/base64"
@@ -13,21 +12,17 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
-	"github.com/aws/aws-lambda-go/events"
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/cloudwatch"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/lambda"
-	"github.com/private-bedrock/private-bedrock/internal/sandbox/logs"
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
@@ -100,7 +95,7 @@ func (d *FrontDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	maps.Copy(w.Header(), a.header)
 	if a.stream == nil {
-		// Before the answer: whoever has it finds its line in the log.
+		// Before the answer, so that a client that has it finds its line in the log.
 		d.log(r, v, a.status, int64(len(a.body)))
 		w.WriteHeader(a.status)
 		w.Write(a.body)
@@ -231,7 +226,7 @@ func (d *FrontDoor) answer(r *http.Request, v *visit, late func()) (none reply, 
 }
 
 // admit asks the endpoint's policy, the deployed resource policy and the caller's own. A private API without a resource
-// policy admits nobody.
+// policy refuses every call.
 func (d *FrontDoor) admit(r *http.Request, v *visit, call Call, policy string, path []string) (err error) {
 	resource := "arn:aws:execute-api:" + d.Moto.Region + ":" + d.Account + ":" + v.apiID + "/" + v.stage + "/" + r.Method + "/" + strings.Join(path[1:], "/")
 	name := "anonymous"
@@ -289,207 +284,4 @@ func match(routes []Resource, method string, path []string) (template string, pa
 		}
 	}
 	return template, parameters, found
-}
-
-var (
-	invocations          = regexp.MustCompile(`:lambda:path/2015-03-31/functions/(.+)/invocations$`)
-	streamingInvocations = regexp.MustCompile(`:lambda:path/2021-11-15/functions/(.+)/response-streaming-invocations$`)
-)
-
-// integration names the function behind a route and which of Lambda's two ways calls it, if the function's own policy
-// lets this API do so: both take lambda:InvokeFunction.
-func (d *FrontDoor) integration(ctx context.Context, v *visit, method, uri string) (name string, streams bool, err error) {
-	found := invocations.FindStringSubmatch(uri)
-	if found == nil {
-		found, streams = streamingInvocations.FindStringSubmatch(uri), true
-	}
-	if found == nil {
-		return "", false, fmt.Errorf("integration %q is no function's", uri)
-	}
-	arn := found[1]
-	var attached struct {
-		Policy string
-	}
-	name = arn[strings.LastIndex(arn, ":")+1:]
-	if err := d.Moto.Get(ctx, "lambda", "/2015-03-31/functions/"+name+"/policy", &attached); err != nil {
-		return "", false, fmt.Errorf("API Gateway may not call %s: %w", name, err)
-	}
-	policy, err := iampolicy.ParseResource(attached.Policy)
-	if err != nil {
-		return "", false, fmt.Errorf("policy of function %s: %w", name, err)
-	}
-	source := "arn:aws:execute-api:" + d.Moto.Region + ":" + d.Account + ":" + v.apiID + "/" + v.stage + "/" + method + v.resource
-	if decision := policy.Decide(iampolicy.Request{
-		Principal: iampolicy.Principal{Service: "apigateway.amazonaws.com"}, Action: "lambda:InvokeFunction", Resource: arn,
-		Context: map[string][]string{"aws:SourceArn": {source}, "aws:SourceAccount": {d.Account}},
-	}); decision != iampolicy.Allow {
-		return "", false, fmt.Errorf("the policy of function %s does not let API Gateway call it for %s: %v", name, source, decision)
-	}
-	return name, streams, nil
-}
-
-// identity is events.APIGatewayRequestIdentity with what it lacks.
-type identity struct {
-	events.APIGatewayRequestIdentity
-	VpcID  string `json:"vpcId,omitempty"`
-	VpceID string `json:"vpceId,omitempty"`
-}
-
-type requestContext struct {
-	events.APIGatewayProxyRequestContext
-	Identity identity `json:"identity"`
-}
-
-type proxyEvent struct {
-	events.APIGatewayProxyRequest
-	RequestContext requestContext `json:"requestContext"`
-}
-
-// event is what a proxy integration tells the function.
-func (d *FrontDoor) event(r *http.Request, v *visit, parameters map[string]string, body []byte) ([]byte, error) {
-	_, pathAfterStage, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
-	event := proxyEvent{APIGatewayProxyRequest: events.APIGatewayProxyRequest{
-		Resource: v.resource, Path: "/" + pathAfterStage, HTTPMethod: r.Method, PathParameters: parameters,
-		Headers: map[string]string{"Host": r.Host}, MultiValueHeaders: r.Header,
-		// Text, whatever it was, unless its media type is a binary one.
-		Body: strings.ToValidUTF8(string(body), string(utf8.RuneError)),
-	}}
-	if len(body) > 0 && isBinary(v.binaryMediaTypes, r.Header.Get("Content-Type")) {
-		event.Body, event.IsBase64Encoded = base64.StdEncoding.EncodeToString(body), true
-	}
-	for k := range r.Header {
-		event.Headers[k] = r.Header.Get(k)
-	}
-	event.RequestContext.APIGatewayProxyRequestContext = events.APIGatewayProxyRequestContext{
-		AccountID: d.Account, APIID: v.apiID, Stage: v.stage, DomainName: r.Host, Protocol: r.Proto, HTTPMethod: r.Method,
-		RequestID: v.requestID, ExtendedRequestID: v.extendedID, ResourcePath: v.resource, Path: r.URL.EscapedPath(),
-		RequestTime: v.start.UTC().Format("02/Jan/2006:15:04:05 -0700"), RequestTimeEpoch: v.start.UnixMilli(),
-	}
-	event.RequestContext.Identity = identity{events.APIGatewayRequestIdentity{
-		SourceIP: v.sourceIP, UserAgent: r.UserAgent(),
-		UserArn: v.caller.ARN, AccountID: v.caller.Account, AccessKey: v.caller.AccessKey, User: v.caller.UserID, Caller: v.caller.UserID,
-	}, v.vpcID, v.endpointID}
-	return json.Marshal(event)
-}
-
-// isBinary tells whether an API takes the first media type of a Content-Type or Accept header for binary (API Gateway
-// Developer Guide, "Binary media types for REST APIs in API Gateway").
-func isBinary(types []string, header string) bool {
-	first, _, _ := strings.Cut(header, ",")
-	first, _, _ = strings.Cut(first, ";")
-	return slices.ContainsFunc(types, func(one string) bool {
-		matches, _ := path.Match(one, strings.ToLower(strings.TrimSpace(first)))
-		return matches || one == "*/*" // also what names none
-	})
-}
-
-func (d *FrontDoor) invoke(ctx context.Context, r *http.Request, v *visit, function string, event []byte) (none reply, err error) {
-	payload, err := d.Functions.Invoke(ctx, function, event)
-	if err != nil {
-		return none, d.failure(function, err, errBadAnswer)
-	}
-	// Of a streamed response, the headers and the status go out without the body (API Gateway Developer Guide, "Set up a
-	// Lambda proxy integration with payload response streaming").
-	payload, _, _ = bytes.Cut(payload, delimiter)
-	var answer events.APIGatewayProxyResponse
-	if json.Unmarshal(payload, &answer) != nil || !final(answer.StatusCode) {
-		return none, errBadAnswer
-	}
-	body := []byte(answer.Body)
-	if answer.IsBase64Encoded && isBinary(v.binaryMediaTypes, r.Header.Get("Accept")) {
-		if body, err = base64.StdEncoding.DecodeString(answer.Body); err != nil {
-			return none, fmt.Errorf("function %s says that its answer is base64: %w", function, err)
-		}
-	}
-	return reply{status: answer.StatusCode, header: responseHeader(answer.Headers, answer.MultiValueHeaders, nil), body: body}, nil
-}
-
-func (d *FrontDoor) invokeWithResponseStream(ctx context.Context, function string, event []byte, late func()) (none reply, err error) {
-	stop := d.Alarm(maxIdleTime, late)
-	body, err := d.Functions.InvokeWithResponseStream(ctx, function, event)
-	stop()
-	if err != nil {
-		return none, d.failure(function, err, errIntegration)
-	}
-	context.AfterFunc(ctx, func() { body.Close() })
-	m, rest, err := readPrelude(patient{body, d.Alarm, maxIdleTime, late})
-	switch {
-	case ctx.Err() != nil:
-		return none, context.Cause(ctx)
-	case errors.Is(err, errPrelude):
-		return none, fmt.Errorf("function %s: %w", function, err)
-	case errors.Is(err, lambda.ErrTimedOut):
-		return none, errLate
-	case err != nil:
-		return none, errIntegration // functions reports it
-	}
-	return reply{status: m.StatusCode, header: responseHeader(m.Headers, m.MultiValueHeaders, m.Cookies), stream: rest}, nil
-}
-
-// failure is API Gateway's answer for a function that has none.
-func (d *FrontDoor) failure(function string, err error, failed wire.Refusal) error {
-	var own lambda.FunctionError
-	switch {
-	case errors.Is(err, lambda.ErrTimedOut):
-		return errLate
-	case errors.Is(err, lambda.ErrEventTooBig):
-		return errTooLong
-	case errors.As(err, &own):
-		d.Report(fmt.Errorf("function %s failed: %w", function, err))
-		return failed
-	}
-	return err
-}
-
-// count counts a call of a stage (API Gateway Developer Guide, "Amazon API Gateway dimensions and metrics").
-func (d *FrontDoor) count(ctx context.Context, v *visit, status int) {
-	if d.Metrics == nil || v.accessLogGroup == "" {
-		return
-	}
-	name, known := d.names.Load(v.apiID)
-	if !known {
-		api, err := restAPIOf(context.WithoutCancel(ctx), d.Moto, v.apiID)
-		if err != nil {
-			d.Report(fmt.Errorf("metrics: %w", err))
-			return
-		}
-		name = api.Name
-		d.names.Store(v.apiID, name)
-	}
-	values := map[string]float64{"5XXError": 0, "Latency": float64(time.Since(v.start).Milliseconds())}
-	if status >= 500 {
-		values["5XXError"] = 1
-	}
-	d.Metrics.Put("AWS/ApiGateway", map[string]string{"ApiName": name.(string), "Stage": v.stage}, values)
-}
-
-var contextVariable = regexp.MustCompile(`\$context\.[a-zA-Z.]+`)
-
-// log writes the access log as the stage's format says (API Gateway Developer Guide, "$context variables").
-func (d *FrontDoor) log(r *http.Request, v *visit, status int, length int64) {
-	d.count(r.Context(), v, status)
-	if v.accessLogGroup == "" {
-		return
-	}
-	latency := fmt.Sprint(time.Since(v.start).Milliseconds())
-	values := map[string]string{
-		"requestId": v.requestID, "extendedRequestId": v.extendedID, "httpMethod": r.Method, "resourcePath": v.resource,
-		"path": r.URL.EscapedPath(), "stage": v.stage, "status": fmt.Sprint(status), "error.responseType": v.errType,
-		"requestTime": v.start.UTC().Format("02/Jan/2006:15:04:05 -0700"), "requestTimeEpoch": fmt.Sprint(v.start.UnixMilli()),
-		"responseLength": fmt.Sprint(length), "responseLatency": latency, "integration.latency": latency,
-		"identity.sourceIp": v.sourceIP, "identity.vpceId": v.endpointID, "identity.vpcId": v.vpcID, "identity.userArn": v.caller.ARN,
-		"integration.responseTransferMode": v.transferMode,
-	}
-	if v.resource != "" {
-		values["integration.status"] = "200"
-	}
-	line := contextVariable.ReplaceAllStringFunc(v.accessLogFormat, func(name string) string {
-		if value := values[strings.TrimPrefix(name, "$context.")]; value != "" {
-			return value
-		}
-		return "-"
-	})
-	if err := logs.PutLogEvent(context.WithoutCancel(r.Context()), d.Moto, v.accessLogGroup, "sandbox", line); err != nil {
-		d.Report(fmt.Errorf("access log: %w", err))
-	}
 }

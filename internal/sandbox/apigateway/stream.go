@@ -6,10 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/private-bedrock/private-bedrock/internal/sandbox/lambda"
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/lambda"
 )
 
 // metadata is what a streamed response begins with. API Gateway knows no other keys (API Gateway Developer Guide, "Set up

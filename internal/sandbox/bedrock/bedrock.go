@@ -24,7 +24,7 @@ import (
 // says has a word that the prompt has not.
 type Runtime struct {
 	Region, Account string
-	// Authorize names the caller of a request, or says why it may not make the call. nil admits everybody.
+	// Authorize names the caller of a request, or says why it may not make the call. nil allows every call.
 	Authorize func(r *http.Request, call ModelCall) (identityArn string, err error)
 	// Deliver takes the record of every call that was answered. nil drops it.
 	Deliver func(ctx context.Context, record Record, now time.Time)

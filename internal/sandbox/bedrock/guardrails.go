@@ -24,7 +24,7 @@ type guardrails struct {
 	last map[string]int                  // the last version's number by id: none is given twice
 	tags bedrockTags
 
-	enforced *enforcement // nil is none
+	enforced *enforcement // nil if the account enforces no guardrail
 }
 
 func newGuardrails(region, account string) *guardrails {
@@ -267,7 +267,7 @@ func checkGuardrail(in map[string]any) error {
 				return invalidMember(filter[member], fmt.Sprintf("contentPolicyConfig.filtersConfig.%d.member.%s", i+1, member), fmt.Sprintf("Member must satisfy enum value set: %v", values))
 			}
 		}
-		if filter["type"] == "PROMPT_ATTACK" && filter["outputStrength"] != "NONE" { // an answer attacks nobody
+		if filter["type"] == "PROMPT_ATTACK" && filter["outputStrength"] != "NONE" { // an answer is not an attack
 			return fault{"ValidationException", "PROMPT ATTACK content filter strength for response must be NONE"}
 		}
 	}

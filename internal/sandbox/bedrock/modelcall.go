@@ -15,10 +15,10 @@ type ModelCall struct {
 	Model string
 	// Routes are the foundation models behind an inference profile.
 	Routes []string
-	// Guardrail is the ARN of the one on the call, and version its version; empty is none.
+	// Guardrail is the ARN of the guardrail on the call, and Version its version; both are empty without a guardrail.
 	Guardrail, Version string
 	enforced           string // the ARN of the one that the account enforces
-	tier               string // the service tier; "" is none that the request names
+	tier               string // the service tier; "" if the request names no tier
 }
 
 // Requests are all that IAM is asked for one call: the model itself, each model that a profile may route to (which of

@@ -14,7 +14,7 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
-// Role is an IAM role as moto holds it: whom it trusts and what it may do.
+// Role is an IAM role as moto holds it: its trust policy, and what it may do.
 type Role struct {
 	trust       iampolicy.Document
 	Permissions []iampolicy.Document

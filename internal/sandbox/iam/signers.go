@@ -23,7 +23,7 @@ const stsVersion = "2011-06-15"
 // RootKey is the id and the secret of the account's root user's access key.
 const RootKey = "sandbox"
 
-// Signers knows the credentials that the emulated AWS gave out, and whom they stand for.
+// Signers knows the credentials that the emulated AWS gave out, and the principals that they belong to.
 type Signers struct {
 	moto    wire.Client
 	account string // whose root user has every key that was not given out
@@ -156,8 +156,8 @@ func (s *Signers) find(accessKey string, now time.Time) (credentials, error) {
 	return c, nil
 }
 
-// signer asks IAM whom credentials stand for: a key that was deleted or made inactive is nobody's, nor is one whose user
-// or role is gone.
+// signer asks IAM for the principal that credentials belong to. It refuses a key that was deleted or made inactive, and one
+// whose user or role is gone.
 func (s *Signers) signer(ctx context.Context, accessKey string, c credentials) (Signer, error) {
 	if c.kind == "" {
 		return s.root(accessKey), nil
@@ -235,8 +235,8 @@ var (
 	roleSessionName = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
 )
 
-// mayAssume refuses the AssumeRole that AWS would refuse. The caller is whoever has the access key; unlike AWS (AWS STS
-// API Reference, AssumeRole) it takes the root user's, for the sandbox's deployer has no other.
+// mayAssume refuses the AssumeRole that AWS would refuse. The access key names the caller. Unlike AWS (AWS STS API Reference,
+// AssumeRole) it takes the root user's key, because the sandbox's deployer has no other.
 func (s *Signers) mayAssume(r *http.Request) error {
 	body, err := wire.Peek(r)
 	if err != nil {

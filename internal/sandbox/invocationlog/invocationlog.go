@@ -62,7 +62,7 @@ type Log struct {
 	buckets   *s3.Buckets
 	// permitted remembers when a key last let a destination in, by that destination.
 	permitted *sync.Map
-	// failed is told of every delivery that did not happen, and which metric of Bedrock's counts it; none, if it is not AWS's.
+	// failed takes every delivery that did not happen, and the metric of Bedrock that counts it: "" if AWS has no such failure.
 	failed func(metric string, err error)
 }
 
@@ -131,7 +131,7 @@ func (l Log) check(ctx context.Context, config Config) error {
 }
 
 // Deliver writes one record to every destination of the account's configuration. Without one nothing is logged, as
-// on AWS. A destination that refuses loses the record, as on AWS, and failed is told.
+// on AWS. A destination that refuses loses the record, as on AWS; failed takes the error.
 func (l Log) Deliver(ctx context.Context, record bedrock.Record, now time.Time) {
 	var configured struct {
 		LoggingConfig *Config `json:"loggingConfig"`

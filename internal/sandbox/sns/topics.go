@@ -17,8 +17,8 @@ type Topics struct {
 	Alarm func(string)
 }
 
-// Publish publishes if the topic's policy lets the service, and its key's where it has one. Of a topic that is gone nobody
-// hears, as on AWS.
+// Publish publishes if the topic's policy lets the service, and its key's where it has one. A message to a
+// topic that is gone is lost, as on AWS.
 func (t Topics) Publish(ctx context.Context, topic, service string, source, keySource map[string][]string, message string) error {
 	attributes, err := t.Attributes(ctx, topic)
 	if wire.NotFound(err) {
