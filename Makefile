@@ -42,7 +42,7 @@ schema: ## package/schema.json, after a change of a component's arguments, outpu
 	go test ./package -run '^TestSchema$$' -update
 
 fuzz: ## Each fuzz test for 20 seconds; one that takes 5 minutes has failed
-	@for package in . ./function ./audit ./cmd/audit ./internal/iampolicy ./internal/models ./internal/sandbox ./internal/subnets; do \
+	@for package in . ./function ./audit ./cmd/audit ./internal/iampolicy ./internal/models ./internal/sandbox/apigateway ./internal/subnets; do \
 		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
 			timeout -k 5 300 go test -run '^$$' -fuzz "^$$target$$" -fuzztime 20s -fuzzminimizetime 10x $$package || exit 1; \
 		done; \

@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
 	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream/eventstreamapi"
 
-	"github.com/private-bedrock/private-bedrock/internal/sandbox"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
 )
 
 // standIn is Bedrock's two stand-ins, in a process of their own that costs whoever calls them the same.
@@ -58,7 +58,7 @@ func (s *standIn) stop() {
 func serveStandIn() error {
 	var s standIn
 	for address, handler := range map[*string]http.Handler{
-		&s.Bedrock: logged(&sandbox.Bedrock{Region: region, Account: account}), &s.Flood: logged(http.HandlerFunc(flood)),
+		&s.Bedrock: logged(&bedrock.Runtime{Region: region, Account: account}), &s.Flood: logged(http.HandlerFunc(flood)),
 	} {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {

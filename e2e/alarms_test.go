@@ -17,7 +17,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/private-bedrock/private-bedrock/internal/sandbox"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/cloudwatch"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/invocationlog"
 )
 
 // breaks has every deployed alarm ring, by what the system itself does when a part of it is broken, and compares what was
@@ -27,7 +29,7 @@ func (s *running) breaks(t *testing.T, l *listener, read func(service, path stri
 	out := s.StackOutputs
 	do := func(service, method, path string, body []byte) {
 		t.Helper()
-		if _, err := s.aws.do(ctx, service, method, path, map[string]string{"Content-Type": "application/json"}, body); err != nil {
+		if _, err := s.aws.Do(ctx, service, method, path, map[string]string{"Content-Type": "application/json"}, body); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -46,7 +48,7 @@ func (s *running) breaks(t *testing.T, l *listener, read func(service, path stri
 	l.until(t, "delivery-large")
 	do("s3", http.MethodPut, "/"+out["logBucketName"]+"?policy", policy)
 
-	var configured struct{ LoggingConfig *loggingConfig }
+	var configured struct{ LoggingConfig *invocationlog.Config }
 	if err := json.Unmarshal(read("bedrock", "/logging/modelinvocations"), &configured); err != nil {
 		t.Fatal(err)
 	}
@@ -55,11 +57,11 @@ func (s *running) breaks(t *testing.T, l *listener, read func(service, path stri
 	p := &proof{documents: map[string]string{}}
 	s.readRole(t, p, "delivery", role)
 	of := map[string]string{"RoleName": role, "PolicyName": s.rolePolicyName(t, role)}
-	s.query(t, "iam", iamVersion, "DeleteRolePolicy", of)
+	s.query(t, "iam", "2010-05-08", "DeleteRolePolicy", of)
 	ask("not in CloudWatch Logs", 200)
 	l.until(t, "delivery-logs")
 	of["PolicyDocument"] = p.documents["delivery role"]
-	s.query(t, "iam", iamVersion, "PutRolePolicy", of)
+	s.query(t, "iam", "2010-05-08", "PutRolePolicy", of)
 
 	function := "/2015-03-31/functions/" + out["functionName"]
 	code, err := os.ReadFile(filepath.Join(s.root, ".build", "function-"+map[string]string{"amd64": "x86_64", "arm64": "arm64"}[runtime.GOARCH]+".zip"))
@@ -95,7 +97,7 @@ func (s *running) breaks(t *testing.T, l *listener, read func(service, path stri
 	s.slowCallsRing(t, l)
 	var rules struct{ Rules []struct{ Name string } }
 	s.target(t, "events", "AWSEvents.ListRules", map[string]string{"NamePrefix": "bedrock-app-local-watch-"}, &rules)
-	deployed, err := s.aws.alarms(ctx)
+	deployed, err := cloudwatch.MetricAlarms(ctx, s.aws)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +106,7 @@ func (s *running) breaks(t *testing.T, l *listener, read func(service, path stri
 		names[strings.TrimPrefix(r.Name, "bedrock-app-local-watch-")] = true
 	}
 	for _, a := range deployed {
-		names[strings.TrimPrefix(a, "bedrock-app-local-watch-")] = true
+		names[strings.TrimPrefix(a.Name, "bedrock-app-local-watch-")] = true
 	}
 	if !maps.Equal(names, l.heard) {
 		t.Errorf("deployed are %v, heard %v", slices.Sorted(maps.Keys(names)), slices.Sorted(maps.Keys(l.heard)))
@@ -116,7 +118,7 @@ func (s *running) rolePolicyName(t *testing.T, role string) string {
 	var inline struct {
 		Names []string `xml:"ListRolePoliciesResult>PolicyNames>member"`
 	}
-	if err := s.aws.iam(t.Context(), "ListRolePolicies", map[string]string{"RoleName": role}, &inline); err != nil || len(inline.Names) != 1 {
+	if err := iam.Query(t.Context(), s.aws, "ListRolePolicies", map[string]string{"RoleName": role}, &inline); err != nil || len(inline.Names) != 1 {
 		t.Fatalf("policies of %s: %v, %v", role, inline.Names, err)
 	}
 	return inline.Names[0]
@@ -126,18 +128,18 @@ func (s *running) rolePolicyName(t *testing.T, role string) string {
 func (s *running) slowCallsRing(t *testing.T, l *listener) {
 	t.Helper()
 	var api struct{ Name string }
-	if err := s.aws.get(t.Context(), "apigateway", "/restapis/"+s.StackOutputs["apiId"], &api); err != nil {
+	if err := s.aws.Get(t.Context(), "apigateway", "/restapis/"+s.StackOutputs["apiId"], &api); err != nil {
 		t.Fatal(err)
 	}
-	described, err := s.aws.do(t.Context(), "monitoring", http.MethodPost, "/", map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, []byte("Action=DescribeAlarms&Version="+cloudWatchVersion))
+	deployed, err := cloudwatch.MetricAlarms(t.Context(), s.aws)
 	if err != nil {
 		t.Fatal(err)
 	}
 	now := time.Now()
-	calls := func(slow time.Duration) (all []sandbox.Sample) {
+	calls := func(slow time.Duration) (all []cloudwatch.Sample) {
 		for age := time.Minute; age < 15*time.Minute; age += 30 * time.Second {
 			for i := range 10 {
-				one := sandbox.Sample{
+				one := cloudwatch.Sample{
 					Namespace: "AWS/ApiGateway", Metric: "Latency", Dimensions: map[string]string{"ApiName": api.Name, "Stage": "api"}, Value: 1000, At: now.Add(-age),
 				}
 				if i < 2 && age < slow {
@@ -148,19 +150,24 @@ func (s *running) slowCallsRing(t *testing.T, l *listener) {
 		}
 		return all
 	}
-	for slow, want := range map[time.Duration]string{15 * time.Minute: "ALARM", 9 * time.Minute: "OK", 0: "OK"} {
-		if state, err := sandbox.AlarmState(described, "-api-latency", calls(slow), now); state != want || err != nil {
-			t.Errorf("one call in five slow for %v: %s, %v, want %s", slow, state, err, want)
+	for _, a := range deployed {
+		if !strings.HasSuffix(a.Name, "-api-latency") {
+			continue
 		}
+		for slow, want := range map[time.Duration]string{15 * time.Minute: "ALARM", 9 * time.Minute: "OK", 0: "OK"} {
+			if state, err := a.State(calls(slow), now); state != want || err != nil {
+				t.Errorf("one call in five slow for %v: %s, %v, want %s", slow, state, err, want)
+			}
+		}
+		l.heard["api-latency"] = true
 	}
-	l.heard["api-latency"] = true
 }
 
 // staysSilent: what no rule can tell of is that it cannot tell.
 func (s *running) staysSilent(t *testing.T, l *listener) {
 	t.Helper()
 	l.messages(t)
-	s.query(t, "sns", snsVersion, "SetTopicAttributes", map[string]string{
+	s.query(t, "sns", "2010-03-31", "SetTopicAttributes", map[string]string{
 		"TopicArn": s.StackOutputs["alarmTopicArn"], "AttributeName": "Policy", "AttributeValue": `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` + account + `"},"Action":"sns:Subscribe","Resource":"*"}]}`,
 	})
 	s.target(t, "kms", "TrentService.DisableKeyRotation", map[string]string{"KeyId": s.StackOutputs["logKeyId"]}, nil)

@@ -18,7 +18,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/private-bedrock/private-bedrock/internal/sandbox"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/invocationlog"
 )
 
 // audit builds the auditor's program, and runs it as he does: what it prints, and its exit status.
@@ -53,17 +54,17 @@ func (s *running) audits(t *testing.T) {
 	var key string
 	var content []byte
 	for _, one := range slices.Backward(s.objects(t, bucket)) { // the newest are last
-		if strings.Contains(one, "/data/") || strings.HasSuffix(one, "amazon-bedrock-logs-permission-check") || !bytes.Contains(s.gunzip(t, bucket, one), []byte("to be lost")) {
+		if strings.Contains(one, "/data/") || strings.HasSuffix(one, invocationlog.PermissionCheck) || !bytes.Contains(s.gunzip(t, bucket, one), []byte("to be lost")) {
 			continue
 		}
 		var err error
-		if content, err = s.aws.do(t.Context(), "s3", http.MethodGet, "/"+bucket+"/"+one, nil, nil); err != nil {
+		if content, err = s.aws.Do(t.Context(), "s3", http.MethodGet, "/"+bucket+"/"+one, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		key = one
 		break
 	}
-	versions, err := s.aws.do(t.Context(), "s3", http.MethodGet, "/"+bucket+"?versions&prefix="+url.QueryEscape(key), nil, nil)
+	versions, err := s.aws.Do(t.Context(), "s3", http.MethodGet, "/"+bucket+"?versions&prefix="+url.QueryEscape(key), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,14 +74,14 @@ func (s *running) audits(t *testing.T) {
 	if err := xml.Unmarshal(versions, &version); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.aws.do(t.Context(), "s3", http.MethodDelete, "/"+bucket+"/"+key+"?versionId="+url.QueryEscape(version.ID), nil, nil); err != nil {
+	if _, err := s.aws.Do(t.Context(), "s3", http.MethodDelete, "/"+bucket+"/"+key+"?versionId="+url.QueryEscape(version.ID), nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	id := lost[0].RequestMetadata["apiExtendedRequestId"]
 	if out, status := audit("verify", "--stack", "local"); status != 2 || strings.Count(out, id) != 1 || strings.Count(out, "\n") != 2 {
 		t.Errorf("after the record of %s was taken away: exit status %d: %s", id, status, out)
 	}
-	if _, err := s.aws.do(t.Context(), "s3", http.MethodPut, "/"+bucket+"/"+key, nil, content); err != nil {
+	if _, err := s.aws.Do(t.Context(), "s3", http.MethodPut, "/"+bucket+"/"+key, nil, content); err != nil {
 		t.Fatal(err)
 	}
 	if out, status := audit("list", "--stack", "local", "--text", "by boto3"); status != 0 || strings.Count(out, "InvokeModelWithResponseStream") != 1 {
@@ -105,7 +106,7 @@ func (s *running) showsLargeAndFailed(t *testing.T) {
 	folder := t.TempDir()
 	for _, from := range [][]string{{"--stack", "local"}, {"--stack", "local", "--log-group", s.StackOutputs["logGroupName"]}} {
 		out, status := audit(append([]string{"show", id}, from...)...)
-		var record sandbox.Record
+		var record bedrock.Record
 		if err := json.Unmarshal([]byte(out), &record); status != 0 || err != nil {
 			t.Fatalf("show %v: exit status %d, %v: %.300s", from, status, err, out)
 		}
@@ -204,7 +205,7 @@ func (s *running) namesForgedRecords(t *testing.T) {
 	}
 	const mark, victim, forger = "past the API", "arn:aws:iam::" + account + ":user/victim", "arn:aws:iam::" + account + ":root"
 	body := `{"messages":[{"role":"user","content":[{"text":"` + mark + `"}]}],"requestMetadata":{"apiExtendedRequestId":"` + id + `","caller":"` + victim + `"}}`
-	if _, err := s.aws.do(t.Context(), "bedrock", http.MethodPost, "/model/"+localModel+"/converse", map[string]string{"Content-Type": "application/json"}, []byte(body)); err != nil {
+	if _, err := s.aws.Do(t.Context(), "bedrock", http.MethodPost, "/model/"+localModel+"/converse", map[string]string{"Content-Type": "application/json"}, []byte(body)); err != nil {
 		t.Fatal(err)
 	}
 	for _, from := range [][]string{{"--stack", "local"}, {"--stack", "local", "--log-group", s.StackOutputs["logGroupName"]}} {

@@ -18,7 +18,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
-	"github.com/private-bedrock/private-bedrock/internal/sandbox"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/invocationlog"
 )
 
 func (s *running) answers(t *testing.T) {
@@ -141,7 +142,7 @@ func (s *running) clientLeaves(t *testing.T) {
 	if status, _, body := s.call(t, http.MethodPost, "/generate/Hello", "", "", ""); status != 200 {
 		t.Errorf("another call: status %d: %s", status, body)
 	}
-	var found []sandbox.Record
+	var found []bedrock.Record
 	for end := time.Now().Add(30 * time.Second); len(found) == 0 && time.Now().Before(end); found = s.recordsOf(t, mark) {
 	}
 	if len(found) != 1 || !bytes.Contains(found[0].Output.BodyJSON, []byte("leaves")) {
@@ -190,10 +191,10 @@ func (s *running) thousandCalls(t *testing.T) {
 	wait.Wait()
 	prompts, ids := map[string]int{}, map[string]bool{}
 	for _, key := range s.objects(t, s.StackOutputs["logBucketName"]) {
-		if strings.Contains(key, "/data/") || strings.HasSuffix(key, "amazon-bedrock-logs-permission-check") {
+		if strings.Contains(key, "/data/") || strings.HasSuffix(key, invocationlog.PermissionCheck) {
 			continue
 		}
-		var r sandbox.Record
+		var r bedrock.Record
 		if err := json.Unmarshal(s.gunzip(t, s.StackOutputs["logBucketName"], key), &r); err != nil {
 			t.Fatal(err)
 		}

@@ -19,7 +19,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
 	"github.com/aws/smithy-go"
-	"github.com/private-bedrock/private-bedrock/internal/sandbox"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock/bedrocktest"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 )
 
 const localModel = "anthropic.claude-haiku-4-5-20251001-v1:0"
@@ -96,7 +98,7 @@ func (s *running) bedrock(signingName string) *bedrockruntime.Client {
 	return bedrockruntime.New(bedrockruntime.Options{
 		Region: s.Region, BaseEndpoint: &s.InvokeURL, Retryer: aws.NopRetryer{},
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: sandbox.RootKey, SecretAccessKey: sandbox.RootKey}, nil
+			return aws.Credentials{AccessKeyID: iam.RootKey, SecretAccessKey: iam.RootKey}, nil
 		}),
 	}, options...)
 }
@@ -117,7 +119,7 @@ func (s *running) faultsAreTyped(t *testing.T) {
 	client := s.bedrock("execute-api")
 	var wait sync.WaitGroup // at once: some are tried again, with waits
 	defer wait.Wait()
-	for name, status := range sandbox.Faults {
+	for name, status := range bedrock.Faults {
 		wait.Go(func() {
 			_, err := client.Converse(t.Context(), said("fault "+name))
 			var typed interface{ ErrorCode() string }
@@ -127,7 +129,7 @@ func (s *running) faultsAreTyped(t *testing.T) {
 			}
 		})
 	}
-	for _, name := range sandbox.StreamFaults["ConverseStream"] {
+	for _, name := range bedrock.StreamFaults["ConverseStream"] {
 		wait.Go(func() {
 			out, err := client.ConverseStream(t.Context(), streamed("break "+name))
 			if err != nil {
@@ -146,7 +148,7 @@ func (s *running) faultsAreTyped(t *testing.T) {
 	own := map[string]int{ // where they differ from Bedrock's
 		"ServiceQuotaExceededException": 429, "InternalServerException": 502,
 	}
-	for name, status := range sandbox.Faults {
+	for name, status := range bedrock.Faults {
 		status := cmp.Or(own[name], status)
 		for _, stream := range []string{"false", "true"} {
 			wait.Go(func() {
@@ -161,7 +163,7 @@ func (s *running) faultsAreTyped(t *testing.T) {
 
 // namesWhatIsNotServed: a user who reads "Missing Authentication Token" looks for a wrong signature.
 func (s *running) namesWhatIsNotServed(t *testing.T) {
-	in := &bedrockruntime.CountTokensInput{ModelId: aws.String(localModel), Input: &types.CountTokensInputMemberConverse{Value: types.ConverseTokensRequest{Messages: says("Hello")}}}
+	in := &bedrockruntime.CountTokensInput{ModelId: aws.String(localModel), Input: &types.CountTokensInputMemberConverse{Value: types.ConverseTokensRequest{Messages: bedrocktest.Says("Hello")}}}
 	_, err := s.bedrock("execute-api").CountTokens(t.Context(), in)
 	var refused smithy.APIError
 	if !errors.As(err, &refused) || strings.Contains(refused.ErrorCode(), "Authentication") || !regexp.MustCompile(`(?i)count-?tokens`).MatchString(refused.ErrorMessage()) {

@@ -14,6 +14,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/invocationlog"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/sns"
 )
 
 func (s *running) updatesInPlace(t *testing.T) {
@@ -106,7 +110,7 @@ func (s *running) grows(t *testing.T) {
 	s.pulumi(t, "local", "refresh", "--preview-only") // reads all there is; moto does not know an instance's security groups
 	var mask struct{ PolicyDocument string }
 	group := map[string]string{"logGroupIdentifier": s.StackOutputs["logGroupName"]}
-	if err := s.aws.target(t.Context(), "logs", "Logs_20140328.GetDataProtectionPolicy", group, &mask); err != nil || !strings.Contains(mask.PolicyDocument, "EmailAddress") {
+	if err := s.aws.Target(t.Context(), "logs", "Logs_20140328.GetDataProtectionPolicy", group, &mask); err != nil || !strings.Contains(mask.PolicyDocument, "EmailAddress") {
 		t.Errorf("the log group's mask: %v, %.200s", err, mask.PolicyDocument)
 	}
 }
@@ -114,7 +118,7 @@ func (s *running) grows(t *testing.T) {
 // keepsForeignLogging: destroy switches nothing off that has become somebody else's; here, it goes to a log group alone.
 func (s *running) keepsForeignLogging(t *testing.T) {
 	t.Helper()
-	own, err := s.aws.do(t.Context(), "bedrock", http.MethodGet, loggingPath, nil, nil)
+	own, err := s.aws.Do(t.Context(), "bedrock", http.MethodGet, loggingPath, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +130,7 @@ func (s *running) keepsForeignLogging(t *testing.T) {
 	theirs, _ := json.Marshal(foreign)
 	put := func(config []byte) {
 		t.Helper()
-		if _, err := s.aws.do(t.Context(), "bedrock", http.MethodPut, loggingPath, map[string]string{"Content-Type": "application/json"}, config); err != nil {
+		if _, err := s.aws.Do(t.Context(), "bedrock", http.MethodPut, loggingPath, map[string]string{"Content-Type": "application/json"}, config); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -134,8 +138,8 @@ func (s *running) keepsForeignLogging(t *testing.T) {
 	if out := s.pulumiFails(t, "local", "destroy", "--yes", "--skip-preview", "--run-program"); !strings.Contains(out, "is somebody else's") {
 		t.Errorf("destroy does not say whose logging it is:\n%s", out)
 	}
-	var now struct{ LoggingConfig *loggingConfig }
-	if err := s.aws.get(t.Context(), "bedrock", loggingPath, &now); err != nil || now.LoggingConfig == nil || now.LoggingConfig.CloudWatchConfig == nil {
+	var now struct{ LoggingConfig *invocationlog.Config }
+	if err := s.aws.Get(t.Context(), "bedrock", loggingPath, &now); err != nil || now.LoggingConfig == nil || now.LoggingConfig.CloudWatchConfig == nil {
 		t.Errorf("destroy switched somebody else's logging off: %+v, %v", now.LoggingConfig, err)
 	}
 	put(own)
@@ -154,10 +158,10 @@ func (s *running) destroys(t *testing.T) {
 		{"ec2", "2016-11-15", "DescribeVpcs"}, {"ec2", "2016-11-15", "DescribeSubnets"},
 		{"ec2", "2016-11-15", "DescribeSecurityGroups"},
 		{"ec2", "2016-11-15", "DescribeFlowLogs"}, {"ec2", "2016-11-15", "DescribeRouteTables"},
-		{"iam", iamVersion, "ListRoles"},
-		{"iam", iamVersion, "ListInstanceProfiles"},
+		{"iam", "2010-05-08", "ListRoles"},
+		{"iam", "2010-05-08", "ListInstanceProfiles"},
 	} {
-		answer, err := s.aws.do(ctx, c.service, http.MethodPost, "/", map[string]string{"Content-Type": "application/x-www-form-urlencoded"},
+		answer, err := s.aws.Do(ctx, c.service, http.MethodPost, "/", map[string]string{"Content-Type": "application/x-www-form-urlencoded"},
 			[]byte("Action="+c.action+"&Version="+c.version))
 		if err != nil {
 			t.Fatal(err)
@@ -166,7 +170,7 @@ func (s *running) destroys(t *testing.T) {
 			t.Errorf("%s still lists the stack's:\n%s", c.action, answer)
 		}
 	}
-	endpoints, err := s.aws.vpcEndpoints(ctx)
+	endpoints, err := ec2.VPCEndpoints(ctx, s.aws)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,9 +180,9 @@ func (s *running) destroys(t *testing.T) {
 	for service, path := range map[string]string{"s3": "/", "lambda": "/2015-03-31/functions/", "apigateway": "/restapis", "logs": "", "glue": "", "athena": ""} {
 		var answer []byte
 		if target := map[string]string{"logs": "Logs_20140328.DescribeLogGroups", "glue": "AWSGlue.GetDatabases", "athena": "AmazonAthena.ListWorkGroups"}[service]; target != "" {
-			answer, err = s.aws.do(ctx, service, http.MethodPost, "/", map[string]string{"X-Amz-Target": target, "Content-Type": "application/x-amz-json-1.1"}, []byte("{}"))
+			answer, err = s.aws.Do(ctx, service, http.MethodPost, "/", map[string]string{"X-Amz-Target": target, "Content-Type": "application/x-amz-json-1.1"}, []byte("{}"))
 		} else {
-			answer, err = s.aws.do(ctx, service, http.MethodGet, path, nil, nil)
+			answer, err = s.aws.Do(ctx, service, http.MethodGet, path, nil, nil)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -190,11 +194,11 @@ func (s *running) destroys(t *testing.T) {
 	var key struct {
 		KeyMetadata struct{ KeyState string }
 	}
-	if err := s.aws.target(ctx, "kms", "TrentService.DescribeKey", map[string]string{"KeyId": s.StackOutputs["logKeyId"]}, &key); err != nil || key.KeyMetadata.KeyState != "PendingDeletion" {
+	if err := s.aws.Target(ctx, "kms", "TrentService.DescribeKey", map[string]string{"KeyId": s.StackOutputs["logKeyId"]}, &key); err != nil || key.KeyMetadata.KeyState != "PendingDeletion" {
 		t.Errorf("the log's key is %s, %v", key.KeyMetadata.KeyState, err)
 	}
 	var account struct{ CloudwatchRoleArn string }
-	if err := s.aws.get(ctx, "apigateway", "/account", &account); err != nil || account.CloudwatchRoleArn != "" {
+	if err := s.aws.Get(ctx, "apigateway", "/account", &account); err != nil || account.CloudwatchRoleArn != "" {
 		t.Errorf("API Gateway's account still names role %q, %v", account.CloudwatchRoleArn, err)
 	}
 	for _, instance := range s.instances(t) {
@@ -211,7 +215,7 @@ func (s *running) instances(t *testing.T) (ids []string) {
 			State string `xml:"instanceState>name"`
 		} `xml:"reservationSet>item>instancesSet>item"`
 	}
-	if err := s.aws.query(context.Background(), "ec2", "2016-11-15", "DescribeInstances", nil, &out); err != nil {
+	if err := s.aws.Query(context.Background(), "ec2", "2016-11-15", "DescribeInstances", nil, &out); err != nil {
 		t.Fatal(err)
 	}
 	for _, i := range out.Instances {
@@ -224,14 +228,14 @@ func (s *running) instances(t *testing.T) (ids []string) {
 
 // monitoringIsGone is asked before the stack is, and again after.
 func (s *running) monitoringIsGone(t *testing.T) (gone func()) {
-	topic, err := s.aws.topic(t.Context(), s.StackOutputs["alarmTopicArn"])
+	topic, err := sns.Topics{Moto: s.aws}.Attributes(t.Context(), s.StackOutputs["alarmTopicArn"])
 	if err != nil {
 		t.Fatal(err)
 	}
 	return func() {
 		for action, service := range map[string]string{"DescribeAlarms": "monitoring", "ListDashboards": "monitoring", "ListTopics": "sns"} {
-			version := map[string]string{"monitoring": cloudWatchVersion, "sns": snsVersion}[service]
-			answer, err := s.aws.do(t.Context(), service, http.MethodPost, "/", map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, []byte("Action="+action+"&Version="+version))
+			version := map[string]string{"monitoring": "2010-08-01", "sns": "2010-03-31"}[service]
+			answer, err := s.aws.Do(t.Context(), service, http.MethodPost, "/", map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, []byte("Action="+action+"&Version="+version))
 			if err != nil || bytes.Contains(answer, []byte("bedrock-app-local")) {
 				t.Errorf("%s still lists the stack's: %s, %v", action, answer, err)
 			}

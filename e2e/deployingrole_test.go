@@ -1,12 +1,10 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -19,13 +17,14 @@ import (
 
 	"github.com/private-bedrock/private-bedrock/internal/deployer"
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 // deployingRole is a front to an AWS endpoint that decides on each call as IAM would for a role with these policies. It reports
 // what they deny, and lets it pass, so that one run finds all; and it remembers what was asked.
 type deployingRole struct {
 	policies []iampolicy.Document
-	aws      client
+	aws      wire.Client
 	proxy    *httputil.ReverseProxy
 	report   func(error)
 
@@ -33,9 +32,9 @@ type deployingRole struct {
 	seen map[string]bool // rights as patterns
 }
 
-func newRole(t *testing.T, aws client, report func(error), policyFiles ...string) (*deployingRole, string) {
+func newRole(t *testing.T, aws wire.Client, report func(error), policyFiles ...string) (*deployingRole, string) {
 	t.Helper()
-	target, err := url.Parse(aws.url)
+	target, err := url.Parse(aws.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,8 +59,7 @@ func newRole(t *testing.T, aws client, report func(error), policyFiles ...string
 }
 
 func (r *deployingRole) ServeHTTP(w http.ResponseWriter, request *http.Request) {
-	body, err := io.ReadAll(request.Body)
-	request.Body = io.NopCloser(bytes.NewReader(body))
+	body, err := wire.Peek(request)
 	if err == nil {
 		err = r.decide(request, body)
 	}
@@ -71,18 +69,9 @@ func (r *deployingRole) ServeHTTP(w http.ResponseWriter, request *http.Request) 
 	r.proxy.ServeHTTP(w, request)
 }
 
-// serviceOf is the service that a request is signed for.
-func serviceOf(r *http.Request) string {
-	_, scope, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
-	if parts := strings.Split(scope, "/"); len(parts) > 3 {
-		return parts[3]
-	}
-	return ""
-}
-
 func (r *deployingRole) decide(request *http.Request, body []byte) error {
 	rights, err := deployer.Call{
-		Service: serviceOf(request), Region: r.aws.region, Account: account, Method: request.Method, URL: request.URL, Header: request.Header, Body: body,
+		Service: wire.ServiceOf(request), Region: r.aws.Region, Account: account, Method: request.Method, URL: request.URL, Header: request.Header, Body: body,
 	}.Rights()
 	if err != nil {
 		return err
@@ -116,7 +105,7 @@ func (r *deployingRole) tag(arn, key string) (string, error) {
 		var out struct {
 			Tags []struct{ TagKey, TagValue string }
 		}
-		err := r.aws.target(context.Background(), "kms", "TrentService.ListResourceTags", map[string]string{"KeyId": id}, &out)
+		err := r.aws.Target(context.Background(), "kms", "TrentService.ListResourceTags", map[string]string{"KeyId": id}, &out)
 		for _, tag := range out.Tags {
 			if tag.TagKey == key {
 				return tag.TagValue, err
@@ -128,7 +117,7 @@ func (r *deployingRole) tag(arn, key string) (string, error) {
 		XMLName xml.Name
 		Values  []string `xml:"tagSet>item>value"`
 	}
-	err := r.aws.query(context.Background(), "ec2", "2016-11-15", "DescribeTags", map[string]string{
+	err := r.aws.Query(context.Background(), "ec2", "2016-11-15", "DescribeTags", map[string]string{
 		"Filter.1.Name": "resource-id", "Filter.1.Value.1": id, "Filter.2.Name": "key", "Filter.2.Value.1": key,
 	}, &out)
 	return strings.Join(slices.Sorted(slices.Values(out.Values)), ","), err
@@ -140,18 +129,18 @@ func TestRoleReportsWhatIsDenied(t *testing.T) {
 	t.Parallel()
 	aws := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		value := ""
-		if body, _ := io.ReadAll(r.Body); strings.Contains(string(body), "vpc-0123456789abcdef0") {
+		if body, _ := wire.Peek(r); strings.Contains(string(body), "vpc-0123456789abcdef0") {
 			value = "<item><value>bedrock-app</value></item>"
 		}
 		fmt.Fprint(w, "<DescribeTagsResponse><tagSet>"+value+"</tagSet></DescribeTagsResponse>")
 	}))
 	t.Cleanup(aws.Close)
 	var denied []string
-	_, front := newRole(t, client{url: aws.URL, region: "ap-northeast-1"}, func(err error) { denied = append(denied, err.Error()) },
+	_, front := newRole(t, wire.Client{URL: aws.URL, Region: "ap-northeast-1"}, func(err error) { denied = append(denied, err.Error()) },
 		"policies/preview-policy.json", "policies/deployer-policy.json", "policies/deployer-policy-ec2-iam.json")
 	call := func(service, body string) {
-		c := client{url: front, region: "ap-northeast-1"}
-		if _, err := c.do(t.Context(), service, http.MethodPost, "/", map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, []byte(body)); err != nil {
+		c := wire.Client{URL: front, Region: "ap-northeast-1"}
+		if _, err := c.Do(t.Context(), service, http.MethodPost, "/", map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, []byte(body)); err != nil {
 			t.Fatal(err)
 		}
 	}

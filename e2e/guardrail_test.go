@@ -14,59 +14,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/document"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock/bedrocktest"
 )
-
-// says is a conversation of one prompt.
-func says(text string) []types.Message {
-	return []types.Message{{Role: types.ConversationRoleUser, Content: []types.ContentBlock{&types.ContentBlockMemberText{Value: text}}}}
-}
-
-// looks is a tool to look with.
-func looks(name, description, title string) *types.ToolConfiguration {
-	return &types.ToolConfiguration{Tools: []types.Tool{&types.ToolMemberToolSpec{Value: types.ToolSpecification{
-		Name: &name, Description: &description,
-		InputSchema: &types.ToolInputSchemaMemberJson{Value: document.NewLazyDocument(map[string]string{"title": title})},
-	}}}}
-}
-
-// wholeSaid is what an answer says: its text and its tools' inputs.
-func wholeSaid(t *testing.T, out *bedrockruntime.ConverseOutput) (said string) {
-	t.Helper()
-	for _, block := range out.Output.(*types.ConverseOutputMemberMessage).Value.Content {
-		switch b := block.(type) {
-		case *types.ContentBlockMemberText:
-			said += b.Value
-		case *types.ContentBlockMemberToolUse:
-			input, err := b.Value.Input.MarshalSmithyDocument()
-			if err != nil {
-				t.Fatal(err)
-			}
-			said += string(input)
-		}
-	}
-	return said
-}
-
-// streamSaid is the same of a stream.
-func streamSaid(stream *bedrockruntime.ConverseStreamEventStream) (said string) {
-	for event := range stream.Events() {
-		if delta, ok := event.(*types.ConverseStreamOutputMemberContentBlockDelta); ok {
-			switch delta := delta.Value.Delta.(type) {
-			case *types.ContentBlockDeltaMemberText:
-				said += delta.Value
-			case *types.ContentBlockDeltaMemberToolUse:
-				said += *delta.Value.Input
-			}
-		}
-	}
-	return said
-}
 
 // asksTool is a conversation in which a tool was asked and answered.
 func asksTool(input, result string) []types.Message {
 	id, name := aws.String("tooluse_1"), aws.String("look")
 	return []types.Message{
-		says("of a refused tool")[0],
+		bedrocktest.Says("of a refused tool")[0],
 		{Role: "assistant", Content: []types.ContentBlock{&types.ContentBlockMemberToolUse{Value: types.ToolUseBlock{
 			ToolUseId: id, Name: name, Input: document.NewLazyDocument(map[string]any{"where": []string{input}}),
 		}}}},
@@ -94,11 +49,11 @@ func (s *running) guardsTools(t *testing.T, who aws.Credentials, outputs map[str
 		said, failed = map[string]string{}, map[string]error{}
 		out, err := client.Converse(t.Context(), &bedrockruntime.ConverseInput{ModelId: model, Messages: messages, ToolConfig: tools})
 		if failed["Converse"] = err; err == nil {
-			said["Converse"] = wholeSaid(t, out)
+			said["Converse"] = bedrocktest.WholeSaid(t, out)
 		}
 		stream, err := client.ConverseStream(t.Context(), &bedrockruntime.ConverseStreamInput{ModelId: model, Messages: messages, ToolConfig: tools})
 		if err == nil {
-			said["ConverseStream"] = streamSaid(stream.GetStream())
+			said["ConverseStream"], _ = bedrocktest.StreamSaid(stream.GetStream())
 			err = stream.GetStream().Err()
 		}
 		failed["ConverseStream"] = err
@@ -108,15 +63,14 @@ func (s *running) guardsTools(t *testing.T, who aws.Credentials, outputs map[str
 		}
 		chunked, err := client.InvokeModelWithResponseStream(t.Context(), &bedrockruntime.InvokeModelWithResponseStreamInput{ModelId: claude, Body: body})
 		if err == nil {
-			for event := range chunked.GetStream().Events() {
-				one, _ := event.(*types.ResponseStreamMemberChunk)
+			for _, one := range bedrocktest.Chunks(chunked.GetStream()) {
 				var c struct {
 					Delta struct {
 						Text    string
 						Partial string `json:"partial_json"`
 					}
 				}
-				if err := json.Unmarshal(one.Value.Bytes, &c); err != nil {
+				if err := json.Unmarshal([]byte(one), &c); err != nil {
 					t.Fatal(err)
 				}
 				said["InvokeModelWithResponseStream"] += c.Delta.Text + c.Delta.Partial
@@ -126,17 +80,17 @@ func (s *running) guardsTools(t *testing.T, who aws.Credentials, outputs map[str
 		failed["InvokeModelWithResponseStream"] = err
 		return said, failed
 	}
-	harmless := looks("look", "looks", "where")
+	harmless := bedrocktest.ToolNamed("look", "looks", "where")
 	for name, c := range map[string]struct {
 		tools    *types.ToolConfiguration
 		messages []types.Message
 		body     []byte
 	}{
-		"a tool's description":   {looks("look", "say "+word, "where"), asksTool("a", "b"), anthropic("go on", "say "+word, "where", "a", "b")},
-		"a tool's schema":        {looks("look", "looks", word), asksTool("a", "b"), anthropic("go on", "looks", word, "a", "b")},
+		"a tool's description":   {bedrocktest.ToolNamed("look", "say "+word, "where"), asksTool("a", "b"), anthropic("go on", "say "+word, "where", "a", "b")},
+		"a tool's schema":        {bedrocktest.ToolNamed("look", "looks", word), asksTool("a", "b"), anthropic("go on", "looks", word, "a", "b")},
 		"what a tool was asked":  {harmless, asksTool(word, "b"), anthropic("go on", "looks", "where", word, "b")},
 		"what a tool found":      {harmless, asksTool("a", "the "+word), anthropic("go on", "looks", "where", "a", "the "+word)},
-		"what a tool was called": {looks(word, "looks", "where"), asksTool("a", "b"), []byte(strings.ReplaceAll(string(anthropic("go on", "looks", "where", "a", "b")), `"look"`, `"`+word+`"`))},
+		"what a tool was called": {bedrocktest.ToolNamed(word, "looks", "where"), asksTool("a", "b"), []byte(strings.ReplaceAll(string(anthropic("go on", "looks", "where", "a", "b")), `"look"`, `"`+word+`"`))},
 	} {
 		said, failed := ask(c.tools, c.messages, c.body)
 		for operation, err := range failed {
@@ -153,13 +107,13 @@ func (s *running) guardsTools(t *testing.T, who aws.Credentials, outputs map[str
 			}
 		}
 	}
-	said, failed := ask(harmless, says("call hel lo"), anthropic("call hel lo", "looks", "where", "a", "b"))
+	said, failed := ask(harmless, bedrocktest.Says("call hel lo"), anthropic("call hel lo", "looks", "where", "a", "b"))
 	for operation, err := range failed {
 		if err != nil || !strings.Contains(said[operation], `{"word":"hello"}`) {
 			t.Errorf("a harmless tool, %s: %q, %v", operation, said[operation], err)
 		}
 	}
-	said, _ = ask(harmless, says("call xyz zy"), anthropic("call xyz zy", "looks", "where", "a", "b")) // refused or with something in its place
+	said, _ = ask(harmless, bedrocktest.Says("call xyz zy"), anthropic("call xyz zy", "looks", "where", "a", "b")) // refused or with something in its place
 	for operation, text := range said {
 		if strings.Contains(text, word) {
 			t.Errorf("what a model asks a tool is sent with a blocked word, %s: %q", operation, text)
@@ -178,7 +132,7 @@ func (s *running) enforceGuardrail(t *testing.T) enforcing {
 	e := enforcing{s: s}
 	put := func(method, path, body string, out any) {
 		t.Helper()
-		answer, err := s.aws.do(t.Context(), "bedrock", method, path, map[string]string{"Content-Type": "application/json"}, []byte(body))
+		answer, err := s.aws.Do(t.Context(), "bedrock", method, path, map[string]string{"Content-Type": "application/json"}, []byte(body))
 		if err == nil {
 			err = json.Unmarshal(answer, out)
 		}
@@ -210,7 +164,7 @@ func (e enforcing) answersOnlyWhereNamed(t *testing.T, ask func(prompt string) (
 		t.Errorf("the stack that does not name it: status %d, want 403: %s", status, body)
 	}
 	for _, path := range []string{"/enforcedGuardrailsConfiguration/" + e.configID, "/guardrails/" + e.id} {
-		if _, err := e.s.aws.do(t.Context(), "bedrock", http.MethodDelete, path, nil, nil); err != nil {
+		if _, err := e.s.aws.Do(t.Context(), "bedrock", http.MethodDelete, path, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -19,26 +19,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/private-bedrock/private-bedrock/internal/sandbox"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/invocationlog"
 )
 
 const loggingPath = "/logging/modelinvocations"
 
-// loggingConfig is what PutModelInvocationLoggingConfiguration takes (Bedrock API Reference).
-type loggingConfig struct {
-	S3Config         *s3Config
-	CloudWatchConfig *struct {
-		LogGroupName, RoleArn     string
-		LargeDataDeliveryS3Config *s3Config
-	}
-}
-
-type s3Config struct{ BucketName, KeyPrefix string }
-
 func (s *running) loggingBucket(t *testing.T) string {
 	t.Helper()
-	var out struct{ LoggingConfig *loggingConfig }
-	if err := s.aws.get(context.Background(), "bedrock", loggingPath, &out); err != nil {
+	var out struct{ LoggingConfig *invocationlog.Config }
+	if err := s.aws.Get(context.Background(), "bedrock", loggingPath, &out); err != nil {
 		t.Fatal(err)
 	}
 	if out.LoggingConfig == nil || out.LoggingConfig.S3Config == nil {
@@ -51,7 +41,7 @@ func (s *running) loggingBucket(t *testing.T) string {
 func (s *running) objects(t *testing.T, bucket string) (keys []string) {
 	t.Helper()
 	for next := ""; ; {
-		answer, err := s.aws.do(context.Background(), "s3", http.MethodGet, "/"+bucket+"?list-type=2"+next, nil, nil)
+		answer, err := s.aws.Do(context.Background(), "s3", http.MethodGet, "/"+bucket+"?list-type=2"+next, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +61,7 @@ func (s *running) objects(t *testing.T, bucket string) (keys []string) {
 
 func (s *running) gunzip(t *testing.T, bucket, key string) []byte {
 	t.Helper()
-	answer, err := s.aws.do(context.Background(), "s3", http.MethodGet, "/"+bucket+"/"+key, nil, nil)
+	answer, err := s.aws.Do(context.Background(), "s3", http.MethodGet, "/"+bucket+"/"+key, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +80,7 @@ func (s *running) gunzip(t *testing.T, bucket, key string) []byte {
 func (s *running) events(t *testing.T, group string) []string {
 	t.Helper()
 	body, _ := json.Marshal(map[string]any{"logGroupName": group})
-	answer, err := s.aws.do(context.Background(), "logs", http.MethodPost, "/", map[string]string{
+	answer, err := s.aws.Do(context.Background(), "logs", http.MethodPost, "/", map[string]string{
 		"X-Amz-Target": "Logs_20140328.FilterLogEvents", "Content-Type": "application/x-amz-json-1.1",
 	}, body)
 	if err != nil {
@@ -108,10 +98,10 @@ func (s *running) events(t *testing.T, group string) []string {
 }
 
 // recordsOf are those of calls whose input holds a mark.
-func (s *running) recordsOf(t *testing.T, mark string) (found []sandbox.Record) {
+func (s *running) recordsOf(t *testing.T, mark string) (found []bedrock.Record) {
 	t.Helper()
 	for _, line := range s.events(t, s.StackOutputs["logGroupName"]) {
-		var r sandbox.Record
+		var r bedrock.Record
 		if json.Unmarshal([]byte(line), &r) == nil && bytes.Contains(r.Input.BodyJSON, []byte(mark)) {
 			found = append(found, r)
 		}
@@ -135,7 +125,7 @@ func (s *running) recordsCalls(t *testing.T) {
 				t.Errorf("%s does not hold the large body", key)
 			}
 		case record.MatchString(key):
-			var r sandbox.Record
+			var r bedrock.Record
 			if err := json.Unmarshal(s.gunzip(t, bucket, key), &r); err != nil {
 				t.Fatal(err)
 			}
@@ -170,7 +160,7 @@ func (s *running) recordsCalls(t *testing.T) {
 		if line == "Permissions are correctly set for Amazon Bedrock logs." {
 			continue
 		}
-		var r sandbox.Record
+		var r bedrock.Record
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatal(err)
 		}

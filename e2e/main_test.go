@@ -7,6 +7,9 @@ import (
 	"testing"
 )
 
+// account is the one that the sandbox plays.
+const account = "123456789012"
+
 // TestMain runs the tests in the project's folder, where their paths begin.
 func TestMain(m *testing.M) {
 	if err := os.Chdir(".."); err != nil {

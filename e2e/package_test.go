@@ -20,12 +20,15 @@ import (
 	"time"
 
 	"github.com/private-bedrock/private-bedrock/internal/sandbox"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 // played is a sandbox in the test's own process.
 type played struct {
 	sandbox *sandbox.Sandbox
-	aws     client
+	aws     wire.Client
 
 	mu      sync.Mutex
 	reports []string
@@ -49,7 +52,7 @@ func play(t *testing.T) *played {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.sandbox.Close() })
-	p.aws = client{url: p.sandbox.AWSEndpointURL, region: "ap-northeast-1"}
+	p.aws = wire.Client{URL: p.sandbox.AWSEndpointURL, Region: "ap-northeast-1"}
 	return p
 }
 
@@ -61,7 +64,7 @@ func (p *played) logsElsewhere(t *testing.T) {
 		{"s3", "/logs?policy", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"bedrock.amazonaws.com"},"Action":"s3:PutObject","Resource":"arn:aws:s3:::logs/*"}]}`},
 		{"bedrock", loggingPath, `{"loggingConfig":{"s3Config":{"bucketName":"logs","keyPrefix":"bedrock"},"textDataDeliveryEnabled":true}}`},
 	} {
-		if _, err := p.aws.do(t.Context(), put.service, http.MethodPut, put.path, map[string]string{"Content-Type": "application/json"}, []byte(put.body)); err != nil {
+		if _, err := p.aws.Do(t.Context(), put.service, http.MethodPut, put.path, map[string]string{"Content-Type": "application/json"}, []byte(put.body)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -74,8 +77,8 @@ func TestEndToEndPackage(t *testing.T) {
 	t.Parallel()
 	root, played := checkout(t), play(t)
 	s := &running{root: filepath.Join(root, "examples", "yaml"), aws: played.aws, env: []string{
-		"AWS_ENDPOINT_URL=" + played.sandbox.AWSEndpointURL, "AWS_ACCESS_KEY_ID=" + sandbox.RootKey, "AWS_SECRET_ACCESS_KEY=" + sandbox.RootKey,
-		"AWS_REGION=" + played.aws.region, "PULUMI_BACKEND_URL=file://" + t.TempDir(), "PULUMI_CONFIG_PASSPHRASE=", "PULUMI_SKIP_UPDATE_CHECK=true",
+		"AWS_ENDPOINT_URL=" + played.sandbox.AWSEndpointURL, "AWS_ACCESS_KEY_ID=" + iam.RootKey, "AWS_SECRET_ACCESS_KEY=" + iam.RootKey,
+		"AWS_REGION=" + played.aws.Region, "PULUMI_BACKEND_URL=file://" + t.TempDir(), "PULUMI_CONFIG_PASSPHRASE=", "PULUMI_SKIP_UPDATE_CHECK=true",
 	}}
 	if _, err := exec.LookPath("pulumi-resource-aws"); err == nil { // else the plugin is in the user's own
 		s.env = append(s.env, "PULUMI_HOME="+t.TempDir())
@@ -155,7 +158,7 @@ func TestEndToEndPackage(t *testing.T) {
 	if state := pulumi("stack", "export"); strings.Contains(state, `"urn"`) {
 		t.Errorf("after destroy, the stack still has resources:\n%s", state)
 	}
-	if endpoints, err := s.aws.vpcEndpoints(t.Context()); err != nil || len(endpoints) > 0 {
+	if endpoints, err := ec2.VPCEndpoints(t.Context(), s.aws); err != nil || len(endpoints) > 0 {
 		t.Errorf("endpoints go on costing money: %v, %v", endpoints, err)
 	}
 	if left := s.loggingBucket(t); left != "" {

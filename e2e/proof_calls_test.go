@@ -10,7 +10,9 @@ import (
 	"testing"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
-	"github.com/private-bedrock/private-bedrock/internal/sandbox"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/apigateway"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 )
 
 func (s *running) apiRows(p *proof, local, signed deployedStack) {
@@ -57,12 +59,14 @@ func (s *running) apiRow(p *proof, want bool, name string, d deployedStack, thro
 		r.Context["aws:PrincipalArn"] = []string{caller}
 	}
 	p.row(want, d.name+" API: "+name, func(policy func(string) iampolicy.Document) bool {
-		var endpoint *iampolicy.Document
+		foreign := caller != "" && iam.AccountOf(caller) != account
+		c := apigateway.Call{API: policy(d.name + " API"), Identity: identity, Foreign: foreign, Request: r}
 		if ownEndpoint != "" {
-			known := policy(ownEndpoint)
-			endpoint = &known
+			endpoint := policy(ownEndpoint)
+			c.Endpoint = &endpoint
 		}
-		return sandbox.APIAllows(endpoint, policy(d.name+" API"), identity, caller != "" && accountOf(caller) != account, r)
+		decision, _ := c.Decide()
+		return decision == iampolicy.Allow
 	})
 }
 
@@ -88,7 +92,7 @@ func (s *running) functionRows(p *proof, d deployedStack) {
 	}
 	beside := func(want bool, name, action, resource string, keys map[string][]string) { // what another policy or a grant allows
 		p.row(want, d.name+" function: "+name, func(policy func(string) iampolicy.Document) bool {
-			return sandbox.Allows([]iampolicy.Request{{Action: action, Resource: resource, Context: keys}}, []iampolicy.Document{policy(role), everything()}, nil)
+			return iam.Allowed([]iampolicy.Request{{Action: action, Resource: resource, Context: keys}}, []iampolicy.Document{policy(role), everything()}, nil) == nil
 		})
 	}
 	for _, action := range []string{"kms:Decrypt", "kms:Encrypt"} {
@@ -147,7 +151,7 @@ func fenceRows(p *proof, d deployedStack) {
 	} {
 		r := iampolicy.Request{Action: action, Resource: "*", Context: map[string][]string{"aws:PrincipalArn": {d.roleArn}}}
 		p.row(false, role+": "+action+" by another policy of the account", func(policy func(string) iampolicy.Document) bool {
-			return sandbox.Allows([]iampolicy.Request{r}, []iampolicy.Document{policy(role), everything()}, nil)
+			return iam.Allowed([]iampolicy.Request{r}, []iampolicy.Document{policy(role), everything()}, nil) == nil
 		})
 	}
 }
@@ -164,14 +168,14 @@ func (s *running) modelRows(t *testing.T, p *proof, d, other deployedStack) {
 		return keys
 	}
 	inside := through(d.endpoints["bedrock-runtime"], d.vpcID)
-	call := func(want bool, name string, c modelCall, keys map[string][]string, endpoint string) {
+	call := func(want bool, name string, c bedrock.ModelCall, keys map[string][]string, endpoint string) {
 		p.row(want, d.name+" function: "+name, func(policy func(string) iampolicy.Document) bool {
 			var through *iampolicy.Document
 			if endpoint != "" {
 				document := policy(endpoint)
 				through = &document
 			}
-			return sandbox.Allows(c.requests(keys, s.Region), []iampolicy.Document{policy(role)}, through)
+			return iam.Allowed(c.Requests(keys, s.Region), []iampolicy.Document{policy(role)}, through) == nil
 		})
 	}
 	// Each on its own: what one policy refuses must not hide what the other would let through.
@@ -179,16 +183,16 @@ func (s *running) modelRows(t *testing.T, p *proof, d, other deployedStack) {
 		p.identity(want, d.name+" function role: "+name, role, r)
 		p.resource(want, door+": "+name, door, r)
 	}
-	guarded := func(c modelCall) modelCall {
-		c.guardrail, c.version = d.guardrail, d.guardVersion
+	guarded := func(c bedrock.ModelCall) bedrock.ModelCall {
+		c.Guardrail, c.Version = d.guardrail, d.guardVersion
 		return c
 	}
 	fm := func(region, id string) string { return "arn:aws:bedrock:" + region + "::foundation-model/" + id }
 	for _, action := range []string{"bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"} {
-		var profiles []modelCall
+		var profiles []bedrock.ModelCall
 		for _, id := range d.modelIDs {
 			c := s.resolve(t, id)
-			c.action = action
+			c.Action = action
 			id += " by " + action
 			call(true, "calls "+id, guarded(c), inside, door)
 			for tier, want := range map[string]bool{"default": true, "flex": slices.Contains(d.tiers, "flex"), "priority": false, "reserved": false} {
@@ -198,20 +202,20 @@ func (s *running) modelRows(t *testing.T, p *proof, d, other deployedStack) {
 			}
 			call(false, "calls "+id+" through no endpoint", guarded(c), through("", ""), "")
 			call(false, "calls "+id+" through the other stack's endpoint", guarded(c), through(other.endpoints["bedrock-runtime"], other.vpcID), other.name+" bedrock-runtime endpoint")
-			for _, r := range guarded(c).requests(through(other.endpoints["bedrock-runtime"], other.vpcID), s.Region) {
-				if r.Resource == c.model { // without this there is no call
+			for _, r := range guarded(c).Requests(through(other.endpoints["bedrock-runtime"], other.vpcID), s.Region) {
+				if r.Resource == c.Model { // without this there is no call
 					p.identity(false, d.name+" function role: "+r.Action+" of "+r.Resource+" for "+id+" past its endpoint", role, r)
 				}
 			}
 			administrator := map[string][]string{"aws:PrincipalArn": {"arn:aws:iam::" + account + ":role/Administrator"}, "aws:SourceVpce": inside["aws:SourceVpce"]}
-			for _, r := range guarded(c).requests(administrator, s.Region) {
+			for _, r := range guarded(c).Requests(administrator, s.Region) {
 				p.resource(false, door+": an administrator's "+r.Action+" of "+r.Resource+" for "+id, door, r)
 			}
-			for _, route := range c.routes {
+			for _, route := range c.Routes {
 				for _, way := range []struct{ name, profile string }{
 					{"past the profile", ""}, {"through another profile", "arn:aws:bedrock:" + s.Region + ":" + account + ":inference-profile/other.profile"},
 				} {
-					r := modelCall{action: c.action, model: route, guardrail: d.guardrail, version: d.guardVersion}.requests(inside, s.Region)
+					r := bedrock.ModelCall{Action: c.Action, Model: route, Guardrail: d.guardrail, Version: d.guardVersion}.Requests(inside, s.Region)
 					last := r[len(r)-1]
 					if last.Resource != route {
 						t.Fatalf("want the model last, got %v", last)
@@ -222,22 +226,22 @@ func (s *running) modelRows(t *testing.T, p *proof, d, other deployedStack) {
 					both(false, action+" of "+route+" "+way.name, last)
 				}
 			}
-			if len(c.routes) > 0 {
+			if len(c.Routes) > 0 {
 				profiles = append(profiles, c)
 			}
 			if d.guardrail != "" {
 				call(false, "calls "+id+" without the guardrail", c, inside, door)
 				old, foreign := guarded(c), guarded(c)
-				old.version, foreign.guardrail = "9", strings.Replace(d.guardrail, "guardrail/", "guardrail/other", 1)
+				old.Version, foreign.Guardrail = "9", strings.Replace(d.guardrail, "guardrail/", "guardrail/other", 1)
 				call(false, "calls "+id+" with another version of the guardrail", old, inside, door)
 				call(false, "calls "+id+" with another guardrail", foreign, inside, door)
-				for _, r := range c.requests(inside, s.Region) {
+				for _, r := range c.Requests(inside, s.Region) {
 					if !strings.Contains(r.Resource, "profile/") {
 						p.identity(false, d.name+" function role: "+r.Resource+" for "+id+" without the guardrail", role, r)
 					}
 				}
-				p.identity(false, d.name+" function role: applies another guardrail for "+id, role, foreign.requests(inside, s.Region)[0])
-				p.resource(false, door+": applies another guardrail for "+id, door, foreign.requests(inside, s.Region)[0])
+				p.identity(false, d.name+" function role: applies another guardrail for "+id, role, foreign.Requests(inside, s.Region)[0])
+				p.resource(false, door+": applies another guardrail for "+id, door, foreign.Requests(inside, s.Region)[0])
 			}
 		}
 		for _, off := range []string{
@@ -247,11 +251,11 @@ func (s *running) modelRows(t *testing.T, p *proof, d, other deployedStack) {
 			"arn:aws:bedrock:" + s.Region + ":" + account + ":inference-profile/au.anthropic.claude-haiku-4-5-20251001-v1:0",
 			"arn:aws:bedrock:" + s.Region + ":" + account + ":provisioned-model/zzzzzzzzzzzz",
 		} {
-			r := guarded(modelCall{action: action, model: off}).requests(inside, s.Region)
+			r := guarded(bedrock.ModelCall{Action: action, Model: off}).Requests(inside, s.Region)
 			both(false, action+" of "+off+", off the list", r[len(r)-1])
 			for _, profile := range profiles { // no model slips in behind a profile that is on the list
-				r := guarded(modelCall{action: action, model: profile.model, routes: []string{off}}).requests(inside, s.Region)
-				both(false, action+" of "+off+", behind "+profile.model, r[len(r)-1])
+				r := guarded(bedrock.ModelCall{Action: action, Model: profile.Model, Routes: []string{off}}).Requests(inside, s.Region)
+				both(false, action+" of "+off+", behind "+profile.Model, r[len(r)-1])
 			}
 		}
 	}
@@ -261,7 +265,7 @@ func (s *running) modelRows(t *testing.T, p *proof, d, other deployedStack) {
 			p.row(want, d.name+" function: "+action+" "+name, func(policy func(string) iampolicy.Document) bool {
 				r := iampolicy.Request{Action: action, Resource: "*", Context: keys}
 				if document == role {
-					return sandbox.Allows([]iampolicy.Request{r}, []iampolicy.Document{policy(role)}, nil)
+					return iam.Allowed([]iampolicy.Request{r}, []iampolicy.Document{policy(role)}, nil) == nil
 				}
 				return policy(document).Decide(r) == iampolicy.Allow
 			})
@@ -281,36 +285,25 @@ func (s *running) modelRows(t *testing.T, p *proof, d, other deployedStack) {
 	read(false, "as an administrator", control, map[string][]string{"aws:PrincipalArn": {"arn:aws:iam::" + account + ":role/Administrator"}})
 }
 
-// modelCall is a call of a model: of its ARN, and of the models behind it where it is an inference profile.
-type modelCall struct {
-	action, model      string
-	routes             []string
-	guardrail, version string
-}
-
-func (c modelCall) requests(caller map[string][]string, region string) []iampolicy.Request {
-	return sandbox.ModelRequests(c.action, c.model, c.routes, c.guardrail, c.version, caller, region)
-}
-
 // resolve finds what a model's id stands for, as the stand-in does.
-func (s *running) resolve(t *testing.T, id string) modelCall {
+func (s *running) resolve(t *testing.T, id string) bedrock.ModelCall {
 	t.Helper()
-	call := modelCall{action: "bedrock:InvokeModel", model: id}
+	call := bedrock.ModelCall{Action: "bedrock:InvokeModel", Model: id}
 	switch {
 	case strings.Contains(id, ":provisioned-model/"):
 		return call
 	case strings.Contains(id, ":application-inference-profile/"):
 		var profile struct{ Models []struct{ ModelArn string } }
-		if err := s.aws.get(t.Context(), "bedrock", "/inference-profiles/"+url.PathEscape(id), &profile); err != nil {
+		if err := s.aws.Get(t.Context(), "bedrock", "/inference-profiles/"+url.PathEscape(id), &profile); err != nil {
 			t.Fatal(err)
 		}
 		for _, m := range profile.Models {
-			call.routes = append(call.routes, m.ModelArn)
+			call.Routes = append(call.Routes, m.ModelArn)
 		}
 		return call
 	}
-	var err error
-	if call.model, call.routes, err = sandbox.ModelByID(s.Region, account, id); err != nil {
+	call, err := (&bedrock.Runtime{Region: s.Region, Account: account}).Resolve("bedrock:InvokeModel", id)
+	if err != nil {
 		t.Fatalf("%s: %v", id, err)
 	}
 	return call

@@ -10,18 +10,22 @@ import (
 	"testing"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
-	"github.com/private-bedrock/private-bedrock/internal/sandbox"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/invocationlog"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/kms"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/logs"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/s3"
 )
 
 // logRows: who writes the invocation log, and how it can be reached.
 func (s *running) logRows(t *testing.T, p *proof) {
 	t.Helper()
-	var out struct{ LoggingConfig *loggingConfig }
-	if err := s.aws.get(t.Context(), "bedrock", "/logging/modelinvocations", &out); err != nil {
+	var out struct{ LoggingConfig *invocationlog.Config }
+	if err := s.aws.Get(t.Context(), "bedrock", "/logging/modelinvocations", &out); err != nil {
 		t.Fatal(err)
 	}
 	bucket := out.LoggingConfig.S3Config.BucketName
-	document, err := s.aws.do(t.Context(), "s3", http.MethodGet, "/"+bucket+"?policy", nil, nil)
+	document, err := s.aws.Do(t.Context(), "s3", http.MethodGet, "/"+bucket+"?policy", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,8 +63,8 @@ func (s *running) logRows(t *testing.T, p *proof) {
 	})
 	group := "arn:aws:logs:" + s.Region + ":" + account + ":log-group:"
 	for _, action := range []string{"logs:CreateLogStream", "logs:PutLogEvents"} {
-		p.identity(true, "delivery: "+action, "delivery role", iampolicy.Request{Action: action, Resource: group + out.LoggingConfig.CloudWatchConfig.LogGroupName + ":log-stream:aws/bedrock/modelinvocations"})
-		p.identity(false, "delivery: "+action+" in another group", "delivery role", iampolicy.Request{Action: action, Resource: group + "other:log-stream:aws/bedrock/modelinvocations"})
+		p.identity(true, "delivery: "+action, "delivery role", iampolicy.Request{Action: action, Resource: group + out.LoggingConfig.CloudWatchConfig.LogGroupName + ":log-stream:" + invocationlog.Stream})
+		p.identity(false, "delivery: "+action+" in another group", "delivery role", iampolicy.Request{Action: action, Resource: group + "other:log-stream:" + invocationlog.Stream})
 		p.identity(false, "delivery: "+action+" in another stream", "delivery role", iampolicy.Request{Action: action, Resource: group + out.LoggingConfig.CloudWatchConfig.LogGroupName + ":log-stream:other"})
 	}
 }
@@ -83,7 +87,7 @@ func auditorRows(p *proof, document, arn string) {
 // accessLogRows: who writes the access log of the log's bucket.
 func (s *running) accessLogRows(t *testing.T, p *proof, logged string) {
 	t.Helper()
-	answer, err := s.aws.do(t.Context(), "s3", http.MethodGet, "/"+logged+"?logging", nil, nil)
+	answer, err := s.aws.Do(t.Context(), "s3", http.MethodGet, "/"+logged+"?logging", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +97,7 @@ func (s *running) accessLogRows(t *testing.T, p *proof, logged string) {
 	if err := xml.Unmarshal(answer, &status); err != nil || status.Target == "" {
 		t.Fatalf("the log's bucket has no access log: %s, %v", answer, err)
 	}
-	document, err := s.aws.do(t.Context(), "s3", http.MethodGet, "/"+status.Target+"?policy", nil, nil)
+	document, err := s.aws.Do(t.Context(), "s3", http.MethodGet, "/"+status.Target+"?policy", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,14 +122,14 @@ func (s *running) accessLogRows(t *testing.T, p *proof, logged string) {
 // keyRows: who encrypts and decrypts with the invocation log's key, as service and by his own policies.
 func (s *running) keyRows(t *testing.T, p *proof, bucket, group, deliveryRole string) {
 	t.Helper()
-	key, err := s.aws.bucketKey(t.Context(), bucket)
+	key, err := s3.BucketKey(t.Context(), s.aws, bucket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ofGroup, err := s.aws.groupKey(t.Context(), group); err != nil || key == "" || ofGroup != key {
+	if ofGroup, err := logs.GroupKey(t.Context(), s.aws, group); err != nil || key == "" || ofGroup != key {
 		t.Fatalf("the bucket's key is %q, the log group's %q, %v", key, ofGroup, err)
 	}
-	if p.documents["log key"], err = s.aws.keyPolicy(t.Context(), key); err != nil {
+	if p.documents["log key"], err = kms.KeyPolicy(t.Context(), s.aws, key); err != nil {
 		t.Fatal(err)
 	}
 	by := func(want bool, name, service, action string, keys map[string][]string) {
@@ -142,16 +146,16 @@ func (s *running) keyRows(t *testing.T, p *proof, bucket, group, deliveryRole st
 	by(false, "Bedrock", bedrock, "kms:Decrypt", source(account, s.Region, account))
 	by(false, "another service", "cloudtrail.amazonaws.com", generate, source(account, s.Region, account))
 
-	logs, arn := "logs."+s.Region+".amazonaws.com", "arn:aws:logs:"+s.Region+":"+account+":log-group:"
+	logService, arn := "logs."+s.Region+".amazonaws.com", "arn:aws:logs:"+s.Region+":"+account+":log-group:"
 	context := func(group string) map[string][]string {
 		return map[string][]string{"kms:EncryptionContext:aws:logs:arn": {arn + group}}
 	}
-	through := map[string][]string{"kms:ViaService": {logs}}
-	for _, r := range sandbox.GroupEncryption(iampolicy.Principal{ARN: deliveryRole}, through) {
+	through := map[string][]string{"kms:ViaService": {logService}}
+	for _, r := range logs.Encryption(iampolicy.Principal{ARN: deliveryRole}, through) {
 		r.Resource = key
-		by(true, "CloudWatch Logs, for the group", logs, r.Action, context(group))
-		by(false, "CloudWatch Logs, for another group", logs, r.Action, context("other"))
-		by(false, "CloudWatch Logs, for no group", logs, r.Action, nil)
+		by(true, "CloudWatch Logs, for the group", logService, r.Action, context(group))
+		by(false, "CloudWatch Logs, for another group", logService, r.Action, context("other"))
+		by(false, "CloudWatch Logs, for no group", logService, r.Action, nil)
 		by(false, "CloudWatch Logs in another region", "logs.us-east-1.amazonaws.com", r.Action, context(group))
 		by(false, "another service, for the group", "cloudtrail.amazonaws.com", r.Action, context(group))
 
@@ -175,7 +179,7 @@ func accountRows(p *proof, document, key string) {
 			r := iampolicy.Request{Principal: iampolicy.Principal{ARN: arn}, Action: action, Resource: key}
 			p.row(want, document+": "+name+": "+action, func(policy func(string) iampolicy.Document) bool {
 				decide := iampolicy.SameAccountKeyOrRole
-				if accountOf(arn) != account {
+				if iam.AccountOf(arn) != account {
 					decide = iampolicy.CrossAccount
 				}
 				return decide(identity, []iampolicy.Document{policy(document)}, r) == iampolicy.Allow
@@ -209,7 +213,7 @@ func (s *running) auditReaderRows(t *testing.T, p *proof) {
 		p.row(c.want, trust+": "+c.who, func(policy func(string) iampolicy.Document) bool {
 			r := iampolicy.Request{Principal: iampolicy.Principal{ARN: c.arn}, Action: "sts:AssumeRole", Resource: outputs["auditReaderRoleArn"]}
 			decide := iampolicy.SameAccountKeyOrRole
-			if accountOf(c.arn) != account {
+			if iam.AccountOf(c.arn) != account {
 				decide = iampolicy.CrossAccount
 			}
 			return decide(c.identity, []iampolicy.Document{policy(trust)}, r) == iampolicy.Allow
@@ -243,12 +247,12 @@ func (s *running) auditReaderRows(t *testing.T, p *proof) {
 	may(false, "s3:GetObject", "arn:aws:s3:::"+outputs["logAccessBucketName"]+"/x", nil)
 	for _, group := range []string{outputs["logGroupName"], outputs["accessLogGroupName"]} {
 		may(true, "logs:FilterLogEvents", arn("logs", "log-group:"+group+":log-stream:"), nil)
-		may(false, "logs:PutLogEvents", arn("logs", "log-group:"+group+":log-stream:aws/bedrock/modelinvocations"), nil)
+		may(false, "logs:PutLogEvents", arn("logs", "log-group:"+group+":log-stream:"+invocationlog.Stream), nil)
 		may(false, "logs:DeleteLogGroup", arn("logs", "log-group:"+group+":log-stream:"), nil)
 	}
 	may(false, "logs:FilterLogEvents", arn("logs", "log-group:/aws/lambda/other:log-stream:"), nil)
 
-	key, err := s.aws.bucketKey(t.Context(), outputs["logBucketName"])
+	key, err := s3.BucketKey(t.Context(), s.aws, outputs["logBucketName"])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,7 +299,7 @@ func (s *running) auditReaderRows(t *testing.T, p *proof) {
 		may(true, action, results+"/x.csv", nil)
 		may(false, action, other+"/x.csv", nil)
 	}
-	document, err := s.aws.do(t.Context(), "s3", http.MethodGet, "/"+bucket+"?policy", nil, nil)
+	document, err := s.aws.Do(t.Context(), "s3", http.MethodGet, "/"+bucket+"?policy", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,31 +4,26 @@ package e2e
 
 import (
 	"fmt"
-	"maps"
 	"strings"
 	"testing"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/kms"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/sns"
 )
-
-// serviceRequest is a request of a service's own, over TLS.
-func serviceRequest(service, action, resource string, source map[string][]string) iampolicy.Request {
-	keys := map[string][]string{"aws:SecureTransport": {"true"}}
-	maps.Copy(keys, source)
-	return iampolicy.Request{Principal: iampolicy.Principal{Service: service}, Action: action, Resource: resource, Context: keys}
-}
 
 // topicRows: who publishes to the alarms' topic, and encrypts for it.
 func (s *running) topicRows(t *testing.T, p *proof) {
 	t.Helper()
 	topic := s.StackOutputs["alarmTopicArn"]
-	attributes, err := s.aws.topic(t.Context(), topic)
+	attributes, err := sns.Topics{Moto: s.aws}.Attributes(t.Context(), topic)
 	if err != nil {
 		t.Fatal(err)
 	}
 	key := attributes["KmsMasterKeyId"]
 	p.documents["topic"] = attributes["Policy"]
-	if p.documents["topic key"], err = s.aws.keyPolicy(t.Context(), key); err != nil {
+	if p.documents["topic key"], err = kms.KeyPolicy(t.Context(), s.aws, key); err != nil {
 		t.Fatal(err)
 	}
 	alarm := func(region, account, name string) string {
@@ -41,10 +36,10 @@ func (s *running) topicRows(t *testing.T, p *proof) {
 	for service, arn := range map[string]func(region, account, name string) string{"cloudwatch.amazonaws.com": alarm, "events.amazonaws.com": rule} {
 		ask := func(want bool, name, by, of, forAccount, source string) {
 			keys := map[string][]string{"aws:SourceArn": {source}, "aws:SourceAccount": {forAccount}}
-			p.resource(want, "topic: "+service+": "+name, "topic", serviceRequest(by, "sns:Publish", of, keys))
+			p.resource(want, "topic: "+service+": "+name, "topic", iam.ServiceRequest(by, "sns:Publish", of, keys))
 			if service == "cloudwatch.amazonaws.com" && of == topic {
 				for _, action := range []string{"kms:Decrypt", "kms:GenerateDataKey"} {
-					p.resource(want, "topic key: "+service+": "+name+": "+action, "topic key", serviceRequest(by, action, key, keys))
+					p.resource(want, "topic key: "+service+": "+name+": "+action, "topic key", iam.ServiceRequest(by, action, key, keys))
 				}
 			}
 		}
@@ -59,10 +54,10 @@ func (s *running) topicRows(t *testing.T, p *proof) {
 		}
 	}
 	for _, action := range []string{"kms:Decrypt", "kms:GenerateDataKey"} {
-		p.resource(true, "topic key: EventBridge, which does not say for whom: "+action, "topic key", serviceRequest("events.amazonaws.com", action, key, nil))
-		p.resource(false, "topic key: another service, which does not say for whom: "+action, "topic key", serviceRequest("s3.amazonaws.com", action, key, nil))
+		p.resource(true, "topic key: EventBridge, which does not say for whom: "+action, "topic key", iam.ServiceRequest("events.amazonaws.com", action, key, nil))
+		p.resource(false, "topic key: another service, which does not say for whom: "+action, "topic key", iam.ServiceRequest("s3.amazonaws.com", action, key, nil))
 	}
-	p.resource(false, "topic key: EventBridge: kms:CreateGrant", "topic key", serviceRequest("events.amazonaws.com", "kms:CreateGrant", key, nil))
+	p.resource(false, "topic key: EventBridge: kms:CreateGrant", "topic key", iam.ServiceRequest("events.amazonaws.com", "kms:CreateGrant", key, nil))
 	for tls, want := range map[string]bool{"true": true, "false": false} {
 		r := iampolicy.Request{
 			Principal: iampolicy.Principal{ARN: "arn:aws:iam::" + account + ":user/ops"}, Action: "sns:Publish", Resource: topic, Context: map[string][]string{"aws:SecureTransport": {tls}},
@@ -86,7 +81,7 @@ func (s *running) otherRows(t *testing.T, p *proof, local, second deployedStack)
 			To       string `xml:"logDestination"`
 		} `xml:"flowLogSet>item"`
 	}
-	if err := s.aws.query(ctx, "ec2", "2016-11-15", "DescribeFlowLogs", nil, &flow); err != nil {
+	if err := s.aws.Query(ctx, "ec2", "2016-11-15", "DescribeFlowLogs", nil, &flow); err != nil {
 		t.Fatal(err)
 	}
 	for _, l := range flow.Logs {
@@ -105,7 +100,7 @@ func (s *running) otherRows(t *testing.T, p *proof, local, second deployedStack)
 		}
 	}
 	var gateway struct{ CloudwatchRoleArn string }
-	if err := s.aws.get(ctx, "apigateway", "/account", &gateway); err != nil {
+	if err := s.aws.Get(ctx, "apigateway", "/account", &gateway); err != nil {
 		t.Fatal(err)
 	}
 	s.readRole(t, p, "API Gateway's log", gateway.CloudwatchRoleArn)
@@ -114,7 +109,7 @@ func (s *running) otherRows(t *testing.T, p *proof, local, second deployedStack)
 	var roles struct {
 		Arns []string `xml:"ListRolesResult>Roles>member>Arn"`
 	}
-	if err := s.aws.iam(ctx, "ListRoles", nil, &roles); err != nil {
+	if err := iam.Query(ctx, s.aws, "ListRoles", nil, &roles); err != nil {
 		t.Fatal(err)
 	}
 	for _, arn := range roles.Arns {

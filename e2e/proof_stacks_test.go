@@ -8,6 +8,9 @@ import (
 	"testing"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/apigateway"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 )
 
 // deployedStack is what the emulated AWS says of one stack.
@@ -26,8 +29,12 @@ func (s *running) readStack(t *testing.T, p *proof, name string, outputs map[str
 	t.Helper()
 	ctx := t.Context()
 	d := deployedStack{name: name, apiID: outputs["apiId"], vpcID: outputs["vpcId"], endpoints: map[string]string{}}
-	p.documents[name+" API"] = s.aws.apiPolicy(t, d.apiID)
-	endpoints, err := s.aws.vpcEndpoints(ctx)
+	api, err := apigateway.DeploymentOf(ctx, s.aws, d.apiID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.documents[name+" API"] = api.Policy
+	endpoints, err := ec2.VPCEndpoints(ctx, s.aws)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,10 +52,10 @@ func (s *running) readStack(t *testing.T, p *proof, name string, outputs map[str
 	}
 	var permission struct{ Policy string }
 	path := "/2015-03-31/functions/" + outputs["functionName"]
-	if err := s.aws.get(ctx, "lambda", path+"/configuration", &function); err != nil {
+	if err := s.aws.Get(ctx, "lambda", path+"/configuration", &function); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.aws.get(ctx, "lambda", path+"/policy", &permission); err != nil {
+	if err := s.aws.Get(ctx, "lambda", path+"/policy", &permission); err != nil {
 		t.Fatal(err)
 	}
 	p.documents[name+" function"] = permission.Policy
@@ -72,10 +79,10 @@ func (s *running) readRole(t *testing.T, p *proof, name, arn string) {
 	var inline struct {
 		Names []string `xml:"ListRolePoliciesResult>PolicyNames>member"`
 	}
-	if err := s.aws.iam(t.Context(), "GetRole", map[string]string{"RoleName": roleName}, &role); err != nil {
+	if err := iam.Query(t.Context(), s.aws, "GetRole", map[string]string{"RoleName": roleName}, &role); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.aws.iam(t.Context(), "ListRolePolicies", map[string]string{"RoleName": roleName}, &inline); err != nil {
+	if err := iam.Query(t.Context(), s.aws, "ListRolePolicies", map[string]string{"RoleName": roleName}, &inline); err != nil {
 		t.Fatal(err)
 	}
 	p.documents[name+" trust"] = unescape(t, role.Trust)
@@ -83,7 +90,7 @@ func (s *running) readRole(t *testing.T, p *proof, name, arn string) {
 		var out struct {
 			Document string `xml:"GetRolePolicyResult>PolicyDocument"`
 		}
-		if err := s.aws.iam(t.Context(), "GetRolePolicy", map[string]string{"RoleName": roleName, "PolicyName": policyName}, &out); err != nil {
+		if err := iam.Query(t.Context(), s.aws, "GetRolePolicy", map[string]string{"RoleName": roleName, "PolicyName": policyName}, &out); err != nil {
 			t.Fatal(err)
 		}
 		p.documents[name+" role"] = unescape(t, out.Document)
@@ -146,7 +153,11 @@ func (s *running) proves(t *testing.T, second map[string]string) {
 // provesIam asks the second stack's API when no callers are named: IAM's policies decide.
 func (s *running) provesIam(t *testing.T, second map[string]string) {
 	p := &proof{documents: map[string]string{}}
-	p.documents["second API"] = s.aws.apiPolicy(t, second["apiId"])
+	api, err := apigateway.DeploymentOf(t.Context(), s.aws, second["apiId"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.documents["second API"] = api.Policy
 	d := deployedStack{name: "second", apiID: second["apiId"]}
 	own, admin := second["executeApiEndpointId"], []iampolicy.Document{everything()}
 	other := "arn:aws:iam::" + account + ":user/other"

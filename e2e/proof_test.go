@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
-	"github.com/private-bedrock/private-bedrock/internal/sandbox"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 )
 
 // proof is a table of who gets what, asked of the policies that are deployed, read back from the emulated AWS, with the
@@ -43,7 +43,7 @@ func (p *proof) resource(want bool, name, document string, r iampolicy.Request) 
 // identity is a row that a role's policy decides alone.
 func (p *proof) identity(want bool, name, document string, r iampolicy.Request) {
 	p.row(want, name, func(policy func(string) iampolicy.Document) bool {
-		return sandbox.Allows([]iampolicy.Request{r}, []iampolicy.Document{policy(document)}, nil)
+		return iam.Allowed([]iampolicy.Request{r}, []iampolicy.Document{policy(document)}, nil) == nil
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/private-bedrock/private-bedrock/internal/athenatest"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/s3"
 )
 
 // auditWorkgroup is what the emulated AWS says of Athena's workgroup.
@@ -27,7 +28,7 @@ type auditWorkgroup struct {
 func (s *running) auditWorkgroup(t *testing.T, name string) auditWorkgroup {
 	t.Helper()
 	var out struct{ WorkGroup auditWorkgroup }
-	if err := s.aws.target(t.Context(), "athena", "AmazonAthena.GetWorkGroup", map[string]string{"WorkGroup": name}, &out); err != nil {
+	if err := s.aws.Target(t.Context(), "athena", "AmazonAthena.GetWorkGroup", map[string]string{"WorkGroup": name}, &out); err != nil {
 		t.Fatal(err)
 	}
 	return out.WorkGroup
@@ -43,7 +44,7 @@ func (s *running) auditTable(t *testing.T, database string) (lines []athenatest.
 			StorageDescriptor struct{ Columns []struct{ Name, Type string } }
 		}
 	}
-	if err := s.aws.target(t.Context(), "glue", "AWSGlue.GetTable", map[string]string{"DatabaseName": database, "Name": "records"}, &out); err != nil {
+	if err := s.aws.Target(t.Context(), "glue", "AWSGlue.GetTable", map[string]string{"DatabaseName": database, "Name": "records"}, &out); err != nil {
 		t.Fatal(err)
 	}
 	if got := fmt.Sprint(out.Table.StorageDescriptor.Columns, out.Table.PartitionKeys); got != "[{line string}] [{day}]" {
@@ -75,7 +76,7 @@ func (s *running) auditTable(t *testing.T, database string) (lines []athenatest.
 // queries: what Athena needs is deployed, and every saved query, as it is deployed, answers what the log has.
 func (s *running) queries(t *testing.T) {
 	outputs := s.outputs(t, "local")
-	key, err := s.aws.bucketKey(t.Context(), s.StackOutputs["logBucketName"])
+	key, err := s3.BucketKey(t.Context(), s.aws, s.StackOutputs["logBucketName"])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +88,7 @@ func (s *running) queries(t *testing.T) {
 	}
 	// A result, that the stack's destruction finds the bucket as it is in use.
 	bucket := strings.Trim(strings.TrimPrefix(results.OutputLocation, "s3:/"), "/")
-	if _, err := s.aws.do(t.Context(), "s3", http.MethodPut, "/"+bucket+"/result.csv", nil, []byte("caller\n")); err != nil {
+	if _, err := s.aws.Do(t.Context(), "s3", http.MethodPut, "/"+bucket+"/result.csv", nil, []byte("caller\n")); err != nil {
 		t.Fatal(err)
 	}
 
@@ -95,10 +96,10 @@ func (s *running) queries(t *testing.T) {
 	var saved struct {
 		NamedQueries []struct{ Name, Description, Database, QueryString string }
 	}
-	if err := s.aws.target(t.Context(), "athena", "AmazonAthena.ListNamedQueries", map[string]string{"WorkGroup": outputs["auditWorkgroupName"]}, &ids); err != nil {
+	if err := s.aws.Target(t.Context(), "athena", "AmazonAthena.ListNamedQueries", map[string]string{"WorkGroup": outputs["auditWorkgroupName"]}, &ids); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.aws.target(t.Context(), "athena", "AmazonAthena.BatchGetNamedQuery", ids, &saved); err != nil {
+	if err := s.aws.Target(t.Context(), "athena", "AmazonAthena.BatchGetNamedQuery", ids, &saved); err != nil {
 		t.Fatal(err)
 	}
 	lines, records := s.auditTable(t, outputs["auditDatabaseName"])

@@ -18,6 +18,8 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/s3"
 )
 
 // sections are the README's with commands in them, and where they are run; README.ja.md has the same (internal/repocheck).
@@ -197,21 +199,21 @@ aws() {
 		t.Error("the kept bucket is empty")
 	}
 	s.keepsLockedRecords(t, bucket)
-	policy, err := s.aws.do(context.Background(), "s3", http.MethodGet, "/"+bucket+"?policy", nil, nil)
+	policy, err := s.aws.Do(context.Background(), "s3", http.MethodGet, "/"+bucket+"?policy", nil, nil)
 	if err != nil || !bytes.Contains(policy, []byte("OnlyOverTLS")) {
 		t.Errorf("the kept bucket has lost its policy: %s, %v", policy, err)
 	}
-	encryptedWith, err := s.aws.bucketKey(context.Background(), bucket)
+	encryptedWith, err := s3.BucketKey(context.Background(), s.aws, bucket)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var key struct {
 		KeyMetadata struct{ Enabled bool }
 	}
-	if err := s.aws.target(context.Background(), "kms", "TrentService.DescribeKey", map[string]string{"KeyId": encryptedWith}, &key); err != nil || !key.KeyMetadata.Enabled {
+	if err := s.aws.Target(context.Background(), "kms", "TrentService.DescribeKey", map[string]string{"KeyId": encryptedWith}, &key); err != nil || !key.KeyMetadata.Enabled {
 		t.Errorf("the kept records' key is of no use: %+v, %v", key, err)
 	}
-	if endpoints, err := s.aws.vpcEndpoints(context.Background()); err != nil || len(endpoints) > 0 {
+	if endpoints, err := ec2.VPCEndpoints(context.Background(), s.aws); err != nil || len(endpoints) > 0 {
 		t.Errorf("endpoints go on costing money: %v, %v", endpoints, err)
 	}
 }
@@ -220,11 +222,11 @@ aws() {
 func (s *running) keepsLockedRecords(t *testing.T, bucket string) {
 	t.Helper()
 	for part, want := range map[string]string{"object-lock": "<Mode>GOVERNANCE</Mode>", "lifecycle": "<StorageClass>DEEP_ARCHIVE</StorageClass>"} {
-		if answer, err := s.aws.do(t.Context(), "s3", http.MethodGet, "/"+bucket+"?"+part, nil, nil); err != nil || !bytes.Contains(answer, []byte(want)) {
+		if answer, err := s.aws.Do(t.Context(), "s3", http.MethodGet, "/"+bucket+"?"+part, nil, nil); err != nil || !bytes.Contains(answer, []byte(want)) {
 			t.Errorf("%s: want %s: %s, %v", part, want, answer, err)
 		}
 	}
-	answer, err := s.aws.do(t.Context(), "s3", http.MethodGet, "/"+bucket+"?versions", nil, nil)
+	answer, err := s.aws.Do(t.Context(), "s3", http.MethodGet, "/"+bucket+"?versions", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +240,7 @@ func (s *running) keepsLockedRecords(t *testing.T, bucket string) {
 		t.Fatalf("%s, %v", answer, err)
 	}
 	for _, one := range list.Versions {
-		if _, err := s.aws.do(t.Context(), "s3", http.MethodDelete, "/"+bucket+"/"+one.Key+"?versionId="+one.VersionID, nil, nil); err == nil || !strings.Contains(err.Error(), "AccessDenied") {
+		if _, err := s.aws.Do(t.Context(), "s3", http.MethodDelete, "/"+bucket+"/"+one.Key+"?versionId="+one.VersionID, nil, nil); err == nil || !strings.Contains(err.Error(), "AccessDenied") {
 			t.Errorf("%s can be deleted: %v", one.Key, err)
 		}
 	}

@@ -89,18 +89,18 @@ func (s *running) until(t *testing.T, want int, reason string) {
 
 // refusesUnlogged switches logging off behind the function's back, and then a part of it.
 func (s *running) refusesUnlogged(t *testing.T) {
-	good, err := s.aws.do(t.Context(), "bedrock", http.MethodGet, loggingPath, nil, nil)
+	good, err := s.aws.Do(t.Context(), "bedrock", http.MethodGet, loggingPath, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	put := func(config []byte) {
 		t.Helper()
-		if _, err := s.aws.do(t.Context(), "bedrock", http.MethodPut, loggingPath, map[string]string{"Content-Type": "application/json"}, config); err != nil {
+		if _, err := s.aws.Do(t.Context(), "bedrock", http.MethodPut, loggingPath, map[string]string{"Content-Type": "application/json"}, config); err != nil {
 			t.Fatal(err)
 		}
 	}
 	before := len(s.objects(t, s.StackOutputs["logBucketName"]))
-	if _, err := s.aws.do(t.Context(), "bedrock", http.MethodDelete, loggingPath, nil, nil); err != nil {
+	if _, err := s.aws.Do(t.Context(), "bedrock", http.MethodDelete, loggingPath, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	s.until(t, 503, "is off")
@@ -119,7 +119,7 @@ func (s *running) refusesUnlogged(t *testing.T) {
 func (s *running) refusesShared(t *testing.T) {
 	put := func(mode string) {
 		t.Helper()
-		if _, err := s.aws.do(t.Context(), "bedrock", http.MethodPut, "/data-retention", map[string]string{"Content-Type": "application/json"}, []byte(`{"mode":"`+mode+`"}`)); err != nil {
+		if _, err := s.aws.Do(t.Context(), "bedrock", http.MethodPut, "/data-retention", map[string]string{"Content-Type": "application/json"}, []byte(`{"mode":"`+mode+`"}`)); err != nil {
 			t.Fatal(err)
 		}
 	}

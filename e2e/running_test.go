@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 // running is a sandbox that is ready.
@@ -25,7 +27,7 @@ type running struct {
 	root   string
 	cmd    *exec.Cmd
 	env    []string
-	aws    client
+	aws    wire.Client
 	roles  map[string]*deployingRole // those that deploy, by name: see rights_test.go
 	fronts map[string]string         // their endpoints
 
@@ -71,7 +73,7 @@ func start(t *testing.T, root, program string) *running {
 	for _, m := range regexp.MustCompile(`(?m)^export (\w+)='(.*)'$`).FindAllStringSubmatch(string(exports), -1) {
 		s.env = append(s.env, m[1]+"="+m[2])
 	}
-	s.aws = client{url: s.AWSEndpointURL, region: s.Region}
+	s.aws = wire.Client{URL: s.AWSEndpointURL, Region: s.Region}
 	s.roles = s.newRoles(t)
 	return s
 }

@@ -22,7 +22,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
-	"github.com/private-bedrock/private-bedrock/internal/sandbox"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
 )
 
 // broughtVpc is what the owner of an existing VPC would bring: two subnets, and an execute-api endpoint that lets through
@@ -31,7 +33,7 @@ type broughtVpc struct{ vpc, group, endpoint string }
 
 func (s *running) ec2(t *testing.T, action string, parameters map[string]string, out any) {
 	t.Helper()
-	if err := s.aws.query(context.Background(), "ec2", "2016-11-15", action, parameters, out); err != nil {
+	if err := s.aws.Query(context.Background(), "ec2", "2016-11-15", action, parameters, out); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -73,13 +75,13 @@ func (s *running) user(t *testing.T, name, policy string) aws.Credentials {
 	}
 	var ignored struct{}
 	if err := errors.Join(
-		s.aws.iam(ctx, "CreateUser", map[string]string{"UserName": name}, &ignored),
-		s.aws.iam(ctx, "CreateAccessKey", map[string]string{"UserName": name}, &key),
+		iam.Query(ctx, s.aws, "CreateUser", map[string]string{"UserName": name}, &ignored),
+		iam.Query(ctx, s.aws, "CreateAccessKey", map[string]string{"UserName": name}, &key),
 	); err != nil {
 		t.Fatal(err)
 	}
 	if policy != "" {
-		if err := s.aws.iam(ctx, "PutUserPolicy", map[string]string{"UserName": name, "PolicyName": "own", "PolicyDocument": policy}, &ignored); err != nil {
+		if err := iam.Query(ctx, s.aws, "PutUserPolicy", map[string]string{"UserName": name, "PolicyName": "own", "PolicyDocument": policy}, &ignored); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -121,7 +123,7 @@ func (s *running) secondStack(t *testing.T) {
 	}
 	brought, subnets := s.bringVpc(t)
 	var profile struct{ InferenceProfileArn string }
-	answer, err := s.aws.do(ctx, "bedrock", http.MethodPost, "/inference-profiles", map[string]string{"Content-Type": "application/json"},
+	answer, err := s.aws.Do(ctx, "bedrock", http.MethodPost, "/inference-profiles", map[string]string{"Content-Type": "application/json"},
 		[]byte(`{"inferenceProfileName":"team","modelSource":{"copyFrom":"arn:aws:bedrock:`+s.Region+`::foundation-model/amazon.nova-pro-v1:0"}}`))
 	if err == nil {
 		err = json.Unmarshal(answer, &profile)
@@ -277,7 +279,7 @@ func (s *running) recordsWhoSigned(t *testing.T, outputs map[string]string) {
 	t.Helper()
 	regions, callers := map[string]bool{}, 0
 	for _, line := range s.events(t, s.StackOutputs["logGroupName"]) {
-		var r sandbox.Record
+		var r bedrock.Record
 		if json.Unmarshal([]byte(line), &r) != nil || !strings.Contains(r.Identity.ARN, "bedrock-app-second-function") {
 			continue
 		}
@@ -305,7 +307,7 @@ func (s *running) recordsWhoSigned(t *testing.T, outputs map[string]string) {
 // keepsBroughtVpc: what its owner brought is there after destroy as it was before; then its owner takes it away.
 func (s *running) keepsBroughtVpc(t *testing.T, b broughtVpc, policy string) {
 	t.Helper()
-	endpoints, err := s.aws.vpcEndpoints(context.Background())
+	endpoints, err := ec2.VPCEndpoints(context.Background(), s.aws)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -147,7 +147,7 @@ func TestEndToEndMotoIsClosedToOthers(t *testing.T) {
 	var caller struct {
 		Account string `xml:"GetCallerIdentityResult>Account"`
 	}
-	if err := play(t).aws.query(t.Context(), "sts", "2011-06-15", "GetCallerIdentity", nil, &caller); err != nil || caller.Account != account {
+	if err := play(t).aws.Query(t.Context(), "sts", "2011-06-15", "GetCallerIdentity", nil, &caller); err != nil || caller.Account != account {
 		t.Errorf("got %q, %v", caller.Account, err)
 	}
 	children := func(pid int) bool {

@@ -3,6 +3,8 @@
 package e2e
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -10,7 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/private-bedrock/private-bedrock/internal/sandbox"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/cloudwatch"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/ec2"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/events"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/kms"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/sns"
 )
 
 // listener is somebody who subscribed to the alarms' topic.
@@ -26,7 +32,7 @@ func (s *running) listen(t *testing.T, topic, name string) *listener {
 	var queue struct{ QueueURL string }
 	s.target(t, "sqs", "AmazonSQS.CreateQueue", map[string]any{"QueueName": name, "Attributes": map[string]string{"VisibilityTimeout": "43200"}}, &queue)
 	l.queue = queue.QueueURL
-	s.query(t, "sns", snsVersion, "Subscribe", map[string]string{
+	s.query(t, "sns", "2010-03-31", "Subscribe", map[string]string{
 		"TopicArn": topic, "Protocol": "sqs", "Endpoint": "arn:aws:sqs:" + s.Region + ":" + account + ":" + name,
 		"Attributes.entry.1.key": "RawMessageDelivery", "Attributes.entry.1.value": "true",
 	})
@@ -66,14 +72,14 @@ func (l *listener) until(t *testing.T, alarm string) {
 
 func (s *running) target(t *testing.T, service, target string, in, out any) {
 	t.Helper()
-	if err := s.aws.target(t.Context(), service, target, in, out); err != nil {
+	if err := s.aws.Target(t.Context(), service, target, in, out); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func (s *running) query(t *testing.T, service, version, action string, parameters map[string]string) {
 	t.Helper()
-	if err := s.aws.query(t.Context(), service, version, action, parameters, &struct{}{}); err != nil {
+	if err := s.aws.Query(t.Context(), service, version, action, parameters, &struct{}{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -93,19 +99,19 @@ func (s *running) tampers(t *testing.T) {
 	l := s.listen(t, out["alarmTopicArn"], "oncall")
 	rest := func(service, method, path string, body []byte) func() error {
 		return func() error {
-			_, err := s.aws.do(ctx, service, method, path, map[string]string{"Content-Type": "application/json"}, body)
+			_, err := s.aws.Do(ctx, service, method, path, map[string]string{"Content-Type": "application/json"}, body)
 			return err
 		}
 	}
 	target := func(service, target string, in map[string]any) func() error {
-		return func() error { return s.aws.target(ctx, service, target, in, nil) }
+		return func() error { return s.aws.Target(ctx, service, target, in, nil) }
 	}
 	query := func(service, version, action string, parameters map[string]string) func() error {
-		return func() error { return s.aws.query(ctx, service, version, action, parameters, &struct{}{}) }
+		return func() error { return s.aws.Query(ctx, service, version, action, parameters, &struct{}{}) }
 	}
 	read := func(service, path string) []byte {
 		t.Helper()
-		answer, err := s.aws.do(ctx, service, http.MethodGet, path, nil, nil)
+		answer, err := s.aws.Do(ctx, service, http.MethodGet, path, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -157,34 +163,34 @@ func (s *running) tampers(t *testing.T) {
 	for _, call := range []string{"PutAccountPolicy", "DeleteAccountPolicy", "PutResourcePolicy", "CreateDelivery", "CreateScheduledQuery"} {
 		add("logs", call, target("logs", "Logs_20140328."+call, map[string]any{"policyName": "x"}))
 	}
-	topicIs, err := s.aws.topic(ctx, out["alarmTopicArn"])
+	topicIs, err := sns.Topics{Moto: s.aws}.Attributes(ctx, out["alarmTopicArn"])
 	if err != nil {
 		t.Fatal(err)
 	}
 	logKey := "arn:aws:kms:" + s.Region + ":" + account + ":key/" + out["logKeyId"]
-	kms := func(call string, in map[string]any) { add("keys", call, target("kms", "TrentService."+call, in)) }
+	ofKey := func(call string, in map[string]any) { add("keys", call, target("kms", "TrentService."+call, in)) }
 	for _, key := range []string{out["logKeyId"], logKey} {
-		kms("DisableKey", map[string]any{"KeyId": key})
-		kms("ScheduleKeyDeletion", map[string]any{"KeyId": key, "PendingWindowInDays": 7})
-		kms("CancelKeyDeletion", map[string]any{"KeyId": key})
-		kms("EnableKey", map[string]any{"KeyId": key})
+		ofKey("DisableKey", map[string]any{"KeyId": key})
+		ofKey("ScheduleKeyDeletion", map[string]any{"KeyId": key, "PendingWindowInDays": 7})
+		ofKey("CancelKeyDeletion", map[string]any{"KeyId": key})
+		ofKey("EnableKey", map[string]any{"KeyId": key})
 	}
-	kms("DisableKeyRotation", map[string]any{"KeyId": topicIs["KmsMasterKeyId"]})
-	keyPolicy, err := s.aws.keyPolicy(ctx, logKey)
+	ofKey("DisableKeyRotation", map[string]any{"KeyId": topicIs["KmsMasterKeyId"]})
+	keyPolicy, err := kms.KeyPolicy(ctx, s.aws, logKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	kms("PutKeyPolicy", map[string]any{"KeyId": logKey, "PolicyName": "default", "Policy": keyPolicy})
-	kms("CreateGrant", map[string]any{"KeyId": logKey, "GranteePrincipal": partnerRole, "Operations": []string{"Decrypt"}})
-	kms("UpdatePrimaryRegion", map[string]any{"KeyId": logKey, "PrimaryRegion": "us-east-1"})
-	kms("CreateAlias", map[string]any{"AliasName": "alias/tampered", "TargetKeyId": out["logKeyId"]})
-	kms("DeleteAlias", map[string]any{"AliasName": "alias/tampered"})
+	ofKey("PutKeyPolicy", map[string]any{"KeyId": logKey, "PolicyName": "default", "Policy": keyPolicy})
+	ofKey("CreateGrant", map[string]any{"KeyId": logKey, "GranteePrincipal": partnerRole, "Operations": []string{"Decrypt"}})
+	ofKey("UpdatePrimaryRegion", map[string]any{"KeyId": logKey, "PrimaryRegion": "us-east-1"})
+	ofKey("CreateAlias", map[string]any{"AliasName": "alias/tampered", "TargetKeyId": out["logKeyId"]})
+	ofKey("DeleteAlias", map[string]any{"AliasName": "alias/tampered"})
 	api := "/restapis/" + out["apiId"]
 	add("api", "UpdateRestApi", rest("apigateway", http.MethodPatch, api, []byte(`{"patchOperations":[{"op":"replace","path":"/description","value":"tampered"}]}`)))
 	add("api", "UpdateStage", rest("apigateway", http.MethodPatch, api+"/stages/api", []byte(`{"patchOperations":[{"op":"replace","path":"/description","value":"tampered"}]}`)))
 	add("api", "DeleteDeployment", rest("apigateway", http.MethodDelete, api+"/deployments/none", nil))
 	add("api", "UpdateAccount", rest("apigateway", http.MethodPatch, "/account", []byte(`{"patchOperations":[]}`)))
-	endpoints, err := s.aws.vpcEndpoints(ctx)
+	endpoints, err := ec2.VPCEndpoints(ctx, s.aws)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,27 +218,27 @@ func (s *running) tampers(t *testing.T) {
 	events("PutTargets", map[string]any{"Rule": watch + "api", "Targets": []any{}})
 	events("PutRule", map[string]any{"Name": watch + "trails", "EventPattern": `{"source":["nothing"]}`, "State": "ENABLED"})
 	events("DeleteRule", map[string]any{"Name": watch + "none"})
-	deployed, err := s.aws.alarms(ctx)
+	deployed, err := cloudwatch.MetricAlarms(ctx, s.aws)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, a := range deployed {
 		// They may ring already, from the steps before: those who hear now hear them again.
-		add("watch", "SetAlarmState", query("monitoring", cloudWatchVersion, "SetAlarmState", map[string]string{"AlarmName": a, "StateValue": "OK", "StateReason": "quiet"}))
+		add("watch", "SetAlarmState", query("monitoring", "2010-08-01", "SetAlarmState", map[string]string{"AlarmName": a.Name, "StateValue": "OK", "StateReason": "quiet"}))
 	}
-	add("watch", "DisableAlarmActions", query("monitoring", cloudWatchVersion, "DisableAlarmActions", map[string]string{"AlarmNames.member.1": watch + "none"}))
-	add("watch", "PutMetricAlarm", query("monitoring", cloudWatchVersion, "PutMetricAlarm", map[string]string{
+	add("watch", "DisableAlarmActions", query("monitoring", "2010-08-01", "DisableAlarmActions", map[string]string{"AlarmNames.member.1": watch + "none"}))
+	add("watch", "PutMetricAlarm", query("monitoring", "2010-08-01", "PutMetricAlarm", map[string]string{
 		"AlarmName": watch + "none", "Namespace": "none", "MetricName": "none", "Statistic": "Sum", "Period": "60", "EvaluationPeriods": "1", "Threshold": "1",
 		"ComparisonOperator": "GreaterThanOrEqualToThreshold", "TreatMissingData": "notBreaching",
 	}))
-	add("watch", "DeleteAlarms", query("monitoring", cloudWatchVersion, "DeleteAlarms", map[string]string{"AlarmNames.member.1": "other", "AlarmNames.member.2": watch + "none"}))
+	add("watch", "DeleteAlarms", query("monitoring", "2010-08-01", "DeleteAlarms", map[string]string{"AlarmNames.member.1": "other", "AlarmNames.member.2": watch + "none"}))
 	events("UpdateEventBus", map[string]any{"Name": "default", "KmsKeyIdentifier": "none"})
-	add("watch", "PutAlarmMuteRule", query("monitoring", cloudWatchVersion, "PutAlarmMuteRule", map[string]string{"Name": "quiet"}))
+	add("watch", "PutAlarmMuteRule", query("monitoring", "2010-08-01", "PutAlarmMuteRule", map[string]string{"Name": "quiet"}))
 	topic := out["alarmTopicArn"]
-	add("watch", "SetTopicAttributes", query("sns", snsVersion, "SetTopicAttributes", map[string]string{"TopicArn": topic, "AttributeName": "DisplayName", "AttributeValue": "tampered"}))
-	add("watch", "Subscribe", query("sns", snsVersion, "Subscribe", map[string]string{"TopicArn": topic, "Protocol": "none"}))
-	add("watch", "Unsubscribe", query("sns", snsVersion, "Unsubscribe", map[string]string{"SubscriptionArn": topic + ":00000000-0000-0000-0000-000000000000"}))
-	add("watch", "PutDataProtectionPolicy", query("sns", snsVersion, "PutDataProtectionPolicy", map[string]string{"ResourceArn": topic}))
+	add("watch", "SetTopicAttributes", query("sns", "2010-03-31", "SetTopicAttributes", map[string]string{"TopicArn": topic, "AttributeName": "DisplayName", "AttributeValue": "tampered"}))
+	add("watch", "Subscribe", query("sns", "2010-03-31", "Subscribe", map[string]string{"TopicArn": topic, "Protocol": "none"}))
+	add("watch", "Unsubscribe", query("sns", "2010-03-31", "Unsubscribe", map[string]string{"SubscriptionArn": topic + ":00000000-0000-0000-0000-000000000000"}))
+	add("watch", "PutDataProtectionPolicy", query("sns", "2010-03-31", "PutDataProtectionPolicy", map[string]string{"ResourceArn": topic}))
 
 	l.messages(t)
 	for _, c := range all {
@@ -258,8 +264,8 @@ func (s *running) tampers(t *testing.T) {
 		"an auditor's query":          target("athena", "AmazonAthena.StartQueryExecution", map[string]any{"WorkGroup": workgroup, "QueryString": "x"}),
 		"another table":               target("glue", "AWSGlue.DeleteTable", map[string]any{"DatabaseName": "other", "Name": "records"}),
 		"another rule":                target("events", "AWSEvents.DeleteRule", map[string]any{"Name": "other"}),
-		"another topic":               query("sns", snsVersion, "DeleteTopic", map[string]string{"TopicArn": topic + "-other"}),
-		"a message of somebody's own": query("sns", snsVersion, "Publish", map[string]string{"TopicArn": topic + "-other", "Message": "x"}),
+		"another topic":               query("sns", "2010-03-31", "DeleteTopic", map[string]string{"TopicArn": topic + "-other"}),
+		"a message of somebody's own": query("sns", "2010-03-31", "Publish", map[string]string{"TopicArn": topic + "-other", "Message": "x"}),
 	}
 	for name, do := range quiet {
 		do()
@@ -297,26 +303,30 @@ func (s *running) dataEvents(t *testing.T) {
 	}
 	s.target(t, "events", "AWSEvents.ListRules", map[string]string{}, &deployed)
 	out := s.StackOutputs
-	type call struct {
-		service, name string
-		parameters    map[string]any
+	of := func(service, name string, parameters map[string]any) events.Call {
+		return events.Call{Service: service, Name: name, Parameters: parameters}
 	}
-	for want, calls := range map[string][]call{
+	for want, calls := range map[string][]events.Call{
 		"buckets": {
-			{"s3", "DeleteObject", map[string]any{"bucketName": out["logBucketName"], "key": "x"}}, {"s3", "DeleteObjects", map[string]any{"bucketName": out["logAccessBucketName"]}},
-			{"s3", "PutObjectRetention", map[string]any{"bucketName": out["logBucketName"]}},
+			of("s3", "DeleteObject", map[string]any{"bucketName": out["logBucketName"], "key": "x"}), of("s3", "DeleteObjects", map[string]any{"bucketName": out["logAccessBucketName"]}),
+			of("s3", "PutObjectRetention", map[string]any{"bucketName": out["logBucketName"]}),
 		},
 		"": {
-			{"s3", "PutObject", map[string]any{"bucketName": out["logBucketName"]}}, {"s3", "GetObject", map[string]any{"bucketName": out["logBucketName"]}},
-			{"s3", "DeleteObject", map[string]any{"bucketName": "somebody-elses"}},
-			{"lambda", "Invoke", map[string]any{"functionName": out["functionName"]}}, {"logs", "PutLogEvents", map[string]any{"logGroupName": out["logGroupName"]}},
-			{"sns", "Publish", map[string]any{"topicArn": out["alarmTopicArn"]}}, {"logs", "StartQuery", map[string]any{"logGroupName": out["logGroupName"]}},
+			of("s3", "PutObject", map[string]any{"bucketName": out["logBucketName"]}), of("s3", "GetObject", map[string]any{"bucketName": out["logBucketName"]}),
+			of("s3", "DeleteObject", map[string]any{"bucketName": "somebody-elses"}),
+			of("lambda", "Invoke", map[string]any{"functionName": out["functionName"]}), of("logs", "PutLogEvents", map[string]any{"logGroupName": out["logGroupName"]}),
+			of("sns", "Publish", map[string]any{"topicArn": out["alarmTopicArn"]}), of("logs", "StartQuery", map[string]any{"logGroupName": out["logGroupName"]}),
 		},
 	} {
 		for _, c := range calls {
 			rings := ""
 			for _, rule := range deployed.Rules {
-				ok, err := sandbox.Matches(rule.EventPattern, s.Region, account, c.service, c.name, c.parameters)
+				var pattern, event map[string]any
+				told, err := json.Marshal(c.Event(s.Region, account, "x", "", nil, time.Now()))
+				if err := errors.Join(err, json.Unmarshal(told, &event), json.Unmarshal([]byte(rule.EventPattern), &pattern)); err != nil {
+					t.Fatal(err)
+				}
+				ok, err := events.Matches(pattern, event)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -325,7 +335,7 @@ func (s *running) dataEvents(t *testing.T) {
 				}
 			}
 			if rings != want {
-				t.Errorf("%s %s rings %q, want %q", c.service, c.name, rings, want)
+				t.Errorf("%s %s rings %q, want %q", c.Service, c.Name, rings, want)
 			}
 		}
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
 
-	"github.com/private-bedrock/private-bedrock/internal/sandbox"
+	sandbox "github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
 	"github.com/private-bedrock/private-bedrock/openapi"
 )
 
@@ -32,14 +32,14 @@ const (
 // fixture is the function with its Bedrock and its log.
 type fixture struct {
 	handler
-	standIn *sandbox.Bedrock
+	standIn *sandbox.Runtime
 	records chan sandbox.Record // one for every call that Bedrock answered
 	logged  *bytes.Buffer
 }
 
 func newFixture(t testing.TB) fixture {
 	f := fixture{records: make(chan sandbox.Record, 8), logged: &bytes.Buffer{}}
-	f.standIn = &sandbox.Bedrock{
+	f.standIn = &sandbox.Runtime{
 		Region: "eu-west-1", Account: "123456789012",
 		Deliver: func(_ context.Context, r sandbox.Record, _ time.Time) { f.records <- r },
 	}

@@ -18,7 +18,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/private-bedrock/private-bedrock/internal/sandbox"
+	sandbox "github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
 )
 
 // Lost: a prompt or a setting that reaches the model as another one or not at all; an answer without its cost.

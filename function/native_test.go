@@ -19,7 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
 
-	"github.com/private-bedrock/private-bedrock/internal/sandbox"
+	sandbox "github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
 )
 
 // received is what Bedrock was sent.

@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
 	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream/eventstreamapi"
 
-	"github.com/private-bedrock/private-bedrock/internal/sandbox"
+	sandbox "github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
 )
 
 const eventStream = "application/vnd.amazon.eventstream"

@@ -14,6 +14,11 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/apigateway"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/sns"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 // A sandbox that lets through what AWS refuses would call a broken deployment good. Each case breaks one thing in an
@@ -91,11 +96,11 @@ func TestEndToEndAudioFlag(t *testing.T) {
 	}
 	for flag, want := range map[string]any{"": nil, `"audioDataDeliveryEnabled":true,`: true, `"audioDataDeliveryEnabled":false,`: false} {
 		config := `{"loggingConfig":{` + flag + `"s3Config":{"bucketName":"logs","keyPrefix":"bedrock"}}}`
-		if _, err := s.aws.do(t.Context(), "bedrock", http.MethodPut, "/logging/modelinvocations", map[string]string{"Content-Type": "application/json"}, []byte(config)); err != nil {
+		if _, err := s.aws.Do(t.Context(), "bedrock", http.MethodPut, "/logging/modelinvocations", map[string]string{"Content-Type": "application/json"}, []byte(config)); err != nil {
 			t.Fatal(err)
 		}
 		var out map[string]map[string]any
-		if err := s.aws.get(t.Context(), "bedrock", "/logging/modelinvocations", &out); err != nil {
+		if err := s.aws.Get(t.Context(), "bedrock", "/logging/modelinvocations", &out); err != nil {
 			t.Fatal(err)
 		}
 		if got, found := out["loggingConfig"]["audioDataDeliveryEnabled"]; got != want || found != (flag != "") {
@@ -111,10 +116,10 @@ func TestEndToEndLostDeliveryIsReported(t *testing.T) {
 	if err := s.configure(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.aws.do(t.Context(), "s3", http.MethodDelete, "/logs?policy", nil, nil); err != nil {
+	if _, err := s.aws.Do(t.Context(), "s3", http.MethodDelete, "/logs?policy", nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	answer, err := s.aws.do(t.Context(), "bedrock", http.MethodPost, "/model/amazon.nova-lite-v1:0/converse", nil,
+	answer, err := s.aws.Do(t.Context(), "bedrock", http.MethodPost, "/model/amazon.nova-lite-v1:0/converse", nil,
 		[]byte(`{"messages":[{"role":"user","content":[{"text":"Hello"}]}]}`))
 	if err != nil || !strings.Contains(string(answer), "You said: Hello") {
 		t.Fatalf("%s, %v", answer, err)
@@ -122,7 +127,7 @@ func TestEndToEndLostDeliveryIsReported(t *testing.T) {
 	if reports := s.reported(); len(reports) != 1 || !strings.Contains(reports[0], "to S3") {
 		t.Errorf("reported %q, want the delivery to S3 only", reports)
 	}
-	events, err := s.aws.do(t.Context(), "logs", http.MethodPost, "/", map[string]string{
+	events, err := s.aws.Do(t.Context(), "logs", http.MethodPost, "/", map[string]string{
 		"X-Amz-Target": "Logs_20140328.FilterLogEvents", "Content-Type": "application/x-amz-json-1.1"}, []byte(`{"logGroupName":"logs"}`))
 	if err != nil || strings.Count(string(events), "ModelInvocationLog") != 1 {
 		t.Errorf("CloudWatch Logs has %s, %v", events, err)
@@ -168,13 +173,13 @@ func TestEndToEndUnheardMessagesAreReported(t *testing.T) {
 			s := newSetup(t)
 			call := func(service, target string, in, out any) {
 				t.Helper()
-				if err := s.aws.target(s.ctx, service, target, in, out); err != nil {
+				if err := s.aws.Target(s.ctx, service, target, in, out); err != nil {
 					t.Fatal(err)
 				}
 			}
 			var key struct{ KeyMetadata struct{ Arn, KeyID string } }
 			call("kms", "TrentService.CreateKey", map[string]string{"Policy": c.keyPolicy}, &key)
-			if err := s.aws.query(s.ctx, "sns", snsVersion, "CreateTopic", map[string]string{
+			if err := s.aws.Query(s.ctx, "sns", sns.Version, "CreateTopic", map[string]string{
 				"Name": "topic", "Attributes.entry.1.key": "Policy", "Attributes.entry.1.value": c.policy,
 				"Attributes.entry.2.key": "KmsMasterKeyId", "Attributes.entry.2.value": key.KeyMetadata.Arn,
 			}, &struct{}{}); err != nil {
@@ -187,7 +192,7 @@ func TestEndToEndUnheardMessagesAreReported(t *testing.T) {
 			call("events", "AWSEvents.PutTargets", map[string]any{"Rule": "x", "Targets": []any{map[string]any{
 				"Id": "topic", "Arn": topic, "InputTransformer": map[string]any{"InputPathsMap": map[string]string{"call": "$.detail.eventName"}, "InputTemplate": `"<call>"`},
 			}}}, nil)
-			s.aws.target(s.ctx, "cloudtrail", "CloudTrail_20131101.StopLogging", map[string]string{"Name": "none"}, nil) // refused: there is none
+			s.aws.Target(s.ctx, "cloudtrail", "CloudTrail_20131101.StopLogging", map[string]string{"Name": "none"}, nil) // refused: there is none
 			heard := s.heard()                                                                                           // of one call
 			if (c.want == "") != slices.Contains(heard, "StopLogging") {
 				t.Errorf("heard %q", heard)
@@ -205,7 +210,7 @@ func TestEndToEndPolicyNeedsDeployment(t *testing.T) {
 	s := newSetup(t)
 	post := func(path, body string) (id string) {
 		t.Helper()
-		answer, err := s.aws.do(t.Context(), "apigateway", http.MethodPost, path, map[string]string{"Content-Type": "application/json"}, []byte(body))
+		answer, err := s.aws.Do(t.Context(), "apigateway", http.MethodPost, path, map[string]string{"Content-Type": "application/json"}, []byte(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -218,14 +223,14 @@ func TestEndToEndPolicyNeedsDeployment(t *testing.T) {
 	allow := `{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":\"*\",\"Action\":\"execute-api:Invoke\",\"Resource\":\"execute-api:/*\",` +
 		`\"Condition\":{\"StringEquals\":{\"aws:SourceVpce\":\"ENDPOINT\"}}}]}`
 	api := post("/restapis", `{"name":"x","endpointConfiguration":{"types":["PRIVATE"],"vpcEndpointIds":["vpce-1"]},"policy":"`+strings.ReplaceAll(allow, "ENDPOINT", "vpce-1")+`"}`)
-	var resources struct{ Item []apiResource }
-	if err := s.aws.get(t.Context(), "apigateway", "/restapis/"+api+"/resources", &resources); err != nil {
+	var resources struct{ Item []apigateway.Resource }
+	if err := s.aws.Get(t.Context(), "apigateway", "/restapis/"+api+"/resources", &resources); err != nil {
 		t.Fatal(err)
 	}
 	method := "/restapis/" + api + "/resources/" + resources.Item[0].ID + "/methods/GET"
 	put := func(path, body string) {
 		t.Helper()
-		if _, err := s.aws.do(t.Context(), "apigateway", http.MethodPut, path, map[string]string{"Content-Type": "application/json"}, []byte(body)); err != nil {
+		if _, err := s.aws.Do(t.Context(), "apigateway", http.MethodPut, path, map[string]string{"Content-Type": "application/json"}, []byte(body)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -261,7 +266,7 @@ func TestEndToEndPolicyNeedsDeployment(t *testing.T) {
 		}
 	}
 	expect("deployed", map[string]int{"vpce-1": 200, "vpce-2": 403})
-	if _, err := s.aws.do(t.Context(), "apigateway", http.MethodPatch, "/restapis/"+api, map[string]string{"Content-Type": "application/json"},
+	if _, err := s.aws.Do(t.Context(), "apigateway", http.MethodPatch, "/restapis/"+api, map[string]string{"Content-Type": "application/json"},
 		[]byte(`{"patchOperations":[{"op":"replace","path":"/policy","value":"`+strings.ReplaceAll(allow, "ENDPOINT", "vpce-2")+`"}]}`)); err != nil {
 		t.Fatal(err)
 	}
@@ -276,7 +281,7 @@ func TestEndToEndDeploymentKeepsWhatWasImported(t *testing.T) {
 	s := newSetup(t)
 	call := func(method, path, body string) (id string) {
 		t.Helper()
-		answer, err := s.aws.do(t.Context(), "apigateway", method, path, map[string]string{"Content-Type": "application/json"}, []byte(body))
+		answer, err := s.aws.Do(t.Context(), "apigateway", method, path, map[string]string{"Content-Type": "application/json"}, []byte(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -286,20 +291,24 @@ func TestEndToEndDeploymentKeepsWhatWasImported(t *testing.T) {
 		}
 		return made.ID
 	}
+	const function = "arn:aws:apigateway:ap-northeast-1:lambda:path/2021-11-15/functions/arn:aws:lambda:ap-northeast-1:123456789012:function:f/response-streaming-invocations"
 	api := "/restapis/" + call(http.MethodPost, "/restapis", `{"name":"x"}`)
 	expect := func(types ...string) {
 		t.Helper()
-		d, known := s.sandbox.endpoint.deployed(call(http.MethodPost, api+"/deployments", `{"stageName":"api"}`))
-		_, _, method := match(d.routes, http.MethodPost, []string{"ask"})
-		if !known || !d.operations["POST /ask"].streams || method.Integration.URI != streamedURI || method.Integration.TimeoutInMillis != 90000 {
-			t.Errorf("deployed %+v, %+v", d.operations, method)
+		d, known := s.sandbox.apis.Deployed(call(http.MethodPost, api+"/deployments", `{"stageName":"api"}`))
+		route := slices.IndexFunc(d.Routes, func(r apigateway.Resource) bool { return r.Path == "/ask" })
+		if !known || route < 0 || !d.Operations["POST /ask"].Streams {
+			t.Fatalf("deployed %+v", d)
 		}
-		if !slices.Equal(d.binaryMediaTypes, types) {
-			t.Errorf("binary are %q, want %q", d.binaryMediaTypes, types)
+		if method := d.Routes[route].Methods[http.MethodPost]; method.Integration.URI != function || method.Integration.TimeoutInMillis != 90000 {
+			t.Errorf("deployed %+v, %+v", d.Operations, method)
+		}
+		if !slices.Equal(d.BinaryMediaTypes, types) {
+			t.Errorf("binary are %q, want %q", d.BinaryMediaTypes, types)
 		}
 	}
 	document := `{"openapi":"3.0.1","info":{"title":"x","version":"1"},"paths":{"/ask":{"post":{"responses":{},"x-amazon-apigateway-integration":{
-		"type":"aws_proxy","httpMethod":"POST","responseTransferMode":"STREAM","timeoutInMillis":90000,"uri":"` + streamedURI + `"}}}}`
+		"type":"aws_proxy","httpMethod":"POST","responseTransferMode":"STREAM","timeoutInMillis":90000,"uri":"` + function + `"}}}}`
 	call(http.MethodPut, api+"?mode=overwrite", document+"}")
 	expect()
 	call(http.MethodPut, api+"?mode=overwrite", document+`,"x-amazon-apigateway-binary-media-types":["*/*"]}`)
@@ -312,7 +321,7 @@ const account = "123456789012"
 
 // setup is an emulated AWS with what invocation logging needs.
 type setup struct {
-	aws                              client
+	aws                              wire.Client
 	sandbox                          *Sandbox
 	bucketPolicy, trust, permissions string
 	keyPolicy, accessLogPolicy       string
@@ -346,7 +355,7 @@ func newSetup(t *testing.T, checksums ...bool) *setup {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.sandbox.Close() })
-	s.aws = client{url: s.sandbox.AWSEndpointURL, region: "ap-northeast-1"}
+	s.aws = wire.Client{URL: s.sandbox.AWSEndpointURL, Region: "ap-northeast-1"}
 	bound := `"Condition":{"StringEquals":{"aws:SourceAccount":"` + account + `"},"ArnLike":{"aws:SourceArn":"arn:aws:bedrock:ap-northeast-1:` + account + `:*"}}`
 	s.bucketPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"bedrock.amazonaws.com"},"Action":"s3:PutObject",
 		"Resource":"arn:aws:s3:::logs/bedrock/AWSLogs/` + account + `/BedrockModelInvocationLogs/*",` + bound + `}]}`
@@ -382,19 +391,19 @@ func (s *setup) configure() error {
 	var key struct {
 		KeyMetadata struct{ Arn string }
 	}
-	if err := s.aws.target(s.ctx, "kms", "TrentService.CreateKey", map[string]string{"Policy": s.keyPolicy}, &key); err != nil {
+	if err := s.aws.Target(s.ctx, "kms", "TrentService.CreateKey", map[string]string{"Policy": s.keyPolicy}, &key); err != nil {
 		return err
 	}
 	var lock map[string]string
 	if s.locked {
 		lock = map[string]string{"X-Amz-Bucket-Object-Lock-Enabled": "true"}
 	}
-	if _, err := s.aws.do(s.ctx, "s3", http.MethodPut, "/logs", lock, []byte(bucketConfiguration)); err != nil {
+	if _, err := s.aws.Do(s.ctx, "s3", http.MethodPut, "/logs", lock, []byte(bucketConfiguration)); err != nil {
 		return err
 	}
 	if s.locked {
 		rule := `<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention><Mode>GOVERNANCE</Mode><Days>1</Days></DefaultRetention></Rule></ObjectLockConfiguration>`
-		if _, err := s.aws.do(s.ctx, "s3", http.MethodPut, "/logs?object-lock", nil, []byte(rule)); err != nil {
+		if _, err := s.aws.Do(s.ctx, "s3", http.MethodPut, "/logs?object-lock", nil, []byte(rule)); err != nil {
 			return err
 		}
 	}
@@ -404,26 +413,26 @@ func (s *setup) configure() error {
 			key.KeyMetadata.Arn + `</KMSMasterKeyID></ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>`},
 		{"/logs?logging", `<BucketLoggingStatus><LoggingEnabled><TargetBucket>access</TargetBucket><TargetPrefix></TargetPrefix></LoggingEnabled></BucketLoggingStatus>`},
 	} {
-		if _, err := s.aws.do(s.ctx, "s3", http.MethodPut, put.path, nil, []byte(put.body)); err != nil {
+		if _, err := s.aws.Do(s.ctx, "s3", http.MethodPut, put.path, nil, []byte(put.body)); err != nil {
 			return err
 		}
 	}
 	if s.bucketPolicy != "" {
-		if _, err := s.aws.do(s.ctx, "s3", http.MethodPut, "/logs?policy", nil, []byte(s.bucketPolicy)); err != nil {
+		if _, err := s.aws.Do(s.ctx, "s3", http.MethodPut, "/logs?policy", nil, []byte(s.bucketPolicy)); err != nil {
 			return err
 		}
 	}
 	var ignored struct{}
-	if err := s.aws.iam(s.ctx, "CreateRole", map[string]string{"RoleName": "logs", "AssumeRolePolicyDocument": s.trust}, &ignored); err != nil {
+	if err := iam.Query(s.ctx, s.aws, "CreateRole", map[string]string{"RoleName": "logs", "AssumeRolePolicyDocument": s.trust}, &ignored); err != nil {
 		return err
 	}
-	if err := s.aws.iam(s.ctx, "PutRolePolicy", map[string]string{"RoleName": "logs", "PolicyName": "logs", "PolicyDocument": s.permissions}, &ignored); err != nil {
+	if err := iam.Query(s.ctx, s.aws, "PutRolePolicy", map[string]string{"RoleName": "logs", "PolicyName": "logs", "PolicyDocument": s.permissions}, &ignored); err != nil {
 		return err
 	}
-	if err := s.aws.logs(s.ctx, "CreateLogGroup", map[string]string{"logGroupName": "logs", "kmsKeyId": key.KeyMetadata.Arn}); err != nil {
+	if err := s.aws.Target(s.ctx, "logs", "Logs_20140328.CreateLogGroup", map[string]string{"logGroupName": "logs", "kmsKeyId": key.KeyMetadata.Arn}, nil); err != nil {
 		return err
 	}
-	_, err := s.aws.do(s.ctx, "bedrock", http.MethodPut, "/logging/modelinvocations", map[string]string{"Content-Type": "application/json"},
+	_, err := s.aws.Do(s.ctx, "bedrock", http.MethodPut, "/logging/modelinvocations", map[string]string{"Content-Type": "application/json"},
 		[]byte(`{"loggingConfig":{"s3Config":{"bucketName":"logs","keyPrefix":"bedrock"},"cloudWatchConfig":{"logGroupName":"logs","roleArn":"arn:aws:iam::`+account+`:role/logs"},"textDataDeliveryEnabled":true}}`))
 	return err
 }

@@ -3,6 +3,9 @@
 package sandbox
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/xml"
 	"errors"
 	"maps"
@@ -13,7 +16,10 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/iam"
+	"github.com/private-bedrock/private-bedrock/internal/sandbox/wire"
 )
 
 // as calls the sandbox's AWS with an access key.
@@ -23,7 +29,7 @@ func (s *setup) as(t *testing.T, accessKey, service, action string, parameters m
 	for k, v := range parameters {
 		form.Set(k, v)
 	}
-	return s.aws.do(t.Context(), service, http.MethodPost, "/", map[string]string{
+	return s.aws.Do(t.Context(), service, http.MethodPost, "/", map[string]string{
 		"Content-Type":  "application/x-www-form-urlencoded",
 		"Authorization": "AWS4-HMAC-SHA256 Credential=" + accessKey + "/20260101/ap-northeast-1/" + service + "/aws4_request, SignedHeaders=host, Signature=none",
 	}, []byte(form.Encode()))
@@ -64,23 +70,41 @@ func (s *setup) assume(t *testing.T, caller, role string, more map[string]string
 	return aws.Credentials{AccessKeyID: out.Keys.AccessKeyId, SecretAccessKey: out.Keys.SecretAccessKey, SessionToken: out.Keys.SessionToken}, err
 }
 
-func (s *setup) verify(t *testing.T, keys aws.Credentials, now time.Time) (signer, error) {
+func (s *setup) verify(t *testing.T, keys aws.Credentials, now time.Time) (iam.Signer, error) {
 	t.Helper()
-	r := request(t, generateURL, "{}")
-	signAs(t, keys, r, "{}", "execute-api", testRegion, now)
-	got, body := received(t, r)
-	return s.sandbox.endpoint.signers.verify(t.Context(), got, body, now)
-}
-
-// permits asks the signer's own policies.
-func permits(t *testing.T, who signer, action, resource string) bool {
-	t.Helper()
-	policies, err := who.identityPolicies(t.Context())
+	body := []byte("{}")
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://abc123.execute-api.ap-northeast-1.amazonaws.com/api/generate/", bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	request := iampolicy.Request{Principal: iampolicy.Principal{ARN: who.arn}, Action: action, Resource: resource, Context: who.keys}
+	hash := sha256.Sum256(body)
+	if err := v4.NewSigner().SignHTTP(t.Context(), keys, r, hex.EncodeToString(hash[:]), "execute-api", "ap-northeast-1", now); err != nil {
+		t.Fatal(err)
+	}
+	return s.sandbox.signers.Verify(t.Context(), r, body, now)
+}
+
+// permits asks the signer's own policies.
+func permits(t *testing.T, who iam.Signer, action, resource string) bool {
+	t.Helper()
+	policies, err := who.IdentityPolicies(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := iampolicy.Request{Principal: iampolicy.Principal{ARN: who.ARN}, Action: action, Resource: resource, Context: who.Keys}
 	return iampolicy.SameAccount(policies, nil, request) == iampolicy.Allow
+}
+
+// checkRefusal holds a refusal against its type and the beginning of its message; "" is none.
+func checkRefusal(t *testing.T, err error, want string) {
+	t.Helper()
+	if want == "" && err == nil {
+		return
+	}
+	var own wire.Refusal
+	if !errors.As(err, &own) || own.Status != http.StatusForbidden || want == "" || !strings.HasPrefix(own.Type+": "+own.Message, want) {
+		t.Errorf("got %#v, want %q", err, want)
+	}
 }
 
 func allow(action, resource string) string {
@@ -105,7 +129,7 @@ func TestEndToEndUserSigns(t *testing.T) {
 	keys, second := s.accessKey(t, "sandbox", "ana"), s.accessKey(t, "sandbox", "ana")
 
 	who, err := s.verify(t, keys, time.Now())
-	if err != nil || who.arn != "arn:aws:iam::"+account+":user/team/ana" || who.account != account || who.accessKey != keys.AccessKeyID {
+	if err != nil || who.ARN != "arn:aws:iam::"+account+":user/team/ana" || who.Account != account || who.AccessKey != keys.AccessKeyID {
 		t.Fatalf("%+v, %v", who, err)
 	}
 	for _, c := range []struct {
@@ -156,9 +180,9 @@ func TestEndToEndAssumeRole(t *testing.T) {
 	check := func(caller, role string, more map[string]string, want string) {
 		t.Helper()
 		_, err := s.assume(t, caller, role, more)
-		var failed statusError
+		var failed wire.StatusError
 		errors.As(err, &failed)
-		if (err == nil) != (want == "") || !strings.Contains(failed.body, want) {
+		if (err == nil) != (want == "") || !strings.Contains(failed.Body, want) {
 			t.Errorf("%s assumes %s with %v: %v, want %q", caller, role, more, err, want)
 		}
 	}
@@ -183,9 +207,7 @@ func TestEndToEndAssumeRole(t *testing.T) {
 	s.do(t, "sandbox", "PutRolePermissionsBoundary", map[string]string{"RoleName": "service", "PermissionsBoundary": "arn:aws:iam::aws:policy/ReadOnlyAccess"})
 	check("sandbox", arn("service"), none, arn("service")+" has a permissions boundary, which is not understood")
 	function := "arn:aws:sts::" + account + ":assumed-role/root/answer"
-	s.sandbox.functions.mu.Lock()
-	s.sandbox.functions.callers["ASIAFUNCTION"] = caller{sessionArn: function}
-	s.sandbox.functions.mu.Unlock()
+	s.sandbox.signers.Sessions = func(accessKey string) (string, bool) { return function, accessKey == "ASIAFUNCTION" }
 	check("ASIAFUNCTION", arn("root"), none, denied(function, arn("root")))
 
 	check(ana, arn("user"), none, "") // named itself, it needs no policy of its own
@@ -206,7 +228,7 @@ func TestEndToEndSessionSigns(t *testing.T) {
 		t.Fatal(err)
 	}
 	who, err := s.verify(t, keys, time.Now())
-	if err != nil || who.arn != "arn:aws:sts::"+account+":assumed-role/chat/s1" || who.keys["aws:PrincipalArn"][0] != "arn:aws:iam::"+account+":role/app/chat" {
+	if err != nil || who.ARN != "arn:aws:sts::"+account+":assumed-role/chat/s1" || who.Keys["aws:PrincipalArn"][0] != "arn:aws:iam::"+account+":role/app/chat" {
 		t.Fatalf("%+v, %v", who, err)
 	}
 	if permits(t, who, "execute-api:Invoke", "*") {
@@ -230,7 +252,7 @@ func TestEndToEndOtherAccountSigns(t *testing.T) {
 	s := newSetup(t)
 	organizations := func(action, body string) string {
 		t.Helper()
-		answer, err := s.aws.do(t.Context(), "organizations", http.MethodPost, "/", map[string]string{
+		answer, err := s.aws.Do(t.Context(), "organizations", http.MethodPost, "/", map[string]string{
 			"X-Amz-Target": "AWSOrganizationsV20161128." + action, "Content-Type": "application/x-amz-json-1.1"}, []byte(body))
 		if err != nil {
 			t.Fatal(err)
@@ -264,7 +286,7 @@ func TestEndToEndOtherAccountSigns(t *testing.T) {
 		{bob, "arn:aws:iam::" + other + ":user/bob", false},
 	} {
 		who, err := s.verify(t, c.keys, time.Now())
-		if err != nil || who.arn != c.arn || who.account != other || who.keys["aws:PrincipalAccount"][0] != other {
+		if err != nil || who.ARN != c.arn || who.Account != other || who.Keys["aws:PrincipalAccount"][0] != other {
 			t.Errorf("%+v, %v, want %s", who, err, c.arn)
 		}
 		if permits(t, who, "execute-api:Invoke", "*") != c.may || permits(t, who, "s3:GetObject", "*") {

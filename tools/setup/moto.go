@@ -11,7 +11,7 @@ import (
 const motoVersion = "5.2.1"
 
 // moto gets the emulated AWS: what is on the PATH, else its Python package, else Docker runs its image when the sandbox
-// starts (internal/sandbox/moto.go).
+// starts (internal/sandbox/wire/moto.go).
 func (s *setup) moto(ctx context.Context) error {
 	if s.onPath("moto_server") != "" {
 		s.say("moto is on the PATH")

@@ -334,7 +334,7 @@ func TestPinsAgree(t *testing.T) {
 		"../pulumi/go.mod":                     "=> github.com/pulumi/pulumi/pkg/v3 v" + p.pulumi + "\n",
 		"../pulumi/pulumi-language-go/main.go": `Version: "` + p.pulumi + `"`,
 		"../pulumi-resource-aws/main.go":       `const version = "` + p.aws + `"`,
-		"../../internal/sandbox/moto.go":       `const motoVersion = "` + motoVersion + `"`,
+		"../../internal/sandbox/wire/moto.go":  `const motoVersion = "` + motoVersion + `"`,
 		"../../docs/air-gapped.md":             "moto[server]==" + motoVersion,
 	} {
 		if text, err := os.ReadFile(file); err != nil || !strings.Contains(string(text), want) {

@@ -1,0 +1,4 @@
+package lambda
+
+// For the tests of package lambda_test.
+var ErrTooLarge, ErrEnded = errTooLarge, errEnded
