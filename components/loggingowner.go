@@ -66,7 +66,7 @@ func checkLoggingOwner(current loggingDestination, bucket string, to iamdoc.Targ
 	if current == (loggingDestination{}) || bucket != "" && current.bucket == bucket {
 		return nil
 	}
-	return fmt.Errorf("Bedrock's invocation logging of account %s in %s is somebody else's, or was left by a stack "+
+	return fmt.Errorf("Bedrock's invocation logging of account %s in %s belongs to another owner, or was left by a stack "+
 		"that is gone: got bucket %q and log group %q, want none, or this stack's bucket%s",
 		to.Account, to.Region, current.bucket, current.logGroup, waysOut)
 }

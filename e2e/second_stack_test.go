@@ -265,7 +265,7 @@ func (s *running) secondStack(t *testing.T) {
 func (s *running) leavesForeignLogging(t *testing.T, bucket string) {
 	t.Helper()
 	s.set(t, "second", "manageInvocationLogging", "true")
-	if out := s.pulumiFails(t, "second", "preview"); !strings.Contains(out, "is somebody else's") || !strings.Contains(out, bucket) || !strings.Contains(out, "adoptInvocationLogging: true") {
+	if out := s.pulumiFails(t, "second", "preview"); !strings.Contains(out, "belongs to another owner") || !strings.Contains(out, bucket) || !strings.Contains(out, "set adoptInvocationLogging to true") {
 		t.Errorf("the preview does not name %s, whose logging it is:\n%s", bucket, out)
 	}
 	s.set(t, "second", "adoptInvocationLogging", "true")
