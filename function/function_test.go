@@ -173,7 +173,7 @@ func (h handler) roundTrip(ctx context.Context, t *testing.T, r request) events.
 	return response
 }
 
-// documented returns the statuses of a route in the API's definition.
+// documented maps each route of the API's definition to its statuses.
 var documented = func() map[string]map[int]bool {
 	var document struct {
 		Paths map[string]map[string]struct{ Responses map[string]any }
