@@ -286,7 +286,7 @@ func TestDamagedObjectsAreReported(t *testing.T) {
 		last = err
 	}
 	if last == nil || !strings.Contains(last.Error(), "_a.json.gz: ") {
-		t.Errorf("damage that nobody is told of ends with %v", last)
+		t.Errorf("damage without a Problem function ends with %v", last)
 	}
 	if strings.Contains(all, "r1") || strings.Contains(all, "lost") {
 		t.Errorf("problems tell what the log holds:\n%s", all)

@@ -100,7 +100,7 @@ func (f fixture) call(t *testing.T, r request) (events.APIGatewayProxyResponse, 
 	}
 	for _, detail := range details {
 		if response.StatusCode != http.StatusOK && strings.Contains(response.Body, detail) {
-			t.Errorf("%s tells %q: the caller's words, or what is none of its business", response.Body, detail)
+			t.Errorf("%s contains %q: text of the caller, or a detail that callers must not get", response.Body, detail)
 		}
 	}
 	if log := f.logged.String(); strings.Contains(log, canary) || !strings.Contains(log, `"msg":"call"`) {

@@ -85,8 +85,7 @@ func pieces(text string) (cut []string) {
 	return append(cut, string(runes))
 }
 
-// space returns the end of a word that is at most overlapRunes before a position. If there is none, it returns the
-// position.
+// space returns the end of a word that is at most overlapRunes before a position, or the position.
 func space(runes []rune, before int) int {
 	for i := before; i > before-overlapRunes && i > 0; i-- {
 		if unicode.IsSpace(runes[i]) {
