@@ -1,5 +1,5 @@
-// Command bench measures what the project promises of its speed and size, each figure against its reference in the
-// same run.
+// Command bench measures the project's promised speed and size. It measures each figure and its reference in the same
+// run.
 package main
 
 import (
@@ -112,7 +112,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return errors.Join(errs...)
 }
 
-// measure ends with all that it started ended.
+// measure measures one figure, and ends every process that it started.
 func (b *bench) measure(ctx context.Context, f figure) (samples, error) {
 	defer b.running.Wait()
 	ctx, stop := context.WithCancel(ctx)
@@ -120,18 +120,18 @@ func (b *bench) measure(ctx context.Context, f figure) (samples, error) {
 	return f.measure(ctx, b)
 }
 
-// result is one figure measured: medians, and of how many measurements.
+// result is a measured figure: medians, and the number of measurements.
 type result struct {
 	Figure         string   `json:"figure"`
 	Reference      string   `json:"reference"`
-	ReferenceValue *float64 `json:"referenceValue"` // nil: not measured
+	ReferenceValue *float64 `json:"referenceValue"` // if nil, not measured
 	Measured       *float64 `json:"measured"`
 	Ratio          *float64 `json:"ratio"`
 	Unit           string   `json:"unit"`
 	N              int      `json:"n"`
 	Goal           string   `json:"goal"`
 	Verdict        string   `json:"verdict"`
-	Profile        string   `json:"profile,omitempty"` // of a goal that is missed
+	Profile        string   `json:"profile,omitempty"` // if the goal is missed
 }
 
 const (
@@ -175,7 +175,7 @@ func median(values []float64) float64 {
 	return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
 }
 
-// table is Markdown, aligned for a terminal.
+// table returns a Markdown table that is aligned for a terminal.
 func table(results []result) string {
 	rows := [][]string{{"figure", "reference", "measured", "ratio", "goal", "verdict", "n"}}
 	for _, r := range results {
@@ -210,7 +210,7 @@ func table(results []result) string {
 	return b.String()
 }
 
-// profiles are those of the goals that are missed.
+// profiles returns the profiles of the missed goals.
 func profiles(results []result) string {
 	var b strings.Builder
 	for _, r := range results {
@@ -238,7 +238,7 @@ func value(v *float64, unit string) string {
 	return fmt.Sprintf("%.*f %s", min(2, max(0, 3-len(fmt.Sprint(int(*v))))), *v, unit)
 }
 
-// page is bench/RESULTS.md.
+// page returns the content of bench/RESULTS.md.
 func page(results []result, now time.Time) []byte {
 	return fmt.Appendf(nil, `# Measured
 By `+"`make bench`"+`, %s, on %s.
@@ -272,7 +272,7 @@ Lambda runs it, behind a Lambda Runtime API of the benchmark's own on loopback.
   Pulumi program declares more resources than the seed does, and builds the function each time.
 `
 
-// machine names what the figures depend on.
+// machine describes the hardware and software that the figures depend on.
 func machine() string {
 	read := func(file, name string) string {
 		content, err := os.ReadFile(file)
@@ -290,7 +290,7 @@ func machine() string {
 		read("/proc/sys/kernel/osrelease", ""), runtime.Version())
 }
 
-// field finds "name: value" in a file of /proc, without a unit of kB.
+// field returns the value of "name: value" in a file of /proc, without a kB unit.
 func field(content []byte, name string) string {
 	match := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + `\s*:\s*(.*?)( kB)?$`).FindSubmatch(content)
 	if match == nil {
