@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/klauspost/compress/gzip" // unzipping takes most of a search's time, and this package needs two thirds of the time of compress/gzip
+	"github.com/klauspost/compress/gzip" // takes two thirds of the time of compress/gzip
 
 	"github.com/private-bedrock/private-bedrock/internal/contract"
 )

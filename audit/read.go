@@ -105,7 +105,8 @@ func (r Reader) Entries(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 		err := eachLine(ctx, r.Log, r.Workers, q.Since, q.Until,
 			func(ctx context.Context, line []byte) (*Entry, error) { return r.entry(ctx, q, line) },
 			func(delivered time.Time) bool {
-				if due := delivered.Add(-lateness); due.Sub(flushed) > time.Minute { // sorting after every object would be slow
+				// Sorting after every object would be slow.
+				if due := delivered.Add(-lateness); due.Sub(flushed) > time.Minute {
 					flushed = due
 					sort()
 					n, _ := slices.BinarySearchFunc(waiting, due, func(e *Entry, t time.Time) int { return e.Timestamp.Compare(t) })

@@ -178,7 +178,8 @@ func begin(raw value, limit int) string {
 
 // parseBody parses JSON within a text.
 func parseBody(raw value) value {
-	if text, is := raw.text(); is && json.Valid([]byte(text)) { // the complete text must be JSON, so that nothing is hidden after it
+	// The complete text must be JSON, so that nothing is hidden after it.
+	if text, is := raw.text(); is && json.Valid([]byte(text)) {
 		if inner := parseJSON([]byte(text)); inner.is('{') || inner.is('[') {
 			return inner
 		}

@@ -13,7 +13,7 @@ import (
 const (
 	maxDepth   = 200     // nested objects and arrays
 	maxMembers = 100_000 // members of objects and items of arrays, in total
-	maxName    = 64      // bytes; no rule applies to a longer name, and comparing it for each item of an array would be slow
+	maxName    = 64      // bytes of a name that rules are compared with; no rule has a longer name
 )
 
 // bodyRules describes what a body on one of Bedrock's own routes can contain.

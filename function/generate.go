@@ -218,7 +218,7 @@ func (s *serverSentEvents) next() error {
 			s.write("delta", map[string]string{"text": delta.Value})
 			return nil
 		}
-		s.buffer.WriteString(": reasoning\n\n") // a comment, because API Gateway ends a stream after 5 minutes without data
+		s.buffer.WriteString(": reasoning\n\n") // a comment: API Gateway ends a stream after 5 silent minutes
 	case *types.MessageStopEvent:
 		s.stop = e.StopReason
 	case *types.ConverseStreamMetadataEvent:

@@ -557,7 +557,8 @@ func TestCallersCannotSetServerHeaders(t *testing.T) {
 				r.Headers[name], r.Headers["X-Amzn-Bedrock-PerformanceConfig-Latency"] = `{"caller":"forged"}`, "optimized"
 				g.asked = nil
 				response, _ := g.call(t, r)
-				if !guarded && strings.EqualFold(name, guardrailHeader) { // otherwise, the caller would assume that the call is guarded
+				// Otherwise, the caller would assume that the call is guarded.
+				if !guarded && strings.EqualFold(name, guardrailHeader) {
 					if response.StatusCode != 400 || !strings.Contains(response.Body, "X-Amzn-Bedrock-GuardrailIdentifier") || len(g.asked) > 0 {
 						t.Errorf("%s without a guardrail: %v", name, response)
 					}

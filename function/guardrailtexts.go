@@ -50,7 +50,7 @@ type walk struct {
 	size             int
 	evaluated        bool
 	image            bool           // the current source has an image
-	declared         map[string]int // how many members of the current source declare an image, by name, and how many ("other") declare something else
+	declared         map[string]int // members of the current source that declare an image, and "other" ones
 }
 
 // place is the place of a value in a body.

@@ -23,14 +23,14 @@ const (
 	// recheckInterval is the interval between checks while a setting is wrong.
 	recheckInterval = 5 * time.Second
 	checkTimeout    = 5 * time.Second
-	// graceAfterFailure is how long the last good result counts when later checks are throttled, fail or time out. Bedrock
-	// throttles reads of settings, and every instance of the function reads them.
+	// graceAfterFailure is how long the last good result counts when later checks are throttled, fail or time out.
+	// Bedrock throttles reads of settings, and every instance of the function reads them.
 	graceAfterFailure = 5 * time.Minute
 )
 
 // watch checks a setting of the account at most once a minute. While the setting is wrong, the function calls no model.
 type watch struct {
-	look       func(context.Context) error  // returns an apiError if the setting is wrong, and another error if it can't be read
+	look       func(context.Context) error  // returns an apiError if the setting is wrong
 	unknown    error                        // the result after the setting couldn't be read for too long
 	logFailure func(context.Context, error) // logs why the setting couldn't be read
 

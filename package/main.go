@@ -71,7 +71,8 @@ func constructor[Args any, Component pulumi.ComponentResource](
 // newBedrockFunction builds the function if no code is set, because other languages have no BuildFunctionZip.
 func newBedrockFunction(ctx *pulumi.Context, name string, args *components.BedrockFunctionArgs, opts ...pulumi.ResourceOption) (*components.BedrockFunction, error) {
 	if args.Code == nil {
-		args.Architecture = cmp.Or(args.Architecture, "arm64") // the default of BedrockFunction, because code and function must have the same architecture
+		// This is the default of BedrockFunction. Code and function must have the same architecture.
+		args.Architecture = cmp.Or(args.Architecture, "arm64")
 		zip, err := buildFunction(ctx, args.Architecture)
 		if err != nil {
 			return nil, fmt.Errorf("BedrockFunction %s: Code: %w", name, err)

@@ -162,7 +162,8 @@ func (a *checks) ec2() {
 	}
 	ids := map[string][]string{}
 	for name, values := range a.form() {
-		if found := ec2ID.FindStringSubmatch(values[0]); found != nil && !strings.HasPrefix(name, "IpPermissions.") { // a group that a rule names isn't changed
+		// A group that a rule names isn't changed.
+		if found := ec2ID.FindStringSubmatch(values[0]); found != nil && !strings.HasPrefix(name, "IpPermissions.") {
 			kind := ec2IDTypes[found[1]]
 			ids[kind] = append(ids[kind], values[0])
 		}
@@ -338,7 +339,8 @@ func (a *checks) named() {
 			return
 		}
 	case "iam":
-		if action == "GetUser" { // only with skipCredentialsValidation: the provider also reads the account in this way, and ignores a refusal
+		// Only with skipCredentialsValidation: the provider also reads the account in this way, and ignores a refusal.
+		if action == "GetUser" {
 			return
 		}
 		a.iam(action)

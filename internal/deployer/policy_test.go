@@ -372,12 +372,14 @@ func TestPoliciesAreFilledIn(t *testing.T) {
 func TestPoliciesFit(t *testing.T) {
 	t.Parallel()
 	for _, d := range documents(t) {
-		document := bytes.ReplaceAll(load(t, d.file), []byte("bedrock-app-dev"), bytes.Repeat([]byte("a"), 37)) // the longest name of a stack: maxName in config.go
+		// The longest name of a stack: maxName in config.go.
+		document := bytes.ReplaceAll(load(t, d.file), []byte("bedrock-app-dev"), bytes.Repeat([]byte("a"), 37))
 		var compact bytes.Buffer
 		if err := json.Compact(&compact, document); err != nil {
 			t.Fatal(err)
 		}
-		if compact.Len() > 6144 { // IAM User Guide, "IAM and AWS STS quotas": the size of a managed policy, of which a role can have ten
+		// IAM User Guide, "IAM and AWS STS quotas": the size of a managed policy, of which a role can have ten.
+		if compact.Len() > 6144 {
 			t.Errorf("%s has %d characters without white space, want at most 6144", d.file, compact.Len())
 		}
 	}
