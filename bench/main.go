@@ -249,27 +249,27 @@ By `+"`make bench`"+`, %s, on %s.
 }
 
 const notes = `
-Each figure and its reference were measured in one run, in turn: reference, ours, reference, ours, …; the values are
-medians, n is how many of each. The function is the executable of the deployed zip, built for this machine and run as
-Lambda runs it, behind a Lambda Runtime API of the benchmark's own on loopback.
+Each figure and its reference were measured in one run, in turn: reference, ours, reference, ours, …. The values are
+medians, and n is the number of measurements of each. The function is the executable of the deployed zip, built for this
+machine. It runs as in Lambda, behind the benchmark's own Lambda Runtime API on the loopback interface.
 
 - **Start**: from the execution of the process to its first request for an event.
-- **Calls**: from the event's being handed out to the answer's last byte, or the first byte of a stream's body; the SDK's
-  from the call to its return, or to the first event. Bedrock is a stand-in in a process of its own that answers at once,
-  so all that is left is what lies between; a model takes seconds. A call through any function, ours or the one that only
-  calls the SDK, has the two requests of the Runtime API in it, which cost more than the SDK's own call leaves to the goal:
-  what our function adds is seen beside that function, what a function costs at all beside the SDK's straight call. Many
-  callers have a copy of the function each, as in Lambda, or a client of the SDK each in one process.
-- **Memory**: resident set of the process, as Linux counts it; the most of it where it says so.
-- **Records**: made of the samples in ` + "`audit/testdata`" + `, 5 KB each on average, 50 in an object, in Bedrock's layout on
-  disk. jq prints, or searches, bodies as they are; ` + "`audit list`" + ` takes the texts out of them, searches without regard
-  to letters' case, and sorts by time. On two cores, unzipping alone takes most of the time of a search by caller.
-  DuckDB prints what jq does, sorts by time, and compares letters as they are. Its time is without the start of Node.js,
-  which runs it; its memory is that of the process. For each goal against DuckDB or another commit that is missed, a
-  profile of ` + "`audit list`" + ` follows: lines of ` + "`go tool pprof -top`" + `, of time or of the memory that it allocates.
-- **Compilation**: ` + "`go build`" + ` of the Pulumi program, links included; the empty cache once, the full one n times.
-- **Preview, plan**: each against an emulated AWS of its own on this machine, where the stack was deployed before. The
-  Pulumi program declares more resources than the seed does, and builds the function each time.
+- **Calls**: from the delivery of the event to the last byte of the response, or to the first byte of a stream's body. For
+  the SDK: from the call to its return, or to the first event. Bedrock is a stub in a separate process that responds at
+  once, so only the time between remains; a model takes seconds. Each call through a function contains the two requests of
+  the Runtime API. They cost more than the goal allows in addition to the SDK's call. To see what our function adds,
+  compare it with the function that only calls the SDK. To see what a function costs, compare it with the SDK's direct
+  call. Several callers each have an instance of the function, as in Lambda, or an SDK client in one process.
+- **Memory**: resident set of the process, as Linux counts it; its maximum where the figure says "most memory".
+- **Records**: made of the samples in ` + "`audit/testdata`" + `, 5 KB each on average, 50 per object, in Bedrock's layout on disk.
+  jq prints or searches bodies unchanged. ` + "`audit list`" + ` extracts their texts, searches in any case, and sorts by time. On
+  two cores, unzipping alone takes most of the time of a search by caller. DuckDB prints the same as jq, sorts by time, and
+  compares text case-sensitively. Its time excludes the start of Node.js, which runs it; its memory is that of the process.
+  For each missed goal against DuckDB or another commit, a profile of ` + "`audit list`" + ` follows: lines of ` + "`go tool pprof -top`" + `,
+  of time or of allocated memory.
+- **Compilation**: ` + "`go build`" + ` of the Pulumi program, including links; once with an empty cache, n times with a full one.
+- **Preview, plan**: each against its own emulated AWS on this machine, where the stack was deployed before. The Pulumi
+  program declares more resources than the seed, and builds the function each time.
 `
 
 // machine describes the hardware and software that the figures depend on.
