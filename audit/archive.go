@@ -17,34 +17,36 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/klauspost/compress/gzip" // takes two thirds of the time of compress/gzip, which is most of a search's
+	"github.com/klauspost/compress/gzip" // takes two thirds of the time of compress/gzip
 
 	"github.com/private-bedrock/private-bedrock/internal/contract"
 )
 
-// Log is where records lie, or lines of an access log.
+// Log is a place that contains records, or lines of an access log.
 type Log interface {
 	fmt.Stringer
-	// pieces gives what may hold lines of the time from since until until, the oldest first. A zero time is open.
+	// pieces returns the pieces that can contain lines from since until until, oldest first. A zero time means no
+	// limit.
 	pieces(ctx context.Context, since, until time.Time) iter.Seq2[piece, error]
 }
 
-// piece is an object of lines, or a page of events.
+// piece is an object that contains lines, or a page of events.
 type piece struct {
 	name      string
-	delivered time.Time // as far as its name or first event tells
+	delivered time.Time // according to its name or its first event
 	open      func(ctx context.Context) (io.ReadCloser, error)
 }
 
-// lag is how long after a call its record may be delivered. A stream takes up to 15 minutes (API Gateway Developer Guide,
-// "Stream the integration response for your proxy integrations"); how long Bedrock gathers records is documented nowhere.
+// lag is the assumed maximum between a call and the delivery of its record. A stream takes up to 15 minutes (API
+// Gateway Developer Guide, "Stream the integration response for your proxy integrations"). How long Bedrock batches
+// records isn't documented.
 const lag = time.Hour
 
-// store is where objects lie under keys.
+// store contains objects by key.
 type store interface {
-	// keys are those that begin with the prefix and sort after another, in order.
+	// keys returns the keys with the prefix that sort after another key, in order.
 	keys(ctx context.Context, prefix, after string) iter.Seq2[string, error]
-	// folders are those right under a prefix, each with its slash.
+	// folders returns the folders directly under a prefix, each with its slash.
 	folders(ctx context.Context, prefix string) ([]string, error)
 	open(ctx context.Context, key string) (io.ReadCloser, error)
 	String() string
@@ -54,18 +56,18 @@ type store interface {
 // [prefix/]AWSLogs/ACCOUNT/BedrockModelInvocationLogs/REGION/YYYY/MM/DD/HH/….json.gz
 type Archive struct {
 	store  store
-	bucket string // that large bodies may come from; "" for any
+	bucket string // the only bucket that large bodies are read from; if "", any
 	prefix string
 }
 
-// Bucket reads a bucket of S3. A prefix, if any, spares the search for the log in a bucket that holds much else.
+// Bucket returns the Archive in an S3 bucket. In a bucket with much other data, a prefix saves the search for the log.
 func Bucket(client *s3.Client, name, prefix string) Archive {
 	return Archive{s3Store{client, name}, name, prefix}
 }
 
-// Dir reads a copy of a bucket's keys as files.
+// Dir returns the Archive in a folder whose files are a copy of a bucket's objects.
 func Dir(name, prefix string) (Archive, error) {
-	root, err := os.OpenRoot(name) // no link leads out of it
+	root, err := os.OpenRoot(name) // refuses links that lead out of the folder
 	if err != nil {
 		return Archive{}, err
 	}
@@ -74,7 +76,7 @@ func Dir(name, prefix string) (Archive, error) {
 
 func (a Archive) String() string { return a.store.String() }
 
-// layout is of a key behind its region. Large bodies lie in data/.
+// layout matches the part of a key after its Region. Large bodies are in data/.
 var layout = regexp.MustCompile(`^(\d{4}/\d\d/\d\d/\d\d)/(?:(\d{8}T\d{6})\d*Z_)?([^/]*)$`)
 
 const (
@@ -94,7 +96,7 @@ func (a Archive) pieces(ctx context.Context, since, until time.Time) iter.Seq2[p
 			after = since.UTC().Format(hourFolder) + "/"
 		}
 		if !until.IsZero() {
-			last = until.Add(lag).UTC().Format(hourFolder) + "0" // sorts behind the folder's slash
+			last = until.Add(lag).UTC().Format(hourFolder) + "0" // sorts after the folder's slash
 		}
 		for tail, err := range merge(roots, func(root string) iter.Seq2[string, error] { return a.store.keys(ctx, root, root+after) }, last) {
 			if err != nil {
@@ -110,7 +112,7 @@ func (a Archive) pieces(ctx context.Context, since, until time.Time) iter.Seq2[p
 
 type tail struct{ root, key string }
 
-// merge gives the keys of every root in the order of what is behind the root, up to last.
+// merge returns the keys of all roots, up to last, in the order of the part after the root.
 func merge(roots []string, keys func(root string) iter.Seq2[string, error], last string) iter.Seq2[tail, error] {
 	return func(yield func(tail, error) bool) {
 		type head struct {
@@ -155,7 +157,7 @@ func merge(roots []string, keys func(root string) iter.Seq2[string, error], last
 
 var errForeign = errors.New("not an object of Bedrock's log")
 
-// piece is what lies under a key, unless Bedrock puts other things there.
+// piece returns the object under a key. It skips the other objects that Bedrock writes.
 func (a Archive) piece(key, behindRegion string) (piece, bool) {
 	m := layout.FindStringSubmatch(behindRegion)
 	foreign := piece{name: key, open: func(context.Context) (io.ReadCloser, error) { return nil, errForeign }}
@@ -181,7 +183,7 @@ func (a Archive) piece(key, behindRegion string) (piece, bool) {
 	}}, true
 }
 
-// roots are the folders of regions.
+// roots returns the folders of Regions.
 func (a Archive) roots(ctx context.Context) (roots []string, err error) {
 	found := false
 	var search func(folder string, depth int) error
@@ -211,7 +213,7 @@ func (a Archive) roots(ctx context.Context) (roots []string, err error) {
 	if prefix != "" {
 		prefix += "/"
 	}
-	// The account's folder, AWSLogs, and a prefix of two parts.
+	// The depth allows for the account's folder, AWSLogs, and a prefix of two parts.
 	if err := search(prefix, 4); err != nil {
 		return nil, fmt.Errorf("searching %v: %w", a.store, err)
 	}
@@ -224,7 +226,7 @@ func (a Archive) roots(ctx context.Context) (roots []string, err error) {
 // Body opens a large body by its S3 path.
 func (a Archive) Body(ctx context.Context, at string) (io.ReadCloser, error) {
 	bucket, key, _ := strings.Cut(strings.TrimPrefix(at, "s3://"), "/")
-	// Who can forge a record must not choose what the auditor's rights fetch.
+	// A principal that can forge a record must not choose which objects are fetched with the auditor's permissions.
 	if !strings.HasPrefix(at, "s3://") || a.bucket != "" && bucket != a.bucket {
 		return nil, fmt.Errorf("body %s is not in the log's bucket, %s", at, a.bucket)
 	}
@@ -238,17 +240,18 @@ func (a Archive) Body(ctx context.Context, at string) (io.ReadCloser, error) {
 	return content, nil
 }
 
-// unzipped is what an object holds.
+// unzipped reads the content of a gzipped object.
 type unzipped struct {
 	gzip.Reader
 	begin bytes.Buffer
 	from  io.Closer
 }
 
-// unzippers are used again: each is larger than what most objects hold.
+// unzippers are reused, because each is larger than the content of most objects.
 var unzippers = sync.Pool{New: func() any { return new(unzipped) }}
 
-// ahead is how much of an object is read before it is unzipped: all of most, which gzip takes from memory the faster.
+// ahead is how many bytes of an object are read before it is unzipped. That is all of most objects, and gzip reads
+// faster from memory.
 const ahead = 1 << 20
 
 func unzip(content io.ReadCloser) (io.ReadCloser, error) {
@@ -273,7 +276,7 @@ func unzip(content io.ReadCloser) (io.ReadCloser, error) {
 	return u, nil
 }
 
-// Close closes what it reads from, once.
+// Close closes the source, once.
 func (u *unzipped) Close() error {
 	if u.from == nil {
 		return nil
@@ -325,7 +328,7 @@ func (d dirStore) open(_ context.Context, key string) (io.ReadCloser, error) { r
 
 func clean(prefix string) string { return path.Clean("./" + prefix) }
 
-// File reads the lines of one file, gzipped or not.
+// File is a file of lines, gzipped if its name ends in .gz.
 type File string
 
 func (f File) String() string { return "file " + string(f) }

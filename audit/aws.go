@@ -66,7 +66,7 @@ func (s s3Store) open(ctx context.Context, key string) (io.ReadCloser, error) {
 	return o.Body, nil
 }
 
-// LogGroup reads a log group of CloudWatch Logs: the invocation log's, or the access log's.
+// LogGroup reads a log group of CloudWatch Logs: the invocation log or the access log.
 type LogGroup struct {
 	Client *cloudwatchlogs.Client
 	Name   string

@@ -18,11 +18,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// fakeAWS answers as S3 and CloudWatch Logs do, two keys or events a page.
+// fakeAWS responds like S3 and CloudWatch Logs, with two keys or events per page.
 type fakeAWS struct {
 	objects map[string]string
 	events  []string
-	refuse  string // what requests have in them that are refused
+	refuse  string // requests that contain this string are refused
 
 	mutex    sync.Mutex
 	requests []string
@@ -113,7 +113,7 @@ func (f *fakeAWS) logGroup(t *testing.T) LogGroup {
 
 var credentials = aws.AnonymousCredentials{}
 
-// Lost: all pages but the first of a bucket's listing; or hours of listing, where one hour is asked for.
+// The reader lists all pages of a bucket, and of a query for one hour only that hour.
 func TestBucket(t *testing.T) {
 	t.Parallel()
 	f := &fakeAWS{objects: log()}
@@ -132,7 +132,7 @@ func TestBucket(t *testing.T) {
 	}
 }
 
-// Lost: records that nobody misses, because a listing that broke off passed for a whole one.
+// A listing that fails is an error, not a shorter log.
 func TestBucketRefused(t *testing.T) {
 	t.Parallel()
 	for _, refuse := range []string{"delimiter=", "list-type=2&prefix=bedrock%2FAWSLogs%2F123456789012%2FBedrockModelInvocationLogs%2Fap-northeast-1%2F&start-after", "continuation-token"} {
@@ -147,7 +147,7 @@ func TestBucketRefused(t *testing.T) {
 	}
 }
 
-// Lost: what to do about records of years ago.
+// The error for an archived object says to restore it.
 func TestArchived(t *testing.T) {
 	t.Parallel()
 	objects := log()
@@ -159,7 +159,7 @@ func TestArchived(t *testing.T) {
 	}
 }
 
-// Lost: the records of the last days, to whoever may read CloudWatch Logs only; and of the access log all pages but one.
+// Log groups are read with all pages, for auditors who can read CloudWatch Logs only.
 func TestLogGroup(t *testing.T) {
 	t.Parallel()
 	f := &fakeAWS{events: []string{"Permissions are correctly set for Amazon Bedrock logs."}}

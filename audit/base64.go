@@ -11,14 +11,14 @@ import (
 	"unicode/utf8"
 )
 
-// encodes tells whether a string of a JSON text, except for fields' names, is base64 of bytes that have the part: in UTF-8, UTF-16
-// or Latin-1, in JSON, and in base64 again. It asks neither for a name nor for padding or whole text. The time is linear in the
-// text's length.
+// encodes reports whether a string of a JSON text, except for names, is base64 of bytes that contain the part: in
+// UTF-8, UTF-16 or Latin-1, in JSON, or in base64 again. The string needs no particular name, no padding and no other
+// text. It takes time linear in the text's length.
 func encodes(text []byte, part string) bool {
 	var room []byte
 	least := max(fewest, utf8.RuneCountInString(part)*4/3)
 	for range mostLayers {
-		var recent [4][]byte // the chunks of a stream repeat what names their type
+		var recent [4][]byte // the chunks of a stream repeat the strings that name their type
 		n := 0
 		for rest := text; ; {
 			quote := bytes.IndexByte(rest, '"')
@@ -34,7 +34,7 @@ func encodes(text []byte, part string) bool {
 			recent[n%len(recent)] = one
 			n++
 			decoded := decode(room[:0], one)
-			if len(decoded) > 0 && tells(decoded, part) {
+			if len(decoded) > 0 && bytesContain(decoded, part) {
 				return true
 			}
 			if decoded != nil {
@@ -52,8 +52,8 @@ func encodes(text []byte, part string) bool {
 	return false
 }
 
-// tells tells whether bytes have a text in any encoding.
-func tells(b []byte, part string) bool {
+// bytesContain reports whether bytes contain a text in any encoding.
+func bytesContain(b []byte, part string) bool {
 	plain := !strings.ContainsFunc(part, func(r rune) bool { return r > unicode.MaxASCII })
 	if !plain && contains(latin1(b), part) {
 		return true
@@ -74,11 +74,12 @@ func tells(b []byte, part string) bool {
 	return bytes.Contains(lower(b[:0], b, part), []byte(part))
 }
 
-// fewest is how many characters of base64 are taken for some.
+// fewest is the minimum number of characters of a string that is decoded as base64.
 const fewest = 8
 
-// decode reads base64 as lenient readers do: of either alphabet, with or without padding, line breaks and a data URL's head. It
-// takes a string as it is within JSON, without its quotes, and is nil if that is no base64. It appends to room.
+// decode decodes base64 as lenient readers do: of either alphabet, with or without padding, line breaks and the head of
+// a data URL. It takes a string as it is within JSON, without its quotes, and returns nil if the string isn't base64.
+// It appends to room.
 func decode(room, text []byte) []byte {
 	if bytes.HasPrefix(text, []byte("data:")) {
 		_, text, _ = bytes.Cut(text, []byte(","))
@@ -86,7 +87,7 @@ func decode(room, text []byte) []byte {
 	if len(text) < fewest {
 		return nil
 	}
-	for _, c := range text[:fewest] { // most texts are none
+	for _, c := range text[:fewest] { // rejects most texts early
 		if alphabet[c] == 0 && c != '\\' && c != '\r' && c != '\n' {
 			return nil
 		}
@@ -110,7 +111,7 @@ func decode(room, text []byte) []byte {
 	if len(plain) < fewest {
 		return nil
 	}
-	if len(plain)%4 == 1 { // half a byte, which nothing can have
+	if len(plain)%4 == 1 { // 6 bits aren't a byte
 		plain = plain[:len(plain)-1]
 	}
 	n, err := base64.RawStdEncoding.Decode(plain, plain)
@@ -120,7 +121,7 @@ func decode(room, text []byte) []byte {
 	return plain[:n]
 }
 
-// alphabet has the standard character for those of both alphabets (RFC 4648).
+// alphabet maps the characters of both alphabets to the standard one (RFC 4648).
 var alphabet = func() (all [256]byte) {
 	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") {
 		all[c] = c
@@ -129,7 +130,7 @@ var alphabet = func() (all [256]byte) {
 	return all
 }()
 
-// wide reads UTF-16.
+// wide decodes UTF-16.
 func wide(b []byte, order binary.ByteOrder) string {
 	units := make([]uint16, len(b)/2)
 	for i := range units {
@@ -146,7 +147,7 @@ func latin1(b []byte) string {
 	return text.String()
 }
 
-// legible is bytes as a text, if they are mostly some.
+// legible returns bytes as a text, or "" if they aren't mostly text.
 func legible(b []byte) string {
 	text := strings.ToValidUTF8(string(b), "\ufffd")
 	zeros := [2]int{}

@@ -11,7 +11,7 @@ import (
 	"github.com/private-bedrock/private-bedrock/audit"
 )
 
-// What somebody asked yesterday.
+// This example lists the prompts of yesterday.
 func Example() {
 	ctx := context.Background()
 	cfg, err := config.LoadDefaultConfig(ctx)

@@ -8,40 +8,40 @@ import (
 	"unicode/utf8"
 )
 
-// tree is JSON, taken apart once: what reading a log costs is this, and encoding/json looks at every byte of a body three times,
-// and copies it twice. All JSON that encoding/json takes is read as it reads it into an any. What only it refuses is how
-// numbers, escapes and control characters are written, and what lies in values that are not taken apart.
+// tree is parsed JSON. Most of the time to read a log is spent here. encoding/json reads each byte of a body three
+// times and copies it twice. A tree contains the same values as an any of encoding/json, but accepts more: it doesn't
+// check numbers, escapes, control characters, and the content of values that it skips.
 type tree struct {
 	text  []byte
-	nodes []node // in the order of the text: a field's name, then its value
-	// levels is how deep values are taken apart. What is deeper is passed over, however deep it is: no caller can nest a
-	// prompt so that its record is not read.
+	nodes []node // in the order of the text: for a field, its name and then its value
+	// levels is the depth to which values are parsed. Deeper values are skipped at any depth, so that no caller can
+	// nest a prompt so deep that its record isn't read.
 	levels int
-	// escapes says that a name has some, so that comparing is not enough.
+	// escapes reports whether a name contains escapes, so that a comparison of bytes isn't enough.
 	escapes bool
-	// most is how many bytes of each text are wanted, as JSON has them; 0 is all.
+	// most is how many bytes of each text are needed, in JSON. If 0, all are.
 	most int
 }
 
-// node is a value, or a field's name.
+// node is a value or a field's name.
 type node struct {
 	start, end int32 // in the text
-	after      int32 // the node behind it and all within it
+	after      int32 // the node after it and its content
 }
 
 const (
-	recordLevels = 2 // the bodies are opened when they are asked for
+	recordLevels = 2 // the bodies are parsed on demand
 	bodyLevels   = 200
-	largestJSON  = 1 << 30 // what fits a node
+	largestJSON  = 1 << 30 // offsets fit a node
 )
 
-// trees are for lines, of which there are many.
+// trees are reused, because a log has many lines.
 var trees = sync.Pool{New: func() any { return new(tree) }}
 
-// parseJSON takes one value, which is the zero value if the text is none.
+// parseJSON parses one value. It returns the zero value if the text isn't JSON.
 func parseJSON(text []byte) value { return new(tree).parse(bytes.TrimSpace(text), bodyLevels) }
 
-// parse makes it the tree of another text.
+// parse replaces the tree by that of another text.
 func (t *tree) parse(text []byte, levels int) value {
 	*t = tree{text: text, nodes: t.nodes[:0], levels: levels}
 	if len(text) > largestJSON {
@@ -53,12 +53,12 @@ func (t *tree) parse(text []byte, levels int) value {
 	return value{t, 0}
 }
 
-// closed tells whether a value was passed over.
+// closed reports whether a value was skipped.
 func (v value) closed() bool {
 	return (v.is('{') || v.is('[')) && v.node().after == v.i+1 && len(v.raw()) > len("{}")
 }
 
-// open takes apart what was passed over, unless it is no JSON.
+// open parses a value that was skipped, unless it isn't JSON.
 func (v value) open() value {
 	if !v.closed() {
 		return v
@@ -98,10 +98,10 @@ func (t *tree) add(i, depth int) int {
 	return i
 }
 
-// ends are what ends a number, true, false and null.
+// ends are the characters that end a number, true, false and null.
 var ends = [256]bool{',': true, ':': true, '[': true, ']': true, '{': true, '}': true, '"': true, ' ': true, '\t': true, '\r': true, '\n': true}
 
-// addAll takes apart what is within an object or array.
+// addAll parses the content of an object or array.
 func (t *tree) addAll(i, depth int) int {
 	object, end := t.text[i] == '{', t.text[i]+2
 	if i = t.space(i + 1); i < len(t.text) && t.text[i] == end {
@@ -145,7 +145,7 @@ func (t *tree) space(i int) int {
 	return i
 }
 
-// endOfText is behind the quote that ends the text at i, or -1.
+// endOfText returns the position after the quote that ends the text at i, or -1.
 func endOfText(b []byte, i int) int {
 	for i++; ; i++ {
 		n := bytes.IndexByte(b[i:], '"')
@@ -154,7 +154,7 @@ func endOfText(b []byte, i int) int {
 		}
 		i += n
 		escape := i
-		for b[escape-1] == '\\' { // ends at the first quote
+		for b[escape-1] == '\\' { // stops at the opening quote at the latest
 			escape--
 		}
 		if (i-escape)%2 == 0 {
@@ -163,7 +163,7 @@ func endOfText(b []byte, i int) int {
 	}
 }
 
-// skip is behind the object or array at i, or -1.
+// skip returns the position after the object or array at i, or -1.
 func skip(b []byte, i int) int {
 	for depth := 0; i < len(b); {
 		switch b[i] {
@@ -184,7 +184,7 @@ func skip(b []byte, i int) int {
 	return -1
 }
 
-// value is one of a tree's; the zero value is none.
+// value is a value of a tree. The zero value means that there is no value.
 type value struct {
 	tree *tree
 	i    int32
@@ -192,7 +192,7 @@ type value struct {
 
 func (v value) node() *node { return &v.tree.nodes[v.i] }
 
-// raw is the value as it is written.
+// raw returns the value as it is written.
 func (v value) raw() []byte {
 	if v.tree == nil {
 		return nil
@@ -201,13 +201,13 @@ func (v value) raw() []byte {
 	return v.tree.text[n.start:n.end]
 }
 
-// is tells whether a value begins as objects do, or arrays, or texts.
+// is reports whether a value begins with this character: '{' for objects, '[' for arrays, '"' for texts.
 func (v value) is(kind byte) bool { return v.tree != nil && v.tree.text[v.node().start] == kind }
 
-// null tells whether there is nothing.
+// null reports whether a value is absent or null.
 func (v value) null() bool { return v.tree == nil || string(v.raw()) == "null" }
 
-// elements are an array's.
+// elements returns the elements of an array.
 func (v value) elements() iter.Seq[value] {
 	return func(yield func(value) bool) {
 		if !v.is('[') {
@@ -228,7 +228,7 @@ func (v value) count() (n int) {
 	return n
 }
 
-// fields are an object's.
+// fields returns the names and values of an object.
 func (v value) fields() iter.Seq2[value, value] {
 	return func(yield func(name, one value) bool) {
 		if !v.is('{') {
@@ -244,17 +244,18 @@ func (v value) fields() iter.Seq2[value, value] {
 	}
 }
 
-// get finds what an object has under a name: the last, where there are several, as most readers of JSON do, and a model may.
+// get returns the value under a name. Of several, it returns the last, as most readers of JSON do, and as a model
+// might.
 func (v value) get(name string) (found value) {
 	for key, one := range v.fields() {
-		if key.says(name) {
+		if key.equals(name) {
 			found = one
 		}
 	}
 	return found
 }
 
-// at follows a path of names, through the first element of every array on the way.
+// at follows a path of names. On the way, it follows the first element of each array.
 func (v value) at(path ...string) value {
 	for _, name := range path {
 		for one := range v.elements() {
@@ -266,8 +267,8 @@ func (v value) at(path ...string) value {
 	return v
 }
 
-// says tells whether a name is this one, which needs no escapes.
-func (v value) says(name string) bool {
+// equals reports whether a name is this one, which contains no escapes.
+func (v value) equals(name string) bool {
 	n := v.node()
 	if int(n.end-n.start) == len(name)+2 {
 		return string(v.tree.text[n.start+1:n.end-1]) == name
@@ -279,11 +280,11 @@ func (v value) says(name string) bool {
 	return said == name
 }
 
-// text is what a text says.
+// text returns the content of a text.
 func (v value) text() (text string, is bool) { return v.begin(0) }
 
-// begin is so many bytes of what a text says, as JSON has it, or all if it has no more, or the number is 0. An escape that
-// the number cuts stays as it is.
+// begin returns the first bytes of a text, as many as most says, counted as written in JSON. It returns all if most is
+// 0 or the text is shorter. An escape that is cut stays as it is.
 func (v value) begin(most int) (text string, is bool) {
 	if !v.is('"') {
 		return "", false

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// asAny is what encoding/json would make of a value.
+// asAny converts a value to what encoding/json decodes into an any.
 func asAny(v value) any {
 	switch raw := string(v.raw()); {
 	case v.is('"'):
@@ -41,7 +41,7 @@ func asAny(v value) any {
 	}
 }
 
-// Lost: what a record says, where the quick reader reads JSON otherwise than encoding/json does, as a prompt may be made to.
+// The parser reads JSON as encoding/json does, even hostile prompts.
 func FuzzJSON(f *testing.F) {
 	samples, err := filepath.Glob("testdata/*.json")
 	if err != nil {
@@ -63,7 +63,7 @@ func FuzzJSON(f *testing.F) {
 		d := json.NewDecoder(bytes.NewReader(text))
 		d.UseNumber()
 		if !json.Valid(text) || d.Decode(&want) != nil {
-			return // it must not fail, no more
+			return // it must only not panic
 		}
 		if v.tree == nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s\nis %v\nwant %v", text, got, want)
@@ -71,8 +71,8 @@ func FuzzJSON(f *testing.F) {
 	})
 }
 
-// Lost: the end of a record that was cut off, since half a record must not pass for a whole one.
-func TestHalfOfARecordIsNone(t *testing.T) {
+// A truncated record isn't read as a complete one.
+func TestTruncatedRecordIsRejected(t *testing.T) {
 	t.Parallel()
 	record := recordOf([]byte(`{"messages":[{"content":"a \"quoted\" \\"}]}`), []byte(`[1,{"a":true}]`))
 	if _, err := parse(new(tree).parse(record, recordLevels)); err != nil {
@@ -92,7 +92,7 @@ func TestHalfOfARecordIsNone(t *testing.T) {
 	}
 }
 
-// Lost: who called, and when, to a prompt that is nested deeper than a reader goes; and the reader's time and stack.
+// Caller, model and time are read from records with any nesting, without much time or stack.
 func TestDeepNestingLosesNothing(t *testing.T) {
 	t.Parallel()
 	const deep = 1_000_000

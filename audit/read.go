@@ -17,20 +17,21 @@ import (
 	"unicode/utf8"
 )
 
-// Query says which records to read, and what of them. The zero Query reads all of them without their texts.
+// Query selects the records to read, and the parts of them to return. The zero Query selects all records, without their
+// texts.
 type Query struct {
-	// Since is the first time, and Until the first one that is too late; zero is open.
+	// Since is the first time, and Until the first time that is excluded. A zero time means no limit.
 	Since, Until time.Time
-	// Caller, Model and Text are parts of the caller's name, address or ARN, of the model's id, and of prompt or answer. What
-	// metadata says of the caller counts in records of the function's role only.
-	// Letters' case does not matter.
+	// Caller is a part of the caller's name, address or ARN. Model is a part of the model's ID. Text is a part of the
+	// prompt or the answer. Case doesn't matter. Metadata about the caller counts only in records of the function's
+	// role.
 	Caller, Model, Text string
-	// RequestID is Bedrock's, or the API's extended one.
+	// RequestID is Bedrock's request ID, or the API's extended request ID.
 	RequestID string
-	// Texts fills Prompt and Answer: with so many characters of each, or the whole if Limit is 0.
+	// Texts fills Prompt and Answer with at most Limit characters each, or completely if Limit is 0.
 	Texts bool
 	Limit int
-	// Bodies fetches large bodies, which lie in objects of their own. A Text does so as well.
+	// Bodies fetches large bodies, which are separate objects. Text implies it.
 	Bodies bool
 	// Record fills Entry.Record.
 	Record bool
@@ -52,8 +53,9 @@ func (q Query) admits(e *Entry) bool {
 // Reader reads a log.
 type Reader struct {
 	Log Log
-	// Roles are the function's: its role, and those that earlier deployments gave it. Of records that no session of theirs made,
-	// Entry.Caller is the identity that called Bedrock, whatever the metadata says. With no role, that is every record.
+	// Roles are the function's role, and the roles of earlier deployments. In a record that no session of theirs made,
+	// Entry.Caller is the identity that called Bedrock, whatever the metadata contains. Without roles, that applies to
+	// every record.
 	Roles []Role
 	// Body opens a large body by its S3 path.
 	Body func(ctx context.Context, path string) (io.ReadCloser, error)
@@ -63,24 +65,25 @@ type Reader struct {
 	// Progress, if not nil, is called with the number of objects read and the last object's delivery time, which is in its
 	// name.
 	Progress func(objects int, delivered time.Time)
-	// Workers read at once; 0 means 16: objects are small, and far away.
+	// Workers is the number of objects that are read concurrently. 0 means 16, because objects are small, and each
+	// request takes long.
 	Workers int
 
-	mostWaiting int // bytes of texts and whole records that wait for late records; 0 means 256 MiB
+	mostWaiting int // maximum bytes of texts and records that are held back for late records; 0 means 256 MiB
 }
 
 const (
 	longestLine = 32 << 20
 	largestBody = 256 << 20
-	// lateness is how much older than objects delivered before it a record may be and still come out in order: a stream
-	// takes up to 15 minutes. More memory would be needed for more.
+	// lateness is how much older than objects that were delivered before it a record can be and still be returned in
+	// order. A stream takes up to 15 minutes. A longer time would need more memory.
 	lateness = 20 * time.Minute
-	// longestCharacter is that of one in JSON, two escapes such as \ud83d\ude00.
+	// longestCharacter is the length of the longest character in JSON: two escapes such as \ud83d\ude00.
 	longestCharacter = 12
 )
 
-// Entries gives the records in the order of their time. An error ends it. Where those of 20 minutes have more than 256 MiB of
-// texts, the older half of them does not wait for late records: a late one then comes after newer ones.
+// Entries returns the records in the order of their time. It stops at an error. If 20 minutes have more than 256 MiB of
+// texts, it returns the older half of them without waiting for late records. A late record then follows newer ones.
 func (r Reader) Entries(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		var waiting []*Entry
@@ -103,7 +106,8 @@ func (r Reader) Entries(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 		err := eachLine(ctx, r.Log, r.Workers, q.Since, q.Until,
 			func(ctx context.Context, line []byte) (*Entry, error) { return r.entry(ctx, q, line) },
 			func(delivered time.Time) bool {
-				if due := delivered.Add(-lateness); due.Sub(flushed) > time.Minute { // not for every object: it sorts
+				// Sorting after every object would be slow.
+				if due := delivered.Add(-lateness); due.Sub(flushed) > time.Minute {
 					flushed = due
 					sort()
 					n, _ := slices.BinarySearchFunc(waiting, due, func(e *Entry, t time.Time) int { return e.Timestamp.Compare(t) })
@@ -128,7 +132,7 @@ func (r Reader) Entries(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 	}
 }
 
-// errStopped says that whoever reads has enough.
+// errStopped means that the consumer stopped the iteration.
 var errStopped = errors.New("stopped")
 
 type found[T any] struct {
@@ -142,7 +146,8 @@ type reading[T any] struct {
 	found chan found[T]
 }
 
-// eachLine decodes the lines of a log: some pieces at once, the results in the log's order. No piece is held whole.
+// eachLine decodes the lines of a log. It reads several pieces concurrently, and returns the results in the log's
+// order. It holds no complete piece in memory.
 func eachLine[T any](
 	ctx context.Context, log Log, workers int, since, until time.Time, decode func(context.Context, []byte) (*T, error),
 	begin func(delivered time.Time) bool, each func(*T) bool, problem func(error), progress func(int, time.Time),
@@ -151,7 +156,7 @@ func eachLine[T any](
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer cancel()
-	queue := make(chan reading[T], cmp.Or(workers, 16)-1) // and the one whose results are taken
+	queue := make(chan reading[T], cmp.Or(workers, 16)-1) // plus the one whose results are being returned
 	var fatal error
 	running.Go(func() {
 		defer close(queue)
@@ -193,14 +198,15 @@ func eachLine[T any](
 	return cmp.Or(fatal, context.Cause(ctx))
 }
 
-// read decodes what it can: what is before the damage of a damaged object is evidence all the same.
+// read decodes the lines of a piece. Of a damaged object, it returns the lines before the damage, because they are
+// evidence.
 func (p reading[T]) read(ctx context.Context, decode func(context.Context, []byte) (*T, error)) {
 	defer close(p.found)
 	problems := 0
 	send := func(f found[T]) bool {
 		if f.problem != nil {
 			if problems++; problems > 1 {
-				f.problem = nil // one of an object tells of it
+				f.problem = nil // the first problem of an object is enough
 			} else {
 				f.problem = fmt.Errorf("%s: %w", p.name, f.problem)
 			}
@@ -240,17 +246,17 @@ func (p reading[T]) read(ctx context.Context, decode func(context.Context, []byt
 	}
 	if n := problems; n > 1 {
 		problems = 0
-		send(found[T]{nil, fmt.Errorf("%d problems in all", n)})
+		send(found[T]{nil, fmt.Errorf("%d problems in total", n)})
 	}
 }
 
-// scanned are what lines begin in; where longer lines lie is not used again.
+// scanned are the scanner's initial buffers. A buffer that grew for longer lines isn't reused.
 var scanned = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
-// permissionLine is what Bedrock writes into a log group when it is given it.
+// permissionLine is the line that Bedrock writes into a log group when logging to it is configured.
 var permissionLine = []byte("Permissions are correctly set for Amazon Bedrock logs.")
 
-// entry is nil if the query does not admit it. The bodies are looked at last.
+// entry returns nil if the query doesn't match the line. It compares the bodies last.
 func (r Reader) entry(ctx context.Context, q Query, line []byte) (*Entry, error) {
 	if q.rejects(line) {
 		return nil, nil
@@ -261,7 +267,7 @@ func (r Reader) entry(ctx context.Context, q Query, line []byte) (*Entry, error)
 	if q.Texts {
 		v = t.parse(line, bodyLevels)
 	}
-	if v.tree == nil { // or only a body is no JSON
+	if v.tree == nil { // or if only a body isn't JSON
 		v = t.parse(line, recordLevels)
 	}
 	rec, err := parse(v)
@@ -276,7 +282,7 @@ func (r Reader) entry(ctx context.Context, q Query, line []byte) (*Entry, error)
 		return nil, rec.mistyped
 	}
 	var errs []error
-	inline := false // the text is in a body beside which there is a path
+	inline := false // the text is in a body that also has an S3 path
 	if q.Bodies || q.Text != "" {
 		for _, body := range []*body{&rec.Input, &rec.Output} {
 			if body.S3Path == "" {
@@ -321,12 +327,12 @@ func (r Reader) entry(ctx context.Context, q Query, line []byte) (*Entry, error)
 	return e, errors.Join(append(errs, rec.mistyped)...)
 }
 
-// none tells whether a record has nothing of a body. A path beside it counts all the same.
+// none reports whether a record contains nothing of a body, apart from a path.
 func (b body) none() bool {
 	return b.JSON.null() || b.JSON.is('{') && len(bytes.TrimSpace(b.JSON.raw()[1:])) == len("}")
 }
 
-// reference stands for a large body that was not fetched, or is no JSON.
+// reference returns a placeholder for a large body that was not fetched or isn't JSON.
 func (q Query) reference(path string) string {
 	if q.Limit > 0 {
 		return "[large body]"
@@ -334,10 +340,10 @@ func (q Query) reference(path string) string {
 	return "[" + path + "]"
 }
 
-// body fetches a large body: a text as one of JSON's; if it is neither, its path is all that a text can have of it.
+// body fetches a large body. It returns a plain text as a JSON string, and the zero value for other content.
 func (r Reader) body(ctx context.Context, path string) (value, error) {
 	if r.Body == nil {
-		return value{}, fmt.Errorf("body %s: no bucket is given to fetch it from", path)
+		return value{}, fmt.Errorf("body %s: no bucket to fetch it from; set the log's bucket", path)
 	}
 	content, err := r.Body(ctx, path)
 	if err != nil {
@@ -349,18 +355,18 @@ func (r Reader) body(ctx context.Context, path string) (value, error) {
 		return value{}, fmt.Errorf("body %s: %w", path, err)
 	}
 	if len(b) > largestBody {
-		return value{}, fmt.Errorf("body %s has more than %d MiB: fetch it yourself", path, largestBody>>20)
+		return value{}, fmt.Errorf("body %s is larger than %d MiB; download it from S3", path, largestBody>>20)
 	}
 	b = bytes.TrimPrefix(b, []byte("\ufeff"))
 	v := parseJSON(b)
-	if !v.is('{') && !v.is('[') && utf8.Valid(b) { // else it is an image, say
+	if !v.is('{') && !v.is('[') && utf8.Valid(b) { // otherwise it is, for example, an image
 		text, err := marshal(string(b))
 		return parseJSON(text), err
 	}
 	return v, nil
 }
 
-// whole is the line with the bodies that were fetched, behind all that the line says of them.
+// whole returns the line with the bodies that were fetched, each after the other fields of its side.
 func whole(line []byte, r record) json.RawMessage {
 	var b bytes.Buffer
 	for name, field := range new(tree).parse(line, 1).fields() {
@@ -369,7 +375,7 @@ func whole(line []byte, r record) json.RawMessage {
 		b.WriteByte(':')
 		one := field.raw()
 		for side, body := range map[string]body{"input": r.Input, "output": r.Output} {
-			if name.says(side) && body.S3Path != "" && !body.none() {
+			if name.equals(side) && body.S3Path != "" && !body.none() {
 				one = fmt.Appendf(one[:len(one)-1:len(one)-1], `,"%sBodyJson":%s}`, side, body.JSON.raw())
 			}
 		}
@@ -378,7 +384,7 @@ func whole(line []byte, r record) json.RawMessage {
 	return append(append([]byte("{"), b.Bytes()[1:]...), '}')
 }
 
-// marshal leaves <, > and & as they are.
+// marshal encodes JSON, and doesn't escape <, > and &.
 func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

@@ -21,10 +21,10 @@ import (
 
 const region = "bedrock/AWSLogs/123456789012/BedrockModelInvocationLogs/ap-northeast-1/"
 
-// roles are those of the function that made the records of line and of testdata.
+// roles are the roles of the function that made the records of line and of testdata.
 var roles = []Role{{"arn:aws:sts::1:assumed-role/function/"}, {"arn:aws:sts::123456789012:assumed-role/bedrock-app-dev-function-role/"}}
 
-// zip is a gzipped object of lines.
+// zip returns a gzipped object of lines.
 func zip(lines ...string) string {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
@@ -33,7 +33,7 @@ func zip(lines ...string) string {
 	return b.String()
 }
 
-// line is a record of Converse.
+// line returns a record of Converse.
 func line(at, id, apiID, caller, text string) string {
 	said, _ := json.Marshal(text)
 	return fmt.Sprintf(`{"schemaType":"ModelInvocationLog","schemaVersion":"1.0","timestamp":%q,"accountId":"1","identity":{"arn":"arn:aws:sts::1:assumed-role/function/f"},`+
@@ -42,7 +42,7 @@ func line(at, id, apiID, caller, text string) string {
 		`"output":{"outputBodyJson":{"output":{"message":{"role":"assistant","content":[{"text":"answer"}]}}},"outputTokenCount":2}}`, at, id, apiID, caller, said)
 }
 
-// dir is a copy of a bucket.
+// dir returns a folder with a copy of a bucket.
 func dir(t testing.TB, objects map[string]string) Archive {
 	t.Helper()
 	folder := t.TempDir()
@@ -62,7 +62,7 @@ func dir(t testing.TB, objects map[string]string) Archive {
 	return a
 }
 
-// read gives the Bedrock request ids of the records that a query finds, and the problems on the way.
+// read returns the Bedrock request IDs of the records that match a query, and the problems.
 func read(t testing.TB, a Archive, q Query) (entries []Entry, ids, problems []string) {
 	t.Helper()
 	r := Reader{Log: a, Body: a.Body, Roles: roles, Problem: func(err error) { problems = append(problems, err.Error()) }}
@@ -92,7 +92,7 @@ func log() map[string]string {
 	}
 }
 
-// Lost: records, or their order, or the quick look at one hour of a log of years.
+// Queries return the matching records, in order of time.
 func TestEntries(t *testing.T) {
 	t.Parallel()
 	a := dir(t, log())
@@ -140,8 +140,8 @@ func (o opened) open(ctx context.Context, key string) (io.ReadCloser, error) {
 	return o.store.open(ctx, key)
 }
 
-// Lost: hours of waiting, and the money for it, where the auditor asks for one hour.
-func TestOnlyHoursAskedForAreRead(t *testing.T) {
+// A query for one hour reads only the objects of that hour.
+func TestOnlyQueriedHoursAreRead(t *testing.T) {
 	t.Parallel()
 	a := dir(t, log())
 	o := opened{a.store, make(chan string, 10)}
@@ -156,7 +156,7 @@ func TestOnlyHoursAskedForAreRead(t *testing.T) {
 	}
 }
 
-// Lost: what lies behind the first MiB of an object.
+// An object of more than 1 MiB is read completely.
 func TestLargeObject(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
@@ -173,7 +173,7 @@ func TestLargeObject(t *testing.T) {
 	}
 }
 
-// held counts the objects that are open, and the most of them.
+// held counts the objects that are open, and their maximum.
 type held struct {
 	store
 	open_, most, opened atomic.Int64
@@ -198,9 +198,9 @@ func (c closing) Close() error {
 	return c.ReadCloser.Close()
 }
 
-// Lost: the auditor's memory, to a log of gigabytes: it holds the objects that are read at once, and the records of as long
-// as one may be late, however long the log is.
-func TestHoldsNoMoreThanItNeeds(t *testing.T) {
+// Memory is bounded for a log of any length: the reader holds the objects that it reads concurrently, and the records
+// within the lateness.
+func TestReaderMemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	objects := map[string]string{}
 	begin := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
@@ -218,7 +218,7 @@ func TestHoldsNoMoreThanItNeeds(t *testing.T) {
 			t.Fatal(err)
 		}
 		seen++
-		// One that is late by the whole of it, the minute between flushes, and what is read ahead.
+		// This is the lateness, the minute between flushes, and the objects that are read ahead.
 		if n, most := h.opened.Load()-seen, int64(lateness/time.Minute)+1+workers+1; n > most {
 			t.Fatalf("at record %d, %d more were read, want at most %d", seen, n, most)
 		}
@@ -228,7 +228,7 @@ func TestHoldsNoMoreThanItNeeds(t *testing.T) {
 	}
 }
 
-// Lost: the auditor's memory, to some minutes of long texts: they do not all wait for late records.
+// Memory is bounded for long texts, because not all of them wait for late records.
 func TestLongTextsDoNotWait(t *testing.T) {
 	t.Parallel()
 	const records, size, waiting = 50, 10_000, 8
@@ -246,7 +246,7 @@ func TestLongTextsDoNotWait(t *testing.T) {
 			t.Fatal(err)
 		}
 		seen++
-		// Beside those that wait: the one that is too many, and what is read ahead.
+		// In addition to the waiting records: the one that exceeds the limit, and the objects that are read ahead.
 		if n, most := h.opened.Load()-seen, int64(waiting+3); n > most {
 			t.Fatalf("at record %d, %d more were read, want at most %d", seen, n, most)
 		}
@@ -256,8 +256,8 @@ func TestLongTextsDoNotWait(t *testing.T) {
 	}
 }
 
-// Lost: the rest of the log behind one damaged object, or the knowledge that it is damaged.
-func TestDamage(t *testing.T) {
+// A damaged object is reported, and the rest of the log is read.
+func TestDamagedObjectsAreReported(t *testing.T) {
 	t.Parallel()
 	objects := log()
 	hour := region + "2026/11/23/00/"
@@ -276,7 +276,7 @@ func TestDamage(t *testing.T) {
 		}
 	}
 	all := strings.Join(problems, "\n")
-	for _, want := range []string{"_a.json.gz: ", "_b.json.gz: gzip: invalid header", "_c.json.gz: gzip: empty", "_d.json.gz: line 1: not a record", "_d.json.gz: 5 problems in all", "_e.json.gz: line 1: ", "notes.txt: not an object of Bedrock's log", "readme: not an object of Bedrock's log"} {
+	for _, want := range []string{"_a.json.gz: ", "_b.json.gz: gzip: invalid header", "_c.json.gz: gzip: empty", "_d.json.gz: line 1: not a record", "_d.json.gz: 5 problems in total", "_e.json.gz: line 1: ", "notes.txt: not an object of Bedrock's log", "readme: not an object of Bedrock's log"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("no word of %q in\n%s", want, all)
 		}
@@ -286,15 +286,14 @@ func TestDamage(t *testing.T) {
 		last = err
 	}
 	if last == nil || !strings.Contains(last.Error(), "_a.json.gz: ") {
-		t.Errorf("damage that nobody is told of ends with %v", last)
+		t.Errorf("damage without a Problem function ends with %v", last)
 	}
 	if strings.Contains(all, "r1") || strings.Contains(all, "lost") {
 		t.Errorf("problems tell what the log holds:\n%s", all)
 	}
 }
 
-// Lost: prompts and answers of more than 100 KB, which are objects of their own; and the auditor's rights to whoever
-// forges a record that points elsewhere.
+// Large bodies are fetched. A forged record can't make the auditor fetch another bucket's object.
 func TestLargeBodies(t *testing.T) {
 	t.Parallel()
 	objects := log()
@@ -334,8 +333,8 @@ func TestLargeBodies(t *testing.T) {
 	}
 }
 
-// Lost: whether anything at all was looked at. A wrong bucket must not look like a log without records.
-func TestNoLog(t *testing.T) {
+// A wrong bucket or prefix is an error, not an empty log.
+func TestMissingLogIsAnError(t *testing.T) {
 	t.Parallel()
 	for _, objects := range []map[string]string{{}, {"bedrock/AWSLogs/1/CloudTrail/x": "x"}} {
 		for _, err := range (Reader{Log: dir(t, objects)}).Entries(t.Context(), Query{}) {
@@ -344,14 +343,14 @@ func TestNoLog(t *testing.T) {
 			}
 		}
 	}
-	// Logging was just switched on.
+	// Logging was just enabled.
 	if _, ids, problems := read(t, dir(t, map[string]string{"AWSLogs/1/BedrockModelInvocationLogs/" + permissionCheck: ""}), Query{}); ids != nil || problems != nil {
 		t.Errorf("an empty log: %v %v", ids, problems)
 	}
 }
 
-// Lost: the terminal, to an auditor who stops a long reading, or who has seen enough.
-func TestStops(t *testing.T) {
+// Reading stops when the context ends or the consumer stops.
+func TestReadingStops(t *testing.T) {
 	t.Parallel()
 	objects := log()
 	for i := range 50 {
@@ -373,7 +372,7 @@ func TestStops(t *testing.T) {
 	}
 }
 
-// Lost: the other region's records, where one bucket has the logs of two.
+// Records of two Regions in one bucket are merged.
 func TestRegionsAreMerged(t *testing.T) {
 	t.Parallel()
 	objects := log()

@@ -1,4 +1,5 @@
-// Package audit reads Amazon Bedrock's model invocation log: who asked which model what and when, and what it answered.
+// Package audit reads Amazon Bedrock's model invocation log: which caller sent which prompt to which model, when, and
+// what the model answered.
 package audit
 
 import (
@@ -14,9 +15,9 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/iampolicy"
 )
 
-// record is one line of the log (Bedrock User Guide, "Monitor model invocation using CloudWatch Logs and Amazon S3"): what
-// an Entry has of it, and the bodies, which stay as they are until somebody asks for their text. AWS's page lists neither
-// inferenceRegion nor the cache's counts, the S3 paths and errorCode: real records have them.
+// record is one line of the log (Bedrock User Guide, "Monitor model invocation using CloudWatch Logs and Amazon S3"):
+// its Entry, and its bodies, which are parsed on demand. AWS's page doesn't list inferenceRegion, the cache's counts,
+// the S3 paths and errorCode, but real records contain them.
 type record struct {
 	*Entry
 	Input, Output body
@@ -24,24 +25,25 @@ type record struct {
 	mistyped error
 }
 
-// body of a record, or where it lies.
+// body is a body of a record, or the path of its object.
 type body struct {
 	JSON   value
 	S3Path string
 }
 
-// parse reads a line. A field of another type than AWS's is mistyped: the rest of the record is evidence all the same.
+// parse reads a line. If a field has another type than AWS's, mistyped is set: the rest of the record is still
+// evidence.
 func parse(line value) (r record, err error) {
 	if !line.is('{') {
-		return r, errors.New("not a record: not an object of JSON")
+		return r, errors.New("not a record: not a JSON object")
 	}
 	if schema, _ := line.get("schemaType").text(); schema != "ModelInvocationLog" {
-		return r, fmt.Errorf("not a record of Bedrock's: schemaType is %q, want ModelInvocationLog", schema)
+		return r, fmt.Errorf("not a Bedrock record: schemaType is %q, must be ModelInvocationLog", schema)
 	}
 	at, _ := line.get("timestamp").text()
 	when, err := time.Parse(time.RFC3339, at)
 	when = when.UTC()
-	if year := when.Year(); err != nil || when.IsZero() || year < 0 || year > 9999 { // of another year, time's MarshalJSON makes an error
+	if year := when.Year(); err != nil || when.IsZero() || year < 0 || year > 9999 { // time.MarshalJSON fails for other years
 		return r, errors.New("a record without a usable timestamp")
 	}
 	identity, metadata := r.object(line, "identity"), r.object(line, "requestMetadata")
@@ -76,7 +78,7 @@ func (r *record) text(in value, name string) string {
 	return s
 }
 
-// mostTokens is more than a call can have; sums of as many stay within an int64 for 2 billion records.
+// mostTokens is more than a call can use. Sums of such counts fit an int64 for 2 billion records.
 const mostTokens = 1_000_000_000
 
 func (r *record) count(in value, name string) int64 {
@@ -92,20 +94,20 @@ func (r *record) count(in value, name string) int64 {
 	return int64(n)
 }
 
-// want never says what there is instead: it may be anybody's prompt.
+// want doesn't quote the value, which can be part of a prompt.
 func (r *record) want(is bool, v value, name, kind string) {
 	if !is && !v.null() {
 		r.mistyped = fmt.Errorf("%s is not %s", name, kind)
 	}
 }
 
-// Entry is what an auditor asks of a record. Its names in JSON are the record's own.
+// Entry contains the fields of a record that an auditor needs. Its JSON names are those of the record.
 type Entry struct {
 	Timestamp            time.Time `json:"timestamp"`
 	RequestID            string    `json:"requestId"`
 	APIExtendedRequestID string    `json:"apiExtendedRequestId,omitempty"`
-	// Caller is who called the API, as requestMetadata says, if the function's role called Bedrock, and else IdentityARN: a
-	// principal that calls Bedrock past the API can write any metadata.
+	// Caller is the caller of the API according to requestMetadata, if the function's role called Bedrock. Otherwise,
+	// it is IdentityARN: a principal that bypasses the API can write any metadata.
 	Caller                    string `json:"caller"`
 	IdentityARN               string `json:"identityArn"`
 	SourceVpce                string `json:"sourceVpce,omitempty"`
@@ -121,14 +123,14 @@ type Entry struct {
 	ErrorCode                 string `json:"errorCode,omitempty"`
 	Prompt                    string `json:"prompt"`
 	Answer                    string `json:"answer"`
-	// Record is the whole of it, with its large bodies, if the query asks for it.
+	// Record is the complete record with its large bodies, if the query sets Record.
 	Record json.RawMessage `json:"-"`
 
 	metadataCaller string
 	byFunction     bool // one of Reader.Roles made the call
 }
 
-// believe takes the caller from the metadata that the function wrote.
+// believe sets the caller from the metadata that the function wrote.
 func (e *Entry) believe() {
 	e.byFunction = true
 	address := ""
@@ -138,7 +140,7 @@ func (e *Entry) believe() {
 	e.Caller = cmp.Or(e.metadataCaller, address, e.IdentityARN)
 }
 
-// Role is that of a function whose records are the API's. The zero Role has no sessions.
+// Role is a role of a function whose calls come from the API. The zero Role has no sessions.
 type Role struct{ sessions string }
 
 // ParseRole reads the ARN of a role, such as the stack's output functionRoleArn.
@@ -150,13 +152,13 @@ func ParseRole(arn string) (Role, error) {
 	return Role{sessions}, nil
 }
 
-// has tells whether an identity is a session of the role.
+// has reports whether an identity is a session of the role.
 func (r Role) has(identity string) bool {
 	name, found := strings.CutPrefix(identity, r.sessions)
 	return found && r.sessions != "" && name != "" && !strings.Contains(name, "/")
 }
 
-// plain is a text or number.
+// plain returns a text or a number as a text.
 func plain(v value) string {
 	if text, is := v.text(); is || v.null() {
 		return text
@@ -164,7 +166,7 @@ func plain(v value) string {
 	return string(v.raw())
 }
 
-// failed is a status unless it tells of success.
+// failed returns the status, or "" if it means success.
 func failed(status string) string {
 	if strings.HasPrefix(status, "2") || strings.EqualFold(status, "success") {
 		return ""

@@ -13,13 +13,13 @@ import (
 	"unicode/utf8"
 )
 
-// contains tells whether a text has a part, whichever case its letters are in.
+// contains reports whether a text contains a part, in any case.
 func contains(text, part string) bool {
 	return part == "" || strings.Contains(strings.ToLower(text), strings.ToLower(part))
 }
 
-// rejects tells of most lines that a query does not admit, without taking them apart: they are whole records, without an
-// escape that could stand for a letter, and a part that the query asks for is nowhere in them.
+// rejects reports, without parsing, that a query doesn't match a line. It decides only for complete records without an
+// escape that could stand for a letter, and only if a part that the query contains is nowhere in the line.
 func (q Query) rejects(line []byte) bool {
 	lacks := func(parts ...string) bool {
 		return !slices.ContainsFunc(parts, func(part string) bool { return bytes.Contains(line, []byte(part)) })
@@ -28,7 +28,7 @@ func (q Query) rejects(line []byte) bool {
 	if q.RequestID+q.Model+q.Caller+q.Text == "" || !whole || !lacks(`\u`) {
 		return false
 	}
-	// An object of its own has text that is not in the line.
+	// A large body has text that isn't in the line.
 	direct := q.Text != "" && !strings.ContainsAny(q.Text, composed) && lacks(`BodyS3Path"`)
 	original := line
 	buffer := buffers.Get().(*[]byte)
@@ -40,11 +40,11 @@ func (q Query) rejects(line []byte) bool {
 		direct && lacks(text) && !maySplit(line, text) && !encodes(original, text)
 }
 
-// composed are characters that JSON may write in other ways, or that stand between the parts of a readable text.
+// composed are the characters that JSON can write in several ways, or that separate the parts of a readable text.
 const composed = "\"\\/\b\f\n\r\t[]:"
 
-// literal is the longest piece of a part that a record has as it is, in lower case. A caller's name can be made of an address and an
-// endpoint, with words between that no record has.
+// literal returns the longest piece of a part that a record contains unchanged, in lower case. A caller's name can be
+// made of an address and an endpoint, with words between them that no record contains.
 func literal(part string) (longest string) {
 	if strings.Contains(part, " ") || strings.Contains("via no endpoint", strings.ToLower(part)) {
 		return ""
@@ -59,9 +59,10 @@ func literal(part string) (longest string) {
 	return longest
 }
 
-// has tells whether a body has a text: as it is written, in a string at any depth, in JSON within strings, in base64, and split
-// over the elements of an array, such as the chunks of a stream. It knows no shape, so that no caller can choose one that it does
-// not look into. It looks into keys as well, and may report a body in which the text spans what JSON keeps apart.
+// has reports whether a body contains a text: as written, in a string at any depth, in JSON within strings, in base64,
+// or split over the elements of an array, such as the chunks of a stream. It uses no list of formats, so no caller can
+// choose a format that it skips. It searches names too, and can report a body in which the text spans values that JSON
+// separates.
 func has(body value, part string, readable func(value) string) bool {
 	found, split := holds(body.raw(), part)
 	if found || encodes(body.raw(), part) {
@@ -72,22 +73,22 @@ func has(body value, part string, readable func(value) string) bool {
 			return true
 		}
 	}
-	// The readable text has marks between its parts that the body has not.
+	// The readable text has separators that aren't in the body.
 	return strings.ContainsAny(part, "[]:\n") && contains(readable(body), part)
 }
 
-// mostLayers is how often JSON may be in strings of JSON. Encoders double the backslashes of each layer, so that no body is
-// large enough for more.
+// mostLayers is the maximum number of layers of JSON within strings of JSON. Encoders double the backslashes with each
+// layer, so no body is large enough for more.
 const mostLayers = 32
 
-// largestPooled is how large a buffer may be that is used again: larger ones would stay.
+// largestPooled is the size of the largest buffer that is reused. A larger one would occupy memory.
 const largestPooled = 1 << 20
 
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// holds tells whether a JSON text has a part, as it is written or after any number of its layers of escapes, and if not,
-// whether its strings may have the part between them. A text with more layers than mostLayers was written to hide something:
-// it holds everything. The time is linear in the text's length.
+// holds reports whether a JSON text contains a part, as written or after any number of layers of escapes. If not, split
+// reports whether the part can be split over several strings. It matches every part in a text with more layers than
+// mostLayers, because such a text was written to hide something. It takes time linear in the text's length.
 func holds(text []byte, part string) (found, split bool) {
 	if len(text) == 0 {
 		return part == "", false
@@ -99,7 +100,7 @@ func holds(text []byte, part string) (found, split bool) {
 	}
 	*buffer = lower((*buffer)[:0], text, part)
 	layer := *buffer
-	// Without these an escape can only add letters if it has their number.
+	// Without these characters, only numeric escapes can add a letter of the part.
 	numbered := !strings.ContainsAny(part, "\"\\/\b\f\n\r\t")
 	for range mostLayers {
 		if bytes.Contains(layer, []byte(part)) {
@@ -117,14 +118,15 @@ func holds(text []byte, part string) (found, split bool) {
 	return true, false
 }
 
-// maySplit tells whether a part, without escapes, may be split over strings of the text: one begins as the part ends, and
-// another ends where that begins, or in half an escape, or in the middle of base64. It is quick to say no, which spares most
-// bodies being put together.
+// maySplit reports whether a part, without escapes, can be split over strings of the text: one string begins with the
+// end of the part, and another ends with its beginning, with half an escape, or in the middle of base64. For most
+// bodies it quickly returns false, which saves the work of joining their strings.
 func maySplit(text []byte, part string) bool {
 	if len(part) > 64 {
 		return true
 	}
-	// Bit i stands for a split before part[i]: of the letters that may be behind and before it, and of the strings that are.
+	// Bit i represents a split before part[i]. The masks contain the letters that can follow and precede a split, and
+	// begun and ended the splits that strings match.
 	var behind, before [256]uint64
 	for i := 1; i < len(part); i++ {
 		behind[part[i]] |= 1 << i
@@ -139,7 +141,7 @@ func maySplit(text []byte, part string) bool {
 		}
 		quote += 1 + n
 		end := quote
-		if end > 0 && text[end-1] == '\\' { // within JSON in a string
+		if end > 0 && text[end-1] == '\\' { // the quote is in JSON within a string
 			if end--; end > 0 && text[end-1] == '\\' {
 				return true
 			}
@@ -177,8 +179,8 @@ func maySplit(text []byte, part string) bool {
 	}
 }
 
-// lower appends the text to room in lower case, as strings.ToLower has it, where it matters for the part. ASCII is eight bytes at
-// once, and room may be the text's own.
+// lower appends the text to room in lower case, as strings.ToLower does, as far as it matters for the part. It converts
+// eight bytes of ASCII at once. room can be the text's own memory.
 func lower(room, text []byte, part string) []byte {
 	const each = 0x0101010101010101
 	room = slices.Grow(room, len(text))
@@ -199,7 +201,7 @@ func lower(room, text []byte, part string) []byte {
 		}
 		out[i] = c
 	}
-	// Of what is beyond ASCII, two become k and i; the rest matters if the part has some.
+	// Beyond ASCII, two characters become k and i. The others matter only if the part contains such characters.
 	cased := strings.ContainsFunc(part, func(r rune) bool { return r == utf8.RuneError || r > unicode.MaxASCII && unicode.SimpleFold(r) != r })
 	if all&(0x80*each) != 0 && (cased || bytes.Contains(out, []byte("\u212a")) || bytes.Contains(out, []byte("\u0130"))) {
 		out = bytes.ToLower(out)
@@ -208,7 +210,7 @@ func lower(room, text []byte, part string) []byte {
 	return room[:len(room)+len(text)]
 }
 
-// unescape takes one layer of JSON's escapes off a text, in place. What is no escape stays.
+// unescape removes one layer of JSON escapes from a text, in place. Invalid escapes stay.
 func unescape(text []byte) []byte {
 	out := text[:0]
 	for {
@@ -222,7 +224,7 @@ func unescape(text []byte) []byte {
 	}
 }
 
-// escape reads the one that the text begins with, or else its backslash.
+// escape reads the escape that the text begins with, or its backslash if that isn't a valid escape.
 func escape(text []byte) (r rune, size int) {
 	if len(text) < 2 {
 		return '\\', 1
@@ -234,7 +236,7 @@ func escape(text []byte) (r rune, size int) {
 	if !is {
 		return '\\', 1
 	}
-	if utf16.IsSurrogate(r) { // with its other half, or it is nothing
+	if utf16.IsSurrogate(r) { // half of a pair is invalid
 		if other, is := unit(text[6:]); is {
 			if r := utf16.DecodeRune(r, other); r != utf8.RuneError {
 				return r, 12
@@ -245,7 +247,7 @@ func escape(text []byte) (r rune, size int) {
 	return r, 6
 }
 
-// escaped is what a letter behind a backslash stands for.
+// escaped maps the letter after a backslash to its character.
 var escaped = [256]rune{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
 // unit reads \u and four hexadecimal digits.

@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 )
 
-// bodies makes JSON of random shape, with a word in each string that no other string has.
+// bodies creates JSON of random shape, with a distinct word in each string.
 type bodies struct {
 	*rand.Rand
 	words []string
@@ -34,14 +34,14 @@ func (b *bodies) word() string {
 	return word
 }
 
-// any is a value: an object, an array, a word, a number, or JSON in a string.
+// any returns a value: an object, an array, a word, a number, or JSON in a string.
 func (b *bodies) any(depth int) any {
 	switch n := b.IntN(10); {
 	case depth > 0 && n < 3:
 		object := map[string]any{}
 		for range 1 + b.IntN(3) {
 			names := []string{"messages", "content", "text", "type", "toolUse", "input", "document", "source", "choices", "delta", "strophe", "bytes"}
-			if name := names[b.IntN(len(names))]; object[name] == nil { // or a word would be lost
+			if name := names[b.IntN(len(names))]; object[name] == nil { // a duplicate name would hide a word
 				object[name] = b.any(depth - 1)
 			}
 		}
@@ -60,7 +60,7 @@ func (b *bodies) any(depth int) any {
 	return b.IntN(1000)
 }
 
-// encode writes JSON as different encoders do.
+// encode encodes JSON like different encoders.
 func (b *bodies) encode(v any) []byte {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -85,7 +85,7 @@ func (b *bodies) encode(v any) []byte {
 	return []byte(ascii.String())
 }
 
-// stream is chunks that have the text, cut anywhere, under some name.
+// stream returns chunks that contain the text, split at any place, under some name.
 func (b *bodies) stream(text string) any {
 	shape := []string{
 		`{"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":%s}}`, `{"contentBlockDelta":{"delta":{"toolUse":{"input":%[2]s}},"contentBlockIndex":%[1]d}}`,
@@ -107,7 +107,7 @@ func (b *bodies) stream(text string) any {
 	return chunks
 }
 
-// Lost: text in a document whose base64, encoding, place or name is not as Bedrock's own.
+// A search finds text in base64 of any alphabet, encoding, place and name.
 func TestTextSearchOfBase64(t *testing.T) {
 	t.Parallel()
 	utf16le, utf16be := []byte{}, []byte{}
@@ -152,7 +152,7 @@ func TestTextSearchOfBase64(t *testing.T) {
 	}
 }
 
-// Lost: text that stands in pieces in the log, wherever and however it is cut.
+// A search finds text that is split over chunks or elements, at any place.
 func TestTextSearchOfPieces(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{
@@ -183,7 +183,7 @@ func recordOf(input, output []byte) []byte {
 	return fmt.Appendf(nil, `{"schemaType":"ModelInvocationLog","timestamp":"2026-11-23T00:00:00Z","identity":{"arn":"arn:aws:sts::1:assumed-role/function/f"},"requestId":"r","modelId":"m","requestMetadata":{"caller":"Jane"},"input":{"inputBodyJson":%s},"output":{"outputBodyJson":%s}}`, input, output)
 }
 
-// finds tells whether a search for the text reports the record.
+// finds reports whether a search for the text returns the record.
 func finds(t *testing.T, r Reader, record []byte, text string) bool {
 	t.Helper()
 	e, err := r.entry(t.Context(), Query{Text: text}, record)
@@ -193,8 +193,7 @@ func finds(t *testing.T, r Reader, record []byte, text string) bool {
 	return e != nil
 }
 
-// Lost: text that a caller puts where the auditor's search does not look: in a block, a depth, an encoding or a model's body
-// that no list of shapes has.
+// A search finds the text of every string, at any depth and in any encoding. It uses no list of formats.
 func TestTextSearchFindsEveryString(t *testing.T) {
 	t.Parallel()
 	b := &bodies{Rand: rand.New(rand.NewPCG(13, 1))}
@@ -221,7 +220,7 @@ func TestTextSearchFindsEveryString(t *testing.T) {
 	}
 }
 
-// Lost: what any other tool's search finds.
+// A search finds at least what a plain search of the raw line finds.
 func TestTextSearchFindsNoLessThanPlainSearch(t *testing.T) {
 	t.Parallel()
 	b := &bodies{Rand: rand.New(rand.NewPCG(13, 2))}
@@ -237,8 +236,7 @@ func TestTextSearchFindsNoLessThanPlainSearch(t *testing.T) {
 	}
 }
 
-// Lost: text behind layers of escapes that no encoder writes, or the auditor's time: a search reports such a body, and its
-// time does not grow with the layers.
+// A body with more layers of escapes than an encoder writes matches every text, in little time.
 func TestTextSearchOfHostileEscapes(t *testing.T) {
 	t.Parallel()
 	nested := `"kestrel \"quoted\""`
@@ -266,7 +264,7 @@ func TestTextSearchOfHostileEscapes(t *testing.T) {
 	}
 }
 
-// Lost: records that a search should have found.
+// holds finds a text through any layers of escapes.
 func FuzzHolds(f *testing.F) {
 	for _, c := range [][2]string{{"A Kestrel", "kestREL"}, {"\u212aestrel", "kes"}, {"\u0130ne", "in"}, {"ſtill", "still"}, {"ÄRGER", "är"}, {"aab", "ab"}, {"", "a"}, {"天気", "天"}, {"\xff", "\xfe"}, {"{}", "}"}} {
 		f.Add(c[0], c[1])
@@ -282,8 +280,8 @@ func FuzzHolds(f *testing.F) {
 	})
 }
 
-// Lost: records that the quick look at a line takes for others.
-func TestQuickLookRejectsNothingAdmitted(t *testing.T) {
+// The quick check of a line rejects no record that the query matches.
+func TestRejectsNoMatchingLine(t *testing.T) {
 	t.Parallel()
 	record := recordOf([]byte(`{"prompt":"Kestrel"}`), []byte("null"))
 	unsigned := bytes.Replace(record, []byte(`"caller":"Jane"`), []byte(`"sourceIp":"10.0.0.7","sourceVpce":"vpce-1"`), 1)

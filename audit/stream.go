@@ -10,18 +10,19 @@ import (
 	"unicode/utf8"
 )
 
-// part is what the chunks of a stream have in one place: texts one after the other, lists by their index, of all else the last.
+// part is the content of the chunks of a stream at one place: texts are concatenated, lists are merged by index, and of
+// other values the last counts.
 type part struct {
-	raw   []byte // of a text or another scalar, as JSON
+	raw   []byte // a text or another scalar in JSON
 	list  bool
 	order []string
-	parts map[string]*part // by their names as JSON, or by their index
-	said  *int             // characters of text that went on, of all parts, at least
+	parts map[string]*part // by name in JSON, or by index
+	said  *int             // minimum number of characters that were appended, of all parts
 }
 
-// assemble makes of a stream's chunks the JSON that the same answer has when it comes whole, or nil if they are none. Whether a
-// model's chunks are known does not matter: what they have under the same names belongs together. With a limit it has more
-// characters of text than that, if the answer does.
+// assemble converts a stream's chunks to the JSON of the same response without streaming. It returns nil if they aren't
+// chunks. It doesn't need to know the model's format, because values under the same names belong together. With a
+// limit, the result has more characters of text than the limit, if the response does.
 func assemble(chunks value, limit int) []byte {
 	whole := &part{said: new(int)}
 	for c := range chunks.elements() {
@@ -38,7 +39,7 @@ func assemble(chunks value, limit int) []byte {
 	return whole.write(nil)
 }
 
-// addChunk adds one of the Messages API's or ConverseStream's chunks to the block whose index it has, all else as it is.
+// addChunk adds a chunk. It adds the content of a Messages API or ConverseStream chunk to the block with its index.
 func (p *part) addChunk(c value) {
 	for name, one := range c.fields() {
 		switch key := name.raw(); string(key) {
@@ -90,7 +91,7 @@ func (p *part) element(index value, otherwise int) *part {
 	return p.at(strconv.AppendInt(nil, int64(otherwise), 10))
 }
 
-// add adds what lies under a name.
+// add adds the value under a name.
 func (p *part) add(name []byte, v value) {
 	switch raw := v.raw(); {
 	case v.is('{') && !v.closed():
@@ -113,7 +114,7 @@ func (p *part) add(name []byte, v value) {
 		}
 	case v.is('"') && (len(p.raw) == 0 || p.raw[0] != '"'):
 		p.raw = slices.Clone(raw)
-	case v.is('"') && string(name) != `"type"` && string(name) != `"role"` && string(name) != `"name"`: // which do not go on
+	case v.is('"') && string(name) != `"type"` && string(name) != `"role"` && string(name) != `"name"`: // which aren't split
 		p.raw = append(p.raw[:len(p.raw)-1], raw[1:]...)
 		*p.said += utf8.RuneCount(raw) - len(`""`) - longestCharacter*bytes.Count(raw, []byte(`\`))
 	case len(p.raw) == 0 || p.raw[0] != '"':
@@ -121,7 +122,7 @@ func (p *part) add(name []byte, v value) {
 	}
 }
 
-// write appends the JSON. Where chunks disagree, a text is worth more than what has parts.
+// write appends the JSON. If chunks disagree, a text takes precedence over a value with parts.
 func (p *part) write(b []byte) []byte {
 	if len(p.raw) > 0 && (len(p.parts) == 0 || p.raw[0] == '"') {
 		return append(b, p.raw...)
@@ -129,7 +130,7 @@ func (p *part) write(b []byte) []byte {
 	keys, ends := p.order, "{}"
 	if p.list {
 		ends = "[]"
-		slices.SortFunc(keys, func(a, b string) int { return cmp.Or(len(a)-len(b), strings.Compare(a, b)) }) // numbers
+		slices.SortFunc(keys, func(a, b string) int { return cmp.Or(len(a)-len(b), strings.Compare(a, b)) }) // by number
 	}
 	b = append(b, ends[0])
 	for i, key := range keys {
@@ -144,15 +145,15 @@ func (p *part) write(b []byte) []byte {
 	return append(b, ends[1])
 }
 
-// gather has, for a search, what is split over the elements of arrays: the texts that lie at the same place of them, one behind
-// the other, and the chunks of every array put together. Its time is linear in the body's length.
+// gather joins texts that are split over the elements of arrays, for a search: the texts at the same place of the
+// elements, and the assembled chunks of each array. It takes time linear in the body's length.
 func gather(body value) []byte {
 	g := gathered{places: map[place]int{}}
 	g.add(body.open(), g.place(0, ""), false, 0)
 	return append(g.whole, bytes.Join(g.texts, []byte(`"`))...)
 }
 
-// place is a name in an object of another place, or "[" for every element of an array.
+// place is a name in an object at another place, or "[" for each element of an array.
 type place struct {
 	in   int
 	name string
@@ -160,7 +161,7 @@ type place struct {
 
 type gathered struct {
 	places map[place]int
-	texts  [][]byte // of each place, as JSON without quotes
+	texts  [][]byte // of each place, in JSON without quotes
 	whole  []byte
 }
 
@@ -174,7 +175,7 @@ func (g *gathered) place(in int, name string) int {
 	return at
 }
 
-// add adds a value, whose chunks are only put together outside of another array's, and whose texts may have JSON.
+// add adds a value. It assembles chunks of outer arrays only, and parses texts that contain JSON.
 func (g *gathered) add(v value, at int, within bool, layers int) {
 	for name, one := range v.fields() {
 		g.add(one, g.place(at, string(name.raw())), within, layers)
@@ -194,7 +195,7 @@ func (g *gathered) add(v value, at int, within bool, layers int) {
 	}
 }
 
-// lines are the values of a text of JSON, one or more, with white space or nothing between them.
+// lines returns the values of a text with one or more JSON values, separated by white space or not.
 func lines(text string) value {
 	text = strings.TrimSpace(strings.TrimPrefix(text, "\ufeff"))
 	if !strings.HasPrefix(text, "[") && !strings.HasPrefix(text, "{") {
@@ -206,7 +207,7 @@ func lines(text string) value {
 	all := []byte("[")
 	for decoder := json.NewDecoder(strings.NewReader(text)); ; all = append(all, ',') {
 		var one json.RawMessage
-		if decoder.Decode(&one) != nil { // what is behind is no JSON
+		if decoder.Decode(&one) != nil { // the rest isn't JSON
 			return parseJSON(append(all, "null]"...))
 		}
 		all = append(all, one...)

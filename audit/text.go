@@ -11,14 +11,14 @@ import (
 	"unicode/utf8"
 )
 
-// turn is what one side says.
+// turn is one message of a conversation.
 type turn struct{ role, text string }
 
-// inputs are where a body has what is asked, in the order in which it is read, and who asks it (Bedrock API Reference,
-// "Converse"; Bedrock User Guide, "Inference request parameters and response fields for foundation models").
+// inputs are the places of the prompt in a body, in reading order, with their role (Bedrock API Reference, "Converse";
+// Bedrock User Guide, "Inference request parameters and response fields for foundation models").
 var inputs = []struct {
 	role string
-	each bool // element is a turn
+	each bool // each element is a turn
 	path []string
 }{
 	{"system", false, []string{"system"}}, {"system", false, []string{"preamble"}}, {"document", true, []string{"documents"}},
@@ -30,7 +30,7 @@ var inputs = []struct {
 	{"user", false, []string{"imageVariationParams", "text"}}, {"user", false, []string{"singleEmbeddingParams", "text", "value"}},
 }
 
-// places are those of the inputs by their first name, as JSON has it.
+// places maps the first name of an input, in JSON, to its index.
 var places = func() map[string]int {
 	all := map[string]int{}
 	for i, in := range inputs {
@@ -39,7 +39,7 @@ var places = func() map[string]int {
 	return all
 }()
 
-// firsts are their first names.
+// firsts are the first names of the inputs.
 var firsts = func() (names []string) {
 	for _, in := range inputs {
 		names = append(names, in.path[0])
@@ -47,16 +47,16 @@ var firsts = func() (names []string) {
 	return names
 }()
 
-// settings is the role of what a request has beside its turns, such as descriptions of tools. It comes first.
+// settings is the role of the content besides turns, such as descriptions of tools. It comes first.
 const settings = "settings"
 
-// input is what a body has in one of the inputs.
+// input is the value of a body at one of the inputs.
 type input struct {
 	place int
 	value
 }
 
-// inputsOf finds those of a body, in their order.
+// inputsOf returns the inputs of a body in reading order.
 func inputsOf(body value, found []input) []input {
 	for name, one := range body.fields() {
 		if place, known := places[string(name.raw())]; known {
@@ -67,7 +67,8 @@ func inputsOf(body value, found []input) []input {
 	return found
 }
 
-// prompt has every turn: of a conversation that a caller sends, any may be invented, and the last need not be what matters.
+// prompt returns every turn. The caller sends the whole conversation and can invent any turn, so the last one isn't
+// always the one that matters.
 func prompt(raw value) (turns []turn) {
 	var room [4]input
 	body := parseBody(raw)
@@ -97,7 +98,7 @@ func prompt(raw value) (turns []turn) {
 	return turns
 }
 
-// unread is a body of which nothing is known.
+// unread returns a body of an unknown format as one turn.
 func unread(raw value) []turn {
 	text, is := raw.text()
 	switch {
@@ -109,7 +110,7 @@ func unread(raw value) []turn {
 	return []turn{{"user", text}}
 }
 
-// latest is a prompt's last turn, and how many there are. What is new is at the end.
+// latest returns a prompt's last turn, and the number of turns. The new content is at the end.
 func latest(raw value) (text string, n int) {
 	var room [4]input
 	last := value{}
@@ -128,7 +129,7 @@ func latest(raw value) (text string, n int) {
 	return say(last, 0), n
 }
 
-// asked is a prompt as one text, which names who speaks unless only one does.
+// asked returns a prompt as one text. It names the roles if there are several turns.
 func asked(raw value) string { return joined(prompt(raw)) }
 
 func joined(turns []turn) string {
@@ -145,16 +146,17 @@ func joined(turns []turn) string {
 	return b.String()
 }
 
-// answer is a model's, whole or in chunks, and what a guardrail kept from the caller, as far as its trace is in the record
-// (Bedrock API Reference, "GuardrailTraceAssessment"; Bedrock User Guide, "Use your guardrail with inference operations").
+// answer returns a model's response, complete or in chunks. It adds the text that a guardrail withheld from the caller,
+// if the record contains its trace (Bedrock API Reference, "GuardrailTraceAssessment"; Bedrock User Guide, "Use your
+// guardrail with inference operations").
 func answer(raw value) string { return begin(raw, 0) }
 
-// begin is an answer of which no more than so many characters are wanted, unless the limit is 0.
+// begin returns a response of which at most limit characters are needed, or all if the limit is 0.
 func begin(raw value, limit int) string {
 	body := parseBody(raw)
 	if body.is('[') {
 		if bytes.Contains(body.raw(), []byte("guardrail")) {
-			limit = 0 // what it did is at the end
+			limit = 0 // the guardrail's result is at the end
 		}
 		body = parseJSON(assemble(body, limit))
 	}
@@ -163,7 +165,7 @@ func begin(raw value, limit int) string {
 		text = compact(raw.raw())
 	}
 	if string(body.get("stopReason").raw()) == `"guardrail_intervened"` ||
-		bytes.HasSuffix(body.get("amazon-bedrock-guardrailAction").raw(), []byte(`INTERVENED"`)) { // chunks may each have one
+		bytes.HasSuffix(body.get("amazon-bedrock-guardrailAction").raw(), []byte(`INTERVENED"`)) { // each chunk can have one
 		text = "[guardrail intervened] " + text
 		for _, trace := range []string{"trace", "amazon-bedrock-trace"} {
 			for blocked := range body.get(trace).at("guardrail", "modelOutput").elements() {
@@ -174,9 +176,10 @@ func begin(raw value, limit int) string {
 	return text
 }
 
-// parseBody takes JSON out of a text that holds it.
+// parseBody parses JSON within a text.
 func parseBody(raw value) value {
-	if text, is := raw.text(); is && json.Valid([]byte(text)) { // the whole of it: nothing may hide behind
+	// The complete text must be JSON, so that nothing is hidden after it.
+	if text, is := raw.text(); is && json.Valid([]byte(text)) {
 		if inner := parseJSON([]byte(text)); inner.is('{') || inner.is('[') {
 			return inner
 		}
@@ -184,10 +187,11 @@ func parseBody(raw value) value {
 	return raw.open()
 }
 
-// deepestBlock is how deep blocks are taken apart: what is deeper is shown as JSON.
+// deepestBlock is the depth to which blocks are parsed. Deeper blocks are shown as JSON.
 const deepestBlock = 50
 
-// say is what stands for a value in a text: what it says, or else all of it as JSON, so that nothing unknown is left out.
+// say returns the text of a value. If it has no known text, it returns the value as JSON, so that nothing unknown is
+// omitted.
 func say(v value, depth int) string {
 	switch string(v.raw()) {
 	case "", "null", `""`, "{}", "[]":
@@ -199,8 +203,9 @@ func say(v value, depth int) string {
 	return compact(v.raw())
 }
 
-// spoken is what is known of a value to be said: of bodies, turns, choices and blocks alike (the same pages; Anthropic's
-// Messages API; OpenAI's Chat Completions API). Reasoning comes first, as it was. Nothing is "".
+// spoken returns the known text of a value: of bodies, turns, choices and blocks (the same pages; Anthropic's Messages
+// API; OpenAI's Chat Completions API). Reasoning comes first, as it did in the response. It returns "" if nothing is
+// known.
 func spoken(v value, depth int) string {
 	if v.is('"') {
 		text, _ := v.begin(v.tree.most)
@@ -209,7 +214,7 @@ func spoken(v value, depth int) string {
 	if depth > deepestBlock {
 		return ""
 	}
-	var few, more [4]string // most have no more, and need no memory
+	var few, more [4]string // enough for most values, without an allocation
 	thought, all := few[:0], more[:0]
 	for one := range v.elements() {
 		all = append(all, say(one, depth+1))
@@ -265,23 +270,23 @@ func spoken(v value, depth int) string {
 	return together(append(append(thought, all...), rest(v, read...)))
 }
 
-// together has a line for each text.
+// together joins texts by line breaks.
 func together(texts []string) string {
 	return strings.Join(slices.DeleteFunc(texts, func(text string) bool { return text == "" }), "\n")
 }
 
-// quiet are fields that say nothing to a reader: ids, counts and what a guardrail did, which an answer begins with.
+// quiet are fields that contain nothing to read: IDs, counts, and the guardrail's action, which an answer begins with.
 var quiet = []string{
 	"type", "role", "id", "object", "model", "index", "usage", "metrics", "signature", "status", "toolUseId", "tool_use_id", "tool_call_id",
 	"stopReason", "stop_reason", "finishReason", "finish_reason", "completionReason", "stop", "anthropic_version", "schemaVersion", "taskType", "input_type", "service_tier",
 	"trace", "amazon-bedrock-trace", "amazon-bedrock-guardrailAction", "amazon-bedrock-invocationMetrics", "response_type", "generation_id",
 }
 
-// rest is what an object has beside the fields that were read, as JSON, if there is a text in it.
+// rest returns an object's fields except those that were read, as JSON, if they contain a text.
 func rest(v value, read ...string) string {
 	var b strings.Builder
 	for name, one := range v.fields() {
-		key := name.raw() // one with escapes is none that was read
+		key := name.raw() // a name with escapes isn't one that was read
 		key = key[1 : len(key)-1]
 		if slices.Contains(read, string(key)) || slices.Contains(quiet, string(key)) || !texts(one) {
 			continue
@@ -298,7 +303,7 @@ func rest(v value, read ...string) string {
 	return b.String()
 }
 
-// texts tells whether a value has a text, and no numbers only.
+// texts reports whether a value contains a text, and not only numbers.
 func texts(v value) bool {
 	if v.closed() || v.is('"') && len(v.raw()) > len(`""`) {
 		return true
@@ -316,7 +321,7 @@ func texts(v value) bool {
 	return false
 }
 
-// result is a tool's, which a stream's chunks have without a name.
+// result returns the text of a tool's result.
 func result(v value, depth int) string {
 	if !v.is('{') {
 		return "[tool result] " + say(v, depth+1)
@@ -324,7 +329,7 @@ func result(v value, depth int) string {
 	return strings.TrimSuffix("[tool result] "+together([]string{say(v.get("content"), depth+1), rest(v, "content")}), "\n")
 }
 
-// tool is a model's call of one, whose input is JSON, or a text of it.
+// tool returns the text of a tool call. Its input is JSON, or a text that contains JSON.
 func tool(v value) string {
 	name, input := "", value{}
 	for _, in := range []value{v, v.get("function")} {
@@ -347,12 +352,12 @@ func tool(v value) string {
 	return together([]string{"[tool " + name + "] " + text, rest(v, "name", "input", "arguments", "parameters", "function"), rest(v.get("function"), "name", "input", "arguments", "parameters")})
 }
 
-// embedding counts: its numbers say nothing to a reader.
+// embedding returns the number of an embedding's numbers, which aren't readable.
 func embedding(numbers value) string {
 	return fmt.Sprintf("[embedding of %d numbers]", numbers.count())
 }
 
-// embeddings are an array of them, or of objects that hold them, or arrays by kind.
+// embeddings returns the text of an array of embeddings, of objects with embeddings, or of arrays by kind.
 func embeddings(v value) string {
 	all := slices.Collect(v.elements())
 	for _, kind := range v.fields() {
@@ -368,10 +373,10 @@ func embeddings(v value) string {
 	return strings.Join(texts, " ")
 }
 
-// files are what a block can be beside a text.
+// files are the kinds of blocks that contain a file.
 var files = []string{`"image"`, `"video"`, `"audio"`, `"document"`}
 
-// file says what one is: its format, its name, where it lies or how large it is, and its text if it is one.
+// file describes a file: its format, name, and place or size, and its text if it has one.
 func file(kind []byte, v value, depth int) string {
 	all := []string{string(kind[1 : len(kind)-1])}
 	for _, path := range [][]string{
@@ -390,7 +395,7 @@ func file(kind []byte, v value, depth int) string {
 		decoded := decode(nil, []byte(encoded))
 		switch {
 		case !found:
-		case decoded == nil: // a text of the Messages API's
+		case decoded == nil: // a text of the Messages API
 			text += encoded
 		default:
 			all = append(all, fmt.Sprintf("of %d bytes", len(decoded)))
@@ -405,10 +410,10 @@ func file(kind []byte, v value, depth int) string {
 	})
 }
 
-// compact is JSON without spaces and needless escapes.
+// compact returns JSON without spaces and unnecessary escapes.
 func compact(raw []byte) string {
 	var b bytes.Buffer
-	if json.Compact(&b, raw) != nil { // such as what is too deep
+	if json.Compact(&b, raw) != nil { // for example, because it is nested too deep
 		return string(raw)
 	}
 	text, plain := b.Bytes(), make([]byte, 0, b.Len())
@@ -427,7 +432,7 @@ func compact(raw []byte) string {
 	}
 }
 
-// shorten keeps so many characters; 0 keeps all.
+// shorten truncates a text to limit characters. If 0, it keeps all.
 func shorten(text string, limit int) string {
 	if limit == 0 || len(text) <= limit {
 		return text

@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 )
 
-// sample is a record in AWS's shape, as one line of the log.
+// sample returns a record in AWS's format, as one line of the log.
 func sample(t testing.TB, name string) []byte {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join("testdata", name))
@@ -28,7 +28,7 @@ func sample(t testing.TB, name string) []byte {
 
 const data = "s3://log-bucket/bedrock/AWSLogs/123456789012/BedrockModelInvocationLogs/ap-northeast-1/2026/11/23/10/data/6f1e0a52-1111-4c60-9d3b-0f4f2f5d0001_"
 
-// Lost: what was asked and answered, by every kind of call that Bedrock logs.
+// Prompts and answers are extracted for every kind of call that Bedrock logs.
 func TestTexts(t *testing.T) {
 	t.Parallel()
 	jane, role := "arn:aws:sts::123456789012:assumed-role/Clerk/jane", "arn:aws:sts::123456789012:assumed-role/bedrock-app-dev-function-role/bedrock-app-dev-function"
@@ -74,7 +74,7 @@ func TestTexts(t *testing.T) {
 	}
 }
 
-// Lost: models that no sample has, and bodies that are a text of JSON or chunks in base64, as some of Bedrock's are.
+// Answers are extracted for other formats of models, for JSON in a text, and for chunks in base64.
 func TestAnswerShapes(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]string{
@@ -93,7 +93,7 @@ func TestAnswerShapes(t *testing.T) {
 		`{"content":[{"x":"y"}]}`:             `{"x":"y"}`,
 		`"{\"completion\":\"shown\"} hidden"`: `{"completion":"shown"} hidden`,
 		`{"content":[{"type":"tool_use","name":"t","input":{"n":12345678901234567890}}]}`: `[tool t] {"n":12345678901234567890}`,
-		// Shapes of models that are newer, whole and in chunks.
+		// These are formats of newer models, complete and in chunks.
 		`{"choices":[{"text":"deep"},{"text":"seek"}]}`:                                                         "deep\nseek",
 		`[{"choices":[{"text":"deep","stop_reason":null}]},{"choices":[{"text":"seek","stop_reason":"stop"}]}]`: "deepseek",
 		`{"message":"pegasus","finishReason":"stop"}`:                                                           "pegasus",
@@ -106,7 +106,7 @@ func TestAnswerShapes(t *testing.T) {
 		`{"content":[{"type":"thinking","thinking":"hm","signature":"s"},{"type":"text","text":"Sure."},{"type":"text","text":"Done."}]}`:                                                                                                                                                                                                                                                                           "[reasoning] hm\nSure.\nDone.",
 		`[{"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"Su"}},{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"hm"}},{"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"re."}},{"type":"content_block_delta","index":2,"delta":{"type":"text_delta","text":"Done."}}]`:                                                 "[reasoning] hm\nSure.\nDone.",
 		`[{"contentBlockDelta":{"contentBlockIndex":0,"delta":{"reasoningContent":{"text":"hm"}}}},{"contentBlockDelta":{"contentBlockIndex":1,"delta":{"text":"Sure."}}},{"contentBlockDelta":{"contentBlockIndex":10,"delta":{"text":"Done."}}},{"contentBlockStart":{"contentBlockIndex":2,"start":{"toolUse":{"name":"t"}}}},{"contentBlockDelta":{"contentBlockIndex":2,"delta":{"toolUse":{"input":"{}"}}}}]`: "[reasoning] hm\nSure.\n[tool t] {}\nDone.",
-		// What a guardrail blocked.
+		// These are answers that a guardrail blocked.
 		`{"output":{"message":{"content":[{"text":"Sorry."}]}},"stopReason":"guardrail_intervened","trace":{"guardrail":{"modelOutput":["secret"]}}}`:                                                     "[guardrail intervened] Sorry.\n[blocked by the guardrail, not sent] secret",
 		`[{"contentBlockDelta":{"contentBlockIndex":0,"delta":{"text":"Sorry."}}},{"messageStop":{"stopReason":"guardrail_intervened"}},{"metadata":{"trace":{"guardrail":{"modelOutput":["secret"]}}}}]`: "[guardrail intervened] Sorry.\n[blocked by the guardrail, not sent] secret",
 		`{"content":[{"type":"text","text":"Sorry."}],"amazon-bedrock-guardrailAction":"INTERVENED","amazon-bedrock-trace":{"guardrail":{"modelOutput":["secret"]}}}`:                                     "[guardrail intervened] Sorry.\n[blocked by the guardrail, not sent] secret",
@@ -118,7 +118,7 @@ func TestAnswerShapes(t *testing.T) {
 	}
 }
 
-// Lost: parts of what was asked, which no reader of the prompt would miss.
+// Every part of a prompt is extracted.
 func TestPromptShapes(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("あ", 600)
@@ -140,8 +140,8 @@ func TestPromptShapes(t *testing.T) {
 	}
 }
 
-// Lost: text that a search finds, from what an export shows.
-func TestTextsHaveWhatIsUnknown(t *testing.T) {
+// Texts contain content of unknown kinds too.
+func TestTextsContainUnknownContent(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{
 		`[{"contentBlockDelta":{"contentBlockIndex":0,"delta":{"toolResult":[{"text":"CANARY"}]}}}]`, `[{"outputText":"a"},{"contentBlockDelta":{"contentBlockIndex":0,"delta":{"citation":{"title":"CANARY"}}}}]`,
@@ -169,7 +169,7 @@ func TestTextsHaveWhatIsUnknown(t *testing.T) {
 	}
 }
 
-// Lost: everything behind one record that somebody made to break the reader. A prompt is the caller's, and a log may be forged.
+// No record breaks the reader. A caller controls the prompt, and a log can contain forged records.
 func FuzzEntry(f *testing.F) {
 	samples, err := filepath.Glob("testdata/*.json")
 	if err != nil {
@@ -189,13 +189,13 @@ func FuzzEntry(f *testing.F) {
 		if !utf8.ValidString(e.Prompt) && utf8.Valid(line) {
 			t.Errorf("prompt %q", e.Prompt)
 		}
-		if json.Valid(line) && !json.Valid(e.Record) { // what is damaged is shown as it is
+		if json.Valid(line) && !json.Valid(e.Record) { // a damaged line is shown unchanged
 			t.Errorf("the whole record is no JSON: %s", e.Record)
 		}
 	})
 }
 
-// Lost: bodies of models, made by whoever calls, that break the reader by themselves.
+// No body breaks the extraction of texts.
 func FuzzTexts(f *testing.F) {
 	f.Add([]byte(`{"messages":[{"role":"user","content":[{"text":"a"},{"image":{"format":"png","source":{"bytes":"=="}}}]}]}`))
 	f.Add([]byte(`[{"chunk":{"bytes":"e30="}},{"delta":{"text":"a"}}]`))
@@ -205,8 +205,8 @@ func FuzzTexts(f *testing.F) {
 	})
 }
 
-// Lost: the beginning of a text in list, where only as much of a body is read as a line shows.
-func TestShortTextsBeginTheWholeOnes(t *testing.T) {
+// A shortened text is the beginning of the complete text, although less of the body is read.
+func TestShortenedTextIsPrefix(t *testing.T) {
 	t.Parallel()
 	b := &bodies{Rand: rand.New(rand.NewPCG(13, 4))}
 	text := func() string {

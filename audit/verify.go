@@ -13,7 +13,7 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/contract"
 )
 
-// Call is a line of the API's access log, whose format is PrivateApi's: components/testdata/access-log.json.
+// Call is a line of the API's access log in the format of PrivateApi: components/testdata/access-log.json.
 type Call struct {
 	ExtendedRequestID string `json:"extendedRequestId"`
 	HTTPMethod        string `json:"httpMethod"`
@@ -39,12 +39,13 @@ func parseCall(line []byte) (*Call, error) {
 	return c, nil
 }
 
-// asks tells whether a call is one that leads to a model.
+// asks reports whether a call is on a route that calls a model.
 func (c *Call) asks() bool {
 	return c.HTTPMethod == "POST" && (c.ResourcePath == "/generate" || strings.HasPrefix(c.ResourcePath, "/generate/") || strings.HasPrefix(c.ResourcePath, "/model/"))
 }
 
-// streams tells whether the status is sent before the answer's end: then Bedrock can record a call of status 200 as failed.
+// streams reports whether the status is sent before the end of the response. If it is, Bedrock can record a call of
+// status 200 as failed.
 func (c *Call) streams() bool {
 	return c.ResourcePath == "/generate" || strings.HasSuffix(c.ResourcePath, "-stream")
 }
@@ -56,10 +57,10 @@ func (c *Call) caller() string {
 	return c.UserARN
 }
 
-// none tells whether API Gateway had no value for a variable of the access log.
+// none reports whether API Gateway had no value for a variable of the access log.
 func none(seen string) bool { return seen == "" || seen == "-" }
 
-// metadata is what the function writes for a value that API Gateway logged.
+// metadata returns the value that the function writes for a value that API Gateway logged.
 func metadata(seen string) string {
 	if none(seen) {
 		return ""
@@ -68,17 +69,18 @@ func metadata(seen string) string {
 }
 
 const (
-	// longestCall is the longest that the function can take (API Gateway Developer Guide, "Stream the integration response for
-	// your proxy integrations"). Bedrock's timestamp is from when it was asked or when it had answered: AWS does not say which.
+	// longestCall is the longest time that the function can take (API Gateway Developer Guide, "Stream the integration
+	// response for your proxy integrations"). AWS doesn't document whether Bedrock's timestamp is that of the request
+	// or of the response.
 	longestCall = 15 * time.Minute
-	// skew is how far API Gateway's clock and Bedrock's, which writes whole seconds, may differ.
+	// skew is the maximum difference between the clocks of API Gateway and of Bedrock, which writes whole seconds.
 	skew = time.Minute
 )
 
-// contradiction says why a record cannot be this call's, or nothing.
+// contradiction returns why a record can't belong to this call, or "".
 func (c *Call) contradiction(e Entry) string {
 	if !mayFollow(c.Status, e.ErrorCode != "") {
-		return fmt.Sprintf("the API answered its request %s with status %s, without asking a model or without an answer from one", c.ExtendedRequestID, c.Status)
+		return fmt.Sprintf("its API request %s has status %s, which the API doesn't return after a model was called, or after a model's response", c.ExtendedRequestID, c.Status)
 	}
 	if late := e.Timestamp.Sub(c.Time); late < -skew || late > longestCall+skew {
 		return fmt.Sprintf("its API request %s was made at %s, and no call takes longer than %v", c.ExtendedRequestID, c.Time.Format(time.RFC3339), longestCall)
@@ -88,24 +90,24 @@ func (c *Call) contradiction(e Entry) string {
 		{contract.MetadataSourceVpce, c.VpcEndpointID, e.SourceVpce},
 	} {
 		if want := metadata(one.seen); one.said != want {
-			return fmt.Sprintf("its requestMetadata has %s %q, and the access log has %q", one.name, one.said, one.seen)
+			return fmt.Sprintf("its requestMetadata has %s %q, but the access log has %q", one.name, one.said, one.seen)
 		}
 	}
 	return ""
 }
 
-// mayFollow tells whether the API can answer with a status after Bedrock made a record, of a failure or of an answer. The
-// function checks requests before it asks a model, and API Gateway before it calls the function: what they refuse has no
-// record. After a failure the function answers with Bedrock's status (Bedrock API Reference, Converse, "Errors").
+// mayFollow reports whether the API can return a status after Bedrock recorded a failure or a response. The function
+// checks requests before it calls a model, and API Gateway before it calls the function. The requests that they refuse
+// have no record. After a failure, the function returns Bedrock's status (Bedrock API Reference, Converse, "Errors").
 func mayFollow(status string, failed bool) bool {
 	switch status {
-	case "200", // also after a failure: the function tries again, and a stream can break
-		"424", "500", "502", "504": // also after an answer: it broke off, was empty or came too late
+	case "200", // also after a failure: the function retries, and a stream can break
+		"424", "500", "502", "504": // also after a response that broke off, was empty or came too late
 		return true
 	case "400", "403", "404", "408", "429", "503":
 		return failed
 	}
-	return false // 413 and 415 are never Bedrock's; a status that is not known here is to be looked into
+	return false // Bedrock doesn't return 413 and 415; an unknown status needs an investigation
 }
 
 func (c *Call) String() string {
@@ -116,36 +118,37 @@ func (e Entry) String() string {
 	return fmt.Sprintf("record %s, %s, %s of %s by %s", e.RequestID, e.Timestamp.Format(time.RFC3339), e.Operation, e.ModelID, e.IdentityARN)
 }
 
-// Finding is one thing that an access log and the records do not agree on.
+// Finding is a difference between the access log and the records.
 type Finding struct {
 	Time time.Time
-	// Text names the call or the record, never what was asked or answered.
+	// Text names the call or the record. It contains no prompt or answer.
 	Text string
 }
 
-// Verdict is what Verify found, the oldest first.
+// Verdict is the result of Verify. Findings are sorted by time.
 type Verdict struct {
 	Calls, Records int
-	// Lines counts those of the access log, of every route. Without any, nothing was compared.
+	// Lines is the number of lines of the access log, for all routes. If 0, nothing was compared.
 	Lines int
-	// Older counts records of the function's role from before the access log's first line, whose calls cannot be known any
-	// more: CloudWatch Logs keeps lines for days, the bucket records for years. With a since they are findings.
+	// Older is the number of records of the function's role from before the access log's first line. Their calls can't
+	// be known: CloudWatch Logs keeps lines for days, the bucket keeps records for years. If since is set, such records
+	// are findings.
 	Older    int
 	Findings []Finding
 }
 
-// Agrees tells whether the logs were compared in whole, and say the same.
+// Agrees reports whether the logs were compared completely and match.
 func (v Verdict) Agrees() bool { return len(v.Findings) == 0 && v.Older == 0 && v.Lines > 0 }
 
-// Verify holds the API's access log against the invocation log, both of the time that the query names: every successful
-// call of a model must have its record, and every record its call, once. A record is the API's only if a session of
-// records.Roles called Bedrock, and only if it can be its call's by status, time and caller. Either log is kept without the
-// other's rights, so that a gap in one shows in the other.
+// Verify compares the API's access log with the invocation log, for the time from since until until. Every successful
+// call of a model must have its record, and every record its call, once. A record belongs to the API only if a session
+// of records.Roles called Bedrock, and only if its call's status, time and caller match. Access to one log doesn't give
+// access to the other, so a gap in one shows in the other.
 func Verify(ctx context.Context, records Reader, access Log, since, until, now time.Time) (Verdict, error) {
 	if len(records.Roles) == 0 {
-		return Verdict{}, errors.New("the function's role is not known, and without it no record can be told from one that was made past the API")
+		return Verdict{}, errors.New("the function's role is unknown; without it, records of the API can't be distinguished from records of calls that bypassed it")
 	}
-	// At its edges, one log's line of a call may lie on the other side.
+	// At the edges of the time, the two lines of a call can be on different sides.
 	wideSince, wideUntil := since, until
 	if !since.IsZero() {
 		wideSince = since.Add(-lateness)
@@ -180,7 +183,7 @@ func Verify(ctx context.Context, records Reader, access Log, since, until, now t
 				return true
 			}
 			if other := calls[c.ExtendedRequestID]; other != nil && *other != *c {
-				find(c.Time, c, "the access log has two lines of it, which differ")
+				find(c.Time, c, "the access log has two different lines for this call")
 			}
 			calls[c.ExtendedRequestID] = c
 			return true
@@ -194,9 +197,9 @@ func Verify(ctx context.Context, records Reader, access Log, since, until, now t
 		record string
 		at     time.Time
 	}
-	seen := map[string]bool{}       // request ids of Bedrock's
-	recorded := map[string]bool{}   // request ids of the API's
-	answered := map[string]answer{} // the one record of an answer, by the API's request id
+	seen := map[string]bool{}       // by Bedrock's request ID
+	recorded := map[string]bool{}   // by the API's request ID
+	answered := map[string]answer{} // the only record of a response, by the API's request ID
 	for e, err := range records.Entries(ctx, Query{Since: wideSince, Until: wideUntil}) {
 		if err != nil {
 			return v, err
@@ -210,9 +213,9 @@ func Verify(ctx context.Context, records Reader, access Log, since, until, now t
 		first, again := answered[api]
 		switch {
 		case !e.byFunction && api != "":
-			problem = fmt.Sprintf("made past the API, by no session of the function's role; its requestMetadata names API request %s", api)
+			problem = fmt.Sprintf("bypassed the API: not made by a session of the function's role; its requestMetadata names API request %s", api)
 		case !e.byFunction:
-			problem = "made past the API, by no session of the function's role"
+			problem = "bypassed the API: not made by a session of the function's role"
 		case seen[e.RequestID]:
 			problem = "it is in the log twice"
 		case api == "":
@@ -224,7 +227,7 @@ func Verify(ctx context.Context, records Reader, access Log, since, until, now t
 			continue
 		case c == nil:
 			problem = fmt.Sprintf("its API request %s is no call of a model in the access log%s%s", api, hole(lines, e.Timestamp), recent(e.Timestamp))
-		case again && (e.ErrorCode == "" || e.Timestamp.After(first.at)): // the function tries again after failures only
+		case again && (e.ErrorCode == "" || e.Timestamp.After(first.at)): // the function retries only after failures
 			problem = fmt.Sprintf("its API request %s already has record %s", api, first.record)
 		default:
 			problem = c.contradiction(e)
@@ -259,8 +262,8 @@ func Verify(ctx context.Context, records Reader, access Log, since, until, now t
 	return v, nil
 }
 
-// hole tells of the time around a record in which the access log has no line at all, if its call would lie in there: then
-// lines were lost, or the record has no call.
+// hole describes the time around a record in which the access log has no line, if the record's call should be in it. In
+// that case, lines were lost, or the record has no call.
 func hole(lines []time.Time, record time.Time) string {
 	next, _ := slices.BinarySearchFunc(lines, record.Add(-longestCall-skew), time.Time.Compare)
 	switch {

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// variable is one of the access log's format.
+// variable matches a variable of the access log's format.
 var variable = regexp.MustCompile(`\$context\.[a-zA-Z.]+`)
 
-// call is a line of the access log, in the format that the stack deploys.
+// call returns a line of the access log, in the format that the stack deploys.
 func call(t *testing.T, at time.Time, id, method, path, status string) string {
 	t.Helper()
 	format, err := os.ReadFile("../components/testdata/access-log.json")
@@ -30,16 +30,16 @@ func call(t *testing.T, at time.Time, id, method, path, status string) string {
 		if value, found := values[name]; found {
 			return value
 		}
-		return "-" // as API Gateway writes what it does not know
+		return "-" // API Gateway's text for a missing value
 	})
 }
 
-// made is a record that the function's role made, for a call of the access log's.
+// made returns a record of the function's role for a call of the access log.
 func made(at time.Time, id, api, caller string) string {
 	return strings.Replace(line(at.Format(time.RFC3339), id, api, caller, "CANARY"), `"requestMetadata":{`, `"requestMetadata":{"sourceIp":"10.0.0.1","sourceVpce":"vpce-1",`, 1)
 }
 
-// Lost: the promise that every call is recorded, and every record's call was made through the API.
+// Every call has a record, and every record has a call of the API.
 func TestVerify(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
@@ -53,7 +53,7 @@ func TestVerify(t *testing.T) {
 		record(at.Add(-time.Second), "b-early", "early"), record(at.Add(time.Minute), "b-late", "late"), record(at, "b-refused", "refused"),
 		made(at.Add(2*time.Second), "b-liar", "lied", "arn:aws:iam::1:user/somebody-else"),
 	)})
-	edges := []string{ // calls on one side of an hour, their records on the other
+	edges := []string{ // calls on one side of the hour, with their records on the other
 		call(t, at.Add(time.Minute+time.Second), "late", "POST", "/generate", "200"), call(t, at.Add(-2*time.Second), "early", "POST", "/generate", "200"),
 	}
 	file := filepath.Join(t.TempDir(), "access.log")
@@ -89,7 +89,7 @@ func TestVerify(t *testing.T) {
 	twice := "record b-copied-2, 2026-11-23T10:00:00Z, Converse of a.model-v1:0 by arn:aws:sts::1:assumed-role/function/f: its API request copied already has record b-copied-1"
 	again := "record b-delivered, 2026-11-23T10:00:00Z, Converse of a.model-v1:0 by arn:aws:sts::1:assumed-role/function/f: it is in the log twice"
 	forged := "record b-forged, 2026-11-23T10:00:01Z, Converse of a.model-v1:0 by arn:aws:sts::1:assumed-role/function/f: its API request never is no call of a model in the access log" + recent
-	lied := "record b-liar, 2026-11-23T10:00:02Z, Converse of a.model-v1:0 by arn:aws:sts::1:assumed-role/function/f: its requestMetadata has caller \"arn:aws:iam::1:user/somebody-else\", and the access log has \"-\""
+	lied := "record b-liar, 2026-11-23T10:00:02Z, Converse of a.model-v1:0 by arn:aws:sts::1:assumed-role/function/f: its requestMetadata has caller \"arn:aws:iam::1:user/somebody-else\", but the access log has \"-\""
 	unrecorded := strings.NewReplacer("missing-2", "lied", "10:00:00", "10:00:02", "/model/{modelId}/invoke", "/generate").Replace(missing2)
 	forged += "\n" + unrecorded + "\n" + lied
 	now := strings.Join([]string{missing2, twice, again, past}, "\n")
@@ -102,7 +102,7 @@ func TestVerify(t *testing.T) {
 	if v.Calls != 10 || v.Records != 16 || v.Older != 1 || v.Lines != 14 {
 		t.Errorf("%d calls, %d records, %d of them older, %d lines", v.Calls, v.Records, v.Older, v.Lines)
 	}
-	// What lies beyond the edges is neither missing nor judged.
+	// Lines beyond the edges are neither missing nor judged.
 	v, got = verify(at, at.Add(time.Minute))
 	if want := now + "\n" + forged; got != want || v.Calls != 7 || v.Records != 12 {
 		t.Errorf("of a minute, %d calls, %d records, found\n%s\nwant\n%s", v.Calls, v.Records, got, want)
@@ -115,7 +115,7 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// Lost: the difference between a record of the API and a forged record, or a record that is gone.
+// Forged and deleted records are found.
 func TestVerifyCannotBeFooled(t *testing.T) {
 	t.Parallel()
 	const jane, function, mallory = "arn:aws:iam::1:user/jane", "arn:aws:sts::1:assumed-role/function/f", "arn:aws:sts::1:assumed-role/mallory/m"
@@ -142,11 +142,11 @@ func TestVerifyCannotBeFooled(t *testing.T) {
 	forged := func(record string) func(r, c map[string]string) {
 		return func(r, _ map[string]string) { r["forged"] = record }
 	}
-	const past, missing = "made past the API, by no session of the function's role", ": no record in "
+	const past, missing = "bypassed the API: not made by a session of the function's role", ": no record in "
 	type attack struct {
-		// do changes the records, and the lines of the access log.
+		// do changes the records and the lines of the access log.
 		do   func(records, calls map[string]string)
-		want []string // a part of each finding
+		want []string // parts of the findings
 	}
 	attacks := map[string]attack{
 		"a refused call's id":                            {forged(as(mallory, made(at, "x", "400", ""))), []string{past}},
@@ -157,17 +157,17 @@ func TestVerifyCannotBeFooled(t *testing.T) {
 		"an identity that is no object":                  {other(`{"arn":"`+function+`"}`, `"`+function+`"`), []string{past, missing}},
 		"the function's credentials, before the call":    {other("10:00:00Z", "09:58:00Z"), []string{"was made at 2026-11-23T10:00:00Z, and no call takes", missing}},
 		"the function's credentials, after the call":     {other("10:00:00Z", "10:17:00Z"), []string{"was made at 2026-11-23T10:00:00Z, and no call takes", missing}},
-		"no name, where API Gateway saw one":             {other(`"caller":"`+jane+`"`, `"a":""`), []string{`has caller "", and the access log has "` + jane, missing}},
-		"another name":                                   {other(jane, jane+"t"), []string{`has caller "` + jane + `t", and`, missing}},
-		"a name in another spelling of its key":          {other(`"caller"`, `"Caller"`), []string{`has caller "", and`, missing}},
-		"two names":                                      {other(`"caller":`, `"caller":"`+jane+`","caller":"a","b":`), []string{`has caller "a", and`, missing}},
-		"no address":                                     {other(`"sourceIp"`, `"a"`), []string{`has sourceIp "", and`, missing}},
-		"another address":                                {other("10.0.0.1", "10.0.0.10"), []string{`has sourceIp "10.0.0.10", and`, missing}},
-		"no endpoint":                                    {other(`"vpce-1"`, "null"), []string{`has sourceVpce "", and the access log has "vpce-1"`, missing}},
+		"no name, where API Gateway saw one":             {other(`"caller":"`+jane+`"`, `"a":""`), []string{`has caller "", but the access log has "` + jane, missing}},
+		"another name":                                   {other(jane, jane+"t"), []string{`has caller "` + jane + `t", but`, missing}},
+		"a name in another spelling of its key":          {other(`"caller"`, `"Caller"`), []string{`has caller "", but`, missing}},
+		"two names":                                      {other(`"caller":`, `"caller":"`+jane+`","caller":"a","b":`), []string{`has caller "a", but`, missing}},
+		"no address":                                     {other(`"sourceIp"`, `"a"`), []string{`has sourceIp "", but`, missing}},
+		"another address":                                {other("10.0.0.1", "10.0.0.10"), []string{`has sourceIp "10.0.0.10", but`, missing}},
+		"no endpoint":                                    {other(`"vpce-1"`, "null"), []string{`has sourceVpce "", but the access log has "vpce-1"`, missing}},
 		"another endpoint":                               {other("vpce-1", "vpce-2"), []string{`has sourceVpce "vpce-2"`, missing}},
-		"a name, where API Gateway saw none":             {forged(made(at, "x", "nameless", jane)), []string{"with status 400"}},
+		"a name, where API Gateway saw none":             {forged(made(at, "x", "nameless", jane)), []string{"has status 400"}},
 		"an id in another spelling of its key":           {other("apiExtendedRequestId", "apiextendedrequestid"), []string{"has no apiExtendedRequestId", missing}},
-		"two ids":                                        {other(`"apiExtendedRequestId":"signed"`, `"apiExtendedRequestId":"signed","apiExtendedRequestId":"429"`), []string{"with status 429", missing}},
+		"two ids":                                        {other(`"apiExtendedRequestId":"signed"`, `"apiExtendedRequestId":"signed","apiExtendedRequestId":"429"`), []string{"has status 429", missing}},
 		"an id with a space":                             {other(`"signed"`, `"signed "`), []string{"request signed  is no call of a model in the access log", missing}},
 		"an id of other letters":                         {other(`"signed"`, `"Signed"`), []string{"request Signed is no call of a model in the access log", missing}},
 		"an id of a call that asks no model":             {forged(made(at, "x", "models", "")), []string{"request models is no call of a model in the access log"}},
@@ -175,16 +175,16 @@ func TestVerifyCannotBeFooled(t *testing.T) {
 		"an id that is used again, by a call that broke": {forged(fails(made(at.Add(time.Second), "x", "unsigned", ""))), []string{"already has record b-unsigned"}},
 		"an answer beside the failure of a refused call": {func(r, _ map[string]string) {
 			r["failed"], r["forged"] = fails(made(at, "b-failed", "429", "")), made(at.Add(time.Second), "x", "429", "")
-		}, []string{"with status 429"}},
+		}, []string{"has status 429"}},
 		"a failure in place of an answer": {func(r, _ map[string]string) { r["whole"] = fails(r["whole"]) }, []string{missing}},
 		"a second line of a refused call, as answered": {func(r, c map[string]string) {
 			r["forged"], c["429, answered"] = made(at, "x", "429", jane), signed(call(t, at, "429", "POST", "/generate", "200"))
-		}, []string{"two lines of it, which differ", "with status 429"}},
+		}, []string{"two different lines for this call", "has status 429"}},
 		"a line that is gone": {func(_, c map[string]string) { delete(c, "signed") }, []string{"request signed is no call of a model in the access log"}},
 		"lines that are gone": {func(_, c map[string]string) {
 			clear(c)
 			c["later"] = call(t, at.Add(time.Hour), "400", "POST", "/generate", "400")
-		}, nil}, // records are older
+		}, nil}, // the records are older
 		"an access log of before": {func(_, c map[string]string) {
 			clear(c)
 			c["earlier"] = call(t, at.Add(-time.Hour), "400", "POST", "/generate", "400")
@@ -209,7 +209,7 @@ func TestVerifyCannotBeFooled(t *testing.T) {
 		attacks["as "+identity] = attack{other(function, identity), []string{past, missing}}
 	}
 	for _, status := range []string{"400", "403", "404", "413", "415", "429", "503"} {
-		attacks["the function's credentials, by the id of a call that ended with "+status] = attack{forged(made(at, "x", status, "")), []string{"with status " + status}}
+		attacks["the function's credentials, by the id of a call that ended with "+status] = attack{forged(made(at, "x", status, "")), []string{"has status " + status}}
 	}
 	verify := func(t *testing.T, a attack) Verdict {
 		t.Helper()
@@ -250,10 +250,10 @@ func TestVerifyCannotBeFooled(t *testing.T) {
 	}
 }
 
-// Lost: the record of a call whose answer came with an error after it, or an hour of searching for records that cannot be.
+// mayFollow accepts exactly the statuses that can follow a response or a failure.
 func TestMayFollow(t *testing.T) {
 	t.Parallel()
-	for status, want := range map[string][2]bool{ // after an answer, after a failure
+	for status, want := range map[string][2]bool{ // after a response, after a failure
 		"200": {true, true}, "424": {true, true}, "500": {true, true}, "502": {true, true}, "504": {true, true},
 		"400": {false, true}, "403": {false, true}, "404": {false, true}, "408": {false, true}, "429": {false, true}, "503": {false, true},
 		"413": {}, "415": {}, "401": {}, "405": {}, "-": {}, "": {}, "2000": {}, "204": {},
@@ -264,8 +264,8 @@ func TestMayFollow(t *testing.T) {
 	}
 }
 
-// Lost: calls whose record is damaged in parts, which is evidence all the same; and every finding, to an auditor who names no role.
-func TestVerifyReadsWhatItCan(t *testing.T) {
+// Partly damaged records still count as evidence, and Verify fails without a role.
+func TestVerifyReadsDamagedRecords(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 	damaged := strings.NewReplacer(`"modelId":"a.model-v1:0"`, `"modelId":7`, `"inputTokenCount":1`, `"inputTokenCount":"one"`, `"operation":"Converse"`, `"operation":[]`).Replace(made(at, "b", "id", ""))
@@ -281,13 +281,13 @@ func TestVerifyReadsWhatItCan(t *testing.T) {
 		t.Errorf("%+v, %d problems, %v", v, problems, err)
 	}
 	r.Roles = nil
-	if v, err := Verify(t.Context(), r, File(file), time.Time{}, time.Time{}, at); err == nil || !strings.Contains(err.Error(), "role is not known") {
+	if v, err := Verify(t.Context(), r, File(file), time.Time{}, time.Time{}, at); err == nil || !strings.Contains(err.Error(), "role is unknown") {
 		t.Errorf("without a role: %+v, %v", v, err)
 	}
 }
 
-// Lost: who called, to metadata that anybody can write; and the difference between two people of one name.
-func TestOnlyTheFunctionNamesACaller(t *testing.T) {
+// Only metadata of the function's role names a caller. Others can write any metadata.
+func TestOnlyFunctionRecordsNameACaller(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 	const jane, mallory = "arn:aws:sts::111111111111:assumed-role/R/jane", "arn:aws:sts::1:assumed-role/mallory/m"
@@ -317,7 +317,7 @@ func TestOnlyTheFunctionNamesACaller(t *testing.T) {
 	}
 }
 
-// Lost: what is behind a line of the access log that is not as it should be.
+// An invalid line of the access log doesn't hide the lines after it.
 func FuzzParseCall(f *testing.F) {
 	f.Add([]byte(`{"extendedRequestId":"a=","httpMethod":"POST","requestTimeEpoch":"1795428930000","resourcePath":"/generate","status":"200","userArn":"-"}`))
 	f.Fuzz(func(t *testing.T, line []byte) {

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// records are a made invocation log, and the program that reads it; base is that of another commit, if one is asked for.
+// records are a generated invocation log and the program that reads it. base is the program of another commit, if one
+// is set.
 type records struct{ folder, program, base string }
 
 func newRecords(ctx context.Context, b *bench) func() (records, error) {
@@ -39,8 +40,8 @@ func newRecords(ctx context.Context, b *bench) func() (records, error) {
 	})
 }
 
-// The jq programs are what one would type: they print, or compare, bodies as they are, where audit takes texts out of them
-// and sorts records by their time.
+// The jq programs are those that a user would type. They print or search bodies unchanged. The audit command extracts
+// texts from the bodies, and sorts records by time.
 const (
 	jqList = `[.timestamp, (.requestMetadata.caller // .identity.arn), .modelId, .operation, .input.inputTokenCount, .output.outputTokenCount,` +
 		` (.input.inputBodyJson | tostring[:100]), (.output.outputBodyJson | tostring[:100])] | @tsv`
@@ -48,7 +49,7 @@ const (
 	jqCaller = `select((.requestMetadata.caller // .identity.arn) | endswith("` + needleCaller + `"))`
 )
 
-// reads has as many records listed by jq and by audit, which takes the arguments.
+// reads measures the same listing by jq and by audit with these arguments.
 func reads(jq string, arguments ...string) func(context.Context, *bench) (samples, error) {
 	return func(ctx context.Context, b *bench) (samples, error) {
 		if _, err := exec.LookPath("jq"); err != nil {
@@ -59,7 +60,7 @@ func reads(jq string, arguments ...string) func(context.Context, *bench) (sample
 			return samples{}, err
 		}
 		var s samples
-		for range 2 { // nothing to warm up: the log was just written
+		for range 2 { // no warm-up, because the log was just written
 			theirs, n, _, err := lines(ctx, "sh", "-c", "find "+log.folder+" -name '*.json.gz' | xargs zcat | jq -rc '"+jq+"'")
 			if err != nil {
 				return s, fmt.Errorf("reference: %w", err)
@@ -77,7 +78,8 @@ func reads(jq string, arguments ...string) func(context.Context, *bench) (sample
 	}
 }
 
-// The queries print what jqList does. DuckDB parses fastest with the columns given, and compares letters as they are.
+// The queries print the same columns as jqList. DuckDB parses fastest with explicit columns, and compares text
+// case-sensitively.
 const (
 	duckSource = `read_json('%s/**/*.json.gz', format = 'newline_delimited', maximum_object_size = 1 << 30, columns = {timestamp: 'VARCHAR',` +
 		` modelId: 'VARCHAR', operation: 'VARCHAR', requestMetadata: 'STRUCT(caller VARCHAR)', identity: 'STRUCT(arn VARCHAR)',` +
@@ -94,7 +96,7 @@ var (
 	duckCallerTime, duckCallerMemory = againstDuckDB(duckCaller, "--caller", needleCaller)
 )
 
-// newDuckDB installs the version that bench/duckdb pins.
+// newDuckDB installs the version of DuckDB that bench/duckdb pins.
 func newDuckDB(ctx context.Context, b *bench) func() (folder string, err error) {
 	return sync.OnceValues(func() (string, error) {
 		for _, program := range []string{"node", "npm"} {
@@ -114,7 +116,7 @@ func newDuckDB(ctx context.Context, b *bench) func() (folder string, err error) 
 	})
 }
 
-// againstDuckDB runs a query by DuckDB and the same by audit. Both figures, time and memory, are of the same runs.
+// againstDuckDB measures the same query by DuckDB and by audit. The figures of time and memory come from the same runs.
 func againstDuckDB(query string, arguments ...string) (seconds, mib func(context.Context, *bench) (samples, error)) {
 	var s, m samples
 	var err error
@@ -159,7 +161,7 @@ func againstDuckDB(query string, arguments ...string) (seconds, mib func(context
 	return of(&s), of(&m)
 }
 
-// againstBase runs the same command by the audit of the commit that the flag base names.
+// againstBase measures the same command by the audit of the commit that the flag base sets.
 func againstBase(arguments ...string) func(context.Context, *bench) (samples, error) {
 	return func(ctx context.Context, b *bench) (samples, error) {
 		if b.base == "" {
@@ -179,7 +181,7 @@ func againstBase(arguments ...string) func(context.Context, *bench) (samples, er
 		theirs := ours
 		if help, err := output(ctx, "", nil, log.base, "list", "--help"); err != nil {
 			return samples{}, err
-		} else if !strings.Contains(help, "-function-role") { // it believes every claimed caller
+		} else if !strings.Contains(help, "-function-role") { // an older version, which trusts the metadata of every record
 			theirs = append([]string{"list", "--dir", log.folder}, arguments...)
 		}
 		s, err := inTurn(5, list(log.base, theirs), list(log.program, ours))
@@ -192,7 +194,7 @@ func (r records) list(arguments []string) []string {
 	return append([]string{"list", "--dir", r.folder, "--function-role", functionRole}, arguments...)
 }
 
-// profile says where audit spends the time, or the memory, of listing: the first lines of pprof.
+// profile returns where audit spends time or memory when it lists all records: the first lines of pprof.
 func (r records) profile(kind string, arguments []string) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		file, program := r.program+kind, r.program+".test"
@@ -205,7 +207,7 @@ func (r records) profile(kind string, arguments []string) func(context.Context) 
 	}
 }
 
-// memoryOfReading is audit's when it lists all records, the reference when it lists half of them.
+// memoryOfReading measures audit's memory when it lists all records. The reference lists half of them.
 func memoryOfReading(ctx context.Context, b *bench) (samples, error) {
 	log, err := b.records()
 	if err != nil {
@@ -223,7 +225,7 @@ func memoryOfReading(ctx context.Context, b *bench) (samples, error) {
 	return inTurn(2, peak(recordCount/2), peak(recordCount))
 }
 
-// lines runs a command: how long, how many lines it prints, and the most memory that it had.
+// lines runs a command, and returns its time, its number of lines, and its maximum memory.
 func lines(ctx context.Context, name string, arguments ...string) (seconds float64, n int, mib float64, err error) {
 	cmd := exec.CommandContext(ctx, name, arguments...)
 	cmd.Stderr = os.Stderr
@@ -249,8 +251,8 @@ func counted(cmd *exec.Cmd) (seconds float64, n int, mib float64, err error) {
 	return seconds, int(count), mib, err
 }
 
-// mostResident looks at a process until it has ended. What wait4(2) tells of its memory is not it: a child of vfork(2)
-// begins with its parent's, and this one is larger than audit.
+// mostResident samples a process until it ends. The maximum that wait4(2) reports doesn't help: a child of vfork(2)
+// begins with its parent's memory, and this parent is larger than audit.
 func mostResident(pid int, ended <-chan struct{}) (mib float64) {
 	for {
 		if status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)); err == nil {

@@ -17,8 +17,8 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/sandbox"
 )
 
-// preview deploys this project with pulumi and the seed with terraform, each to an emulated AWS of its own, for both set
-// the account's invocation logging; then it takes turns in asking what would change.
+// preview deploys this project with pulumi, and the seed with terraform. Each has its own emulated AWS, because both
+// set the account's invocation logging. Then it measures a preview and a plan in turn.
 func preview(ctx context.Context, b *bench) (samples, error) {
 	for _, program := range []string{"terraform", "pulumi"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -38,7 +38,7 @@ func preview(ctx context.Context, b *bench) (samples, error) {
 	return inTurn(5, plan, preview)
 }
 
-// deploySeed answers with what times a plan.
+// deploySeed deploys the seed, and returns a function that measures a plan.
 func (b *bench) deploySeed(ctx context.Context) (plan func() (float64, error), stop func(), err error) {
 	folder := filepath.Join(b.folder, "terraform")
 	if err := os.CopyFS(folder, os.DirFS("bench/seed")); err != nil {
@@ -63,7 +63,7 @@ func (b *bench) deploySeed(ctx context.Context) (plan func() (float64, error), s
 	return func() (float64, error) { return terraform("plan", "-input=false", "-no-color", "-detailed-exitcode") }, stop, nil
 }
 
-// deployProject answers with what times a preview.
+// deployProject deploys the project, and returns a function that measures a preview.
 func (b *bench) deployProject(ctx context.Context) (preview func() (float64, error), stop func(), err error) {
 	folder := filepath.Join(b.folder, "pulumi")
 	if err := copyProject(folder); err != nil {
@@ -79,7 +79,7 @@ func (b *bench) deployProject(ctx context.Context) (preview func() (float64, err
 	}
 	prebuilt := strings.Replace(string(project), "runtime: go\n", "runtime: { name: go, options: { binary: "+program+" } }\n", 1)
 	if prebuilt == string(project) {
-		return nil, nil, errors.New("Pulumi.yaml: no line \"runtime: go\" to name the built program in")
+		return nil, nil, errors.New("Pulumi.yaml: the line \"runtime: go\" is missing, which the built program replaces")
 	}
 	if err := os.WriteFile(filepath.Join(folder, "Pulumi.yaml"), []byte(prebuilt), 0o644); err != nil {
 		return nil, nil, err
@@ -98,7 +98,7 @@ func (b *bench) deployProject(ctx context.Context) (preview func() (float64, err
 	return func() (float64, error) { return pulumi("preview", "--stack", "local", "--expect-no-changes") }, stop, nil
 }
 
-// emulate starts an emulated AWS and answers with the environment in which pulumi and terraform reach it, and nothing else.
+// emulate starts an emulated AWS, and returns the environment in which pulumi and terraform reach only it.
 func (b *bench) emulate(ctx context.Context, folder string) (environment []string, stop func(), err error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -118,7 +118,7 @@ func (b *bench) emulate(ctx context.Context, folder string) (environment []strin
 	return environment, func() { s.Close() }, os.MkdirAll(state, 0o755)
 }
 
-// timed runs a program and answers with how many seconds it took.
+// timed runs a program, and returns its time in seconds.
 func timed(ctx context.Context, folder string, environment []string, program string) func(args ...string) (float64, error) {
 	return func(args ...string) (float64, error) {
 		began := time.Now()
@@ -127,7 +127,7 @@ func timed(ctx context.Context, folder string, environment []string, program str
 	}
 }
 
-// copyProject leaves out what begins with a dot: the repository, and a developer's own sandbox.
+// copyProject copies the project without names that begin with a dot, such as the repository and a developer's sandbox.
 func copyProject(folder string) error {
 	return fs.WalkDir(os.DirFS("."), ".", func(path string, entry fs.DirEntry, err error) error {
 		target := filepath.Join(folder, path)

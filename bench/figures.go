@@ -33,17 +33,17 @@ const (
 // figure is one row of the table.
 type figure struct {
 	name, reference, unit, goal string
-	met                         func(reference, measured float64) bool // nil: nothing is promised
+	met                         func(reference, measured float64) bool // if nil, there is no goal
 	measure                     func(context.Context, *bench) (samples, error)
 }
 
-// samples are the measurements of both sides, taken in turn.
+// samples are the alternating measurements of both sides.
 type samples struct {
 	reference, measured []float64
-	profile             func(context.Context) (string, error) // of ours, for a goal that is missed; nil: none
+	profile             func(context.Context) (string, error) // optional: a profile of ours for a missed goal
 }
 
-// errAbsent says what a figure needs that this machine lacks, which is no failure.
+// errAbsent names a requirement of a figure that this machine lacks. It isn't a failure.
 type errAbsent string
 
 func (e errAbsent) Error() string { return string(e) }
@@ -64,7 +64,7 @@ const (
 	startup        = "start of the process to ready for the first event"
 )
 
-// streaming is the function's environment as it is deployed by default.
+// streaming is the function's default environment.
 const streaming = contract.EnvResponseStreaming + "=true"
 
 var (
@@ -113,15 +113,15 @@ var figures = []figure{
 	{"pulumi preview without change, prebuilt program", "terraform plan without change of the seed", "s", "", nil, preview},
 }
 
-// bench is what the figures share.
+// bench is the state that the figures share.
 type bench struct {
 	folder   string
-	base     string // a commit whose audit is a reference, or none
+	base     string // optional: a commit whose audit is a reference
 	standIn  *standIn
-	commands map[string]func() ([]string, error) // of each function by its folder, or of the seed's
-	records  func() (records, error)             // made when first asked for
-	duckdb   func() (folder string, err error)   // installed when first asked for
-	running  sync.WaitGroup                      // functions, each until the context that it was started with is done
+	commands map[string]func() ([]string, error) // to run each function, by folder, or the seed
+	records  func() (records, error)             // created on the first use
+	duckdb   func() (folder string, err error)   // installed on the first use
+	running  sync.WaitGroup                      // functions, each until its context ends
 }
 
 const (
@@ -137,7 +137,7 @@ func newBench(ctx context.Context, folder, base string) (*bench, error) {
 		return nil, err
 	}
 	b := &bench{folder: folder, base: base, standIn: s, commands: map[string]func() ([]string, error){seed: sync.OnceValues(func() ([]string, error) {
-		// The interpreter itself: what the PATH leads to may be a script that looks for it first.
+		// Run the interpreter directly: the program on the PATH can be a script that searches for it first.
 		python, err := output(ctx, "", nil, "python3", "-c", "import sys, boto3; print(sys.executable)")
 		return []string{python, seed}, err
 	})}}
@@ -167,8 +167,8 @@ func startAgainst(reference string, n int) func(context.Context, *bench) (sample
 	}
 }
 
-// inTurn measures reference, ours, reference, ours, …, so that what else the machine does falls on both. The first pair
-// only warms caches.
+// inTurn measures reference, ours, reference, ours, …, so that other load affects both sides. The first pair only warms
+// caches.
 func inTurn(n int, reference, measured func() (float64, error)) (s samples, err error) {
 	for i := range n + 1 {
 		r, err := reference()
@@ -186,11 +186,11 @@ func inTurn(n int, reference, measured func() (float64, error)) (s samples, err 
 	return s, nil
 }
 
-// callers are ways to make the same call, each for one caller.
+// callers are functions that make the same call, one for each caller.
 type callers func(context.Context, *bench, int) ([]func() (time.Duration, error), error)
 
-// through is callers of a function's copies, one each, as Lambda runs them. What counts is from the event's being handed
-// out: this process is Lambda, and the two requests of the Runtime API are the function's time.
+// through returns callers of a function, with one instance each, as in Lambda. The measured time begins when the event
+// is handed out. This process acts as Lambda, so the two requests of the Runtime API are part of the function's time.
 func through(function string, took func(answer) time.Duration, event func() ([]byte, error), variables ...string) callers {
 	return func(ctx context.Context, b *bench, n int) (each []func() (time.Duration, error), err error) {
 		body, err := event()
@@ -214,7 +214,7 @@ func through(function string, took func(answer) time.Duration, event func() ([]b
 func whole(a answer) time.Duration { return a.whole }
 func first(a answer) time.Duration { return a.first }
 
-// direct is callers with a client of the SDK each, in this process.
+// direct returns callers with an SDK client each, in this process.
 func direct(call func(context.Context, *bedrockruntime.Client) (time.Duration, error)) callers {
 	return func(ctx context.Context, b *bench, n int) (each []func() (time.Duration, error), _ error) {
 		for range n {
@@ -253,8 +253,8 @@ func converseStream(ctx context.Context, client *bedrockruntime.Client) (time.Du
 	return took, out.GetStream().Err()
 }
 
-// calls measures n callers at once. One takes turns with the reference by call; many by rounds, in which all of them
-// call at once.
+// calls measures n concurrent callers. A single caller alternates with the reference by call. Several callers alternate
+// by rounds, in which all call concurrently.
 func calls(n int, reference, measured callers) func(context.Context, *bench) (samples, error) {
 	return func(ctx context.Context, b *bench) (s samples, err error) {
 		theirs, err := reference(ctx, b, n)
@@ -278,7 +278,7 @@ func calls(n int, reference, measured callers) func(context.Context, *bench) (sa
 			if err != nil {
 				return s, err
 			}
-			if i >= rounds/10 { // the first only warm up
+			if i >= rounds/10 { // the first rounds only warm up
 				s.reference, s.measured = append(s.reference, r...), append(s.measured, m...)
 			}
 		}
@@ -286,9 +286,9 @@ func calls(n int, reference, measured callers) func(context.Context, *bench) (sa
 	}
 }
 
-// again makes a call that failed once more, a few times. Where an answer is there before it has looked for the end of its
-// own request, smithy-go 1.28.8 takes that end for an error (safeWriteToReadCloser.WriteTo) and closes the connection, as
-// happens to some streams in a hundred from a server that answers at once.
+// again retries a failed call a few times. If a response arrives before the client has read the end of its own request,
+// smithy-go 1.28.8 reports that end as an error (safeWriteToReadCloser.WriteTo) and closes the connection. With a
+// server that responds at once, this affects a few percent of the streams.
 func again[T any](call func() (T, error)) (v T, err error) {
 	for range 4 {
 		if v, err = call(); err == nil {
@@ -298,7 +298,7 @@ func again[T any](call func() (T, error)) (v T, err error) {
 	return v, err
 }
 
-// atOnce lets all callers call at once, each one call after the other.
+// atOnce runs all callers concurrently. Each makes one call after another.
 func atOnce(callers []func() (time.Duration, error), each int) ([]float64, error) {
 	var group sync.WaitGroup
 	took, errs := make([][]float64, len(callers)), make([]error, len(callers))
@@ -391,7 +391,7 @@ func compilation(ctx context.Context, b *bench) (s samples, err error) {
 	build := func() (float64, error) {
 		began := time.Now()
 		_, err := output(ctx, "", append(os.Environ(), "GOCACHE="+cache), "go", "build", "-o", filepath.Join(b.folder, "compiled"), ".")
-		// Without it, the next build links again.
+		// Without this file, the next build would link again.
 		return time.Since(began).Seconds(), errors.Join(err, os.RemoveAll(filepath.Join(b.folder, "compiled")))
 	}
 	cold, err := build()
@@ -409,7 +409,7 @@ func compilation(ctx context.Context, b *bench) (s samples, err error) {
 	return s, nil
 }
 
-// bootstrap builds a function as it is deployed, for this machine, and unpacks it as Lambda does.
+// bootstrap builds a function as for a deployment, for this machine, and unpacks it as Lambda does.
 func (b *bench) bootstrap(ctx context.Context, dir string) (string, error) {
 	folder := filepath.Join(b.folder, filepath.Base(dir))
 	file := folder + ".zip"
@@ -455,7 +455,7 @@ func nativeEvent(resource string) ([]byte, error) {
 	return apiEvent(resource, map[string]string{"modelId": model}, `{"messages":[{"role":"user","content":[{"text":"Hello"}]}],"inferenceConfig":{"maxTokens":100}}`)
 }
 
-// apiEvent is a recorded event of API Gateway's, with another request in it.
+// apiEvent returns a recorded event of API Gateway with another request.
 func apiEvent(resource string, parameters map[string]string, body string) ([]byte, error) {
 	recorded, err := os.ReadFile("function/testdata/body.json")
 	if err != nil {
@@ -469,11 +469,11 @@ func apiEvent(resource string, parameters map[string]string, body string) ([]byt
 	return json.Marshal(event)
 }
 
-// output runs a command in a folder; environment nil is this process's own.
+// output runs a command in a folder. If environment is nil, the command gets this process's environment.
 func output(ctx context.Context, folder string, environment []string, command ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Dir, cmd.Env = folder, environment
-	// Interrupted, pulumi and terraform end what they started.
+	// On an interrupt, pulumi and terraform end the processes that they started.
 	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(os.Interrupt) }, 20*time.Second
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

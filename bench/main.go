@@ -1,5 +1,5 @@
-// Command bench measures what the project promises of its speed and size, each figure against its reference in the
-// same run.
+// Command bench measures the project's promised speed and size. It measures each figure and its reference in the same
+// run.
 package main
 
 import (
@@ -112,7 +112,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return errors.Join(errs...)
 }
 
-// measure ends with all that it started ended.
+// measure measures one figure, and ends every process that it started.
 func (b *bench) measure(ctx context.Context, f figure) (samples, error) {
 	defer b.running.Wait()
 	ctx, stop := context.WithCancel(ctx)
@@ -120,18 +120,18 @@ func (b *bench) measure(ctx context.Context, f figure) (samples, error) {
 	return f.measure(ctx, b)
 }
 
-// result is one figure measured: medians, and of how many measurements.
+// result is a measured figure: medians, and the number of measurements.
 type result struct {
 	Figure         string   `json:"figure"`
 	Reference      string   `json:"reference"`
-	ReferenceValue *float64 `json:"referenceValue"` // nil: not measured
+	ReferenceValue *float64 `json:"referenceValue"` // if nil, not measured
 	Measured       *float64 `json:"measured"`
 	Ratio          *float64 `json:"ratio"`
 	Unit           string   `json:"unit"`
 	N              int      `json:"n"`
 	Goal           string   `json:"goal"`
 	Verdict        string   `json:"verdict"`
-	Profile        string   `json:"profile,omitempty"` // of a goal that is missed
+	Profile        string   `json:"profile,omitempty"` // if the goal is missed
 }
 
 const (
@@ -175,7 +175,7 @@ func median(values []float64) float64 {
 	return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
 }
 
-// table is Markdown, aligned for a terminal.
+// table returns a Markdown table that is aligned for a terminal.
 func table(results []result) string {
 	rows := [][]string{{"figure", "reference", "measured", "ratio", "goal", "verdict", "n"}}
 	for _, r := range results {
@@ -210,7 +210,7 @@ func table(results []result) string {
 	return b.String()
 }
 
-// profiles are those of the goals that are missed.
+// profiles returns the profiles of the missed goals.
 func profiles(results []result) string {
 	var b strings.Builder
 	for _, r := range results {
@@ -238,7 +238,7 @@ func value(v *float64, unit string) string {
 	return fmt.Sprintf("%.*f %s", min(2, max(0, 3-len(fmt.Sprint(int(*v))))), *v, unit)
 }
 
-// page is bench/RESULTS.md.
+// page returns the content of bench/RESULTS.md.
 func page(results []result, now time.Time) []byte {
 	return fmt.Appendf(nil, `# Measured
 By `+"`make bench`"+`, %s, on %s.
@@ -249,30 +249,30 @@ By `+"`make bench`"+`, %s, on %s.
 }
 
 const notes = `
-Each figure and its reference were measured in one run, in turn: reference, ours, reference, ours, …; the values are
-medians, n is how many of each. The function is the executable of the deployed zip, built for this machine and run as
-Lambda runs it, behind a Lambda Runtime API of the benchmark's own on loopback.
+Each figure and its reference were measured in one run, in turn: reference, ours, reference, ours, …. The values are
+medians, and n is the number of measurements of each. The function is the executable of the deployed zip, built for this
+machine. It runs as in Lambda, behind the benchmark's own Lambda Runtime API on the loopback interface.
 
 - **Start**: from the execution of the process to its first request for an event.
-- **Calls**: from the event's being handed out to the answer's last byte, or the first byte of a stream's body; the SDK's
-  from the call to its return, or to the first event. Bedrock is a stand-in in a process of its own that answers at once,
-  so all that is left is what lies between; a model takes seconds. A call through any function, ours or the one that only
-  calls the SDK, has the two requests of the Runtime API in it, which cost more than the SDK's own call leaves to the goal:
-  what our function adds is seen beside that function, what a function costs at all beside the SDK's straight call. Many
-  callers have a copy of the function each, as in Lambda, or a client of the SDK each in one process.
-- **Memory**: resident set of the process, as Linux counts it; the most of it where it says so.
-- **Records**: made of the samples in ` + "`audit/testdata`" + `, 5 KB each on average, 50 in an object, in Bedrock's layout on
-  disk. jq prints, or searches, bodies as they are; ` + "`audit list`" + ` takes the texts out of them, searches without regard
-  to letters' case, and sorts by time. On two cores, unzipping alone takes most of the time of a search by caller.
-  DuckDB prints what jq does, sorts by time, and compares letters as they are. Its time is without the start of Node.js,
-  which runs it; its memory is that of the process. For each goal against DuckDB or another commit that is missed, a
-  profile of ` + "`audit list`" + ` follows: lines of ` + "`go tool pprof -top`" + `, of time or of the memory that it allocates.
-- **Compilation**: ` + "`go build`" + ` of the Pulumi program, links included; the empty cache once, the full one n times.
-- **Preview, plan**: each against an emulated AWS of its own on this machine, where the stack was deployed before. The
-  Pulumi program declares more resources than the seed does, and builds the function each time.
+- **Calls**: from the delivery of the event to the last byte of the response, or to the first byte of a stream's body. For
+  the SDK: from the call to its return, or to the first event. Bedrock is a stub in a separate process that responds at
+  once, so only the time between remains; a model takes seconds. Each call through a function contains the two requests of
+  the Runtime API. They cost more than the goal allows in addition to the SDK's call. To see what our function adds,
+  compare it with the function that only calls the SDK. To see what a function costs, compare it with the SDK's direct
+  call. Several callers each have an instance of the function, as in Lambda, or an SDK client in one process.
+- **Memory**: resident set of the process, as Linux counts it; its maximum where the figure says "most memory".
+- **Records**: made of the samples in ` + "`audit/testdata`" + `, 5 KB each on average, 50 per object, in Bedrock's layout on disk.
+  jq prints or searches bodies unchanged. ` + "`audit list`" + ` extracts their texts, searches in any case, and sorts by time. On
+  two cores, unzipping alone takes most of the time of a search by caller. DuckDB prints the same as jq, sorts by time, and
+  compares text case-sensitively. Its time excludes the start of Node.js, which runs it; its memory is that of the process.
+  For each missed goal against DuckDB or another commit, a profile of ` + "`audit list`" + ` follows: lines of ` + "`go tool pprof -top`" + `,
+  of time or of allocated memory.
+- **Compilation**: ` + "`go build`" + ` of the Pulumi program, including links; once with an empty cache, n times with a full one.
+- **Preview, plan**: each against its own emulated AWS on this machine, where the stack was deployed before. The Pulumi
+  program declares more resources than the seed, and builds the function each time.
 `
 
-// machine names what the figures depend on.
+// machine describes the hardware and software that the figures depend on.
 func machine() string {
 	read := func(file, name string) string {
 		content, err := os.ReadFile(file)
@@ -290,7 +290,7 @@ func machine() string {
 		read("/proc/sys/kernel/osrelease", ""), runtime.Version())
 }
 
-// field finds "name: value" in a file of /proc, without a unit of kB.
+// field returns the value of "name: value" in a file of /proc, without a kB unit.
 func field(content []byte, name string) string {
 	match := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + `\s*:\s*(.*?)( kB)?$`).FindSubmatch(content)
 	if match == nil {

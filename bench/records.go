@@ -17,18 +17,18 @@ import (
 
 const (
 	recordCount = 100_000
-	recordsEach = 50 // an object
-	// needle is in the prompt of one record in a thousand, as needleCaller is the caller of one in twenty.
+	recordsEach = 50 // per object
+	// needle is in the prompt of one record in a thousand. needleCaller is the caller of one in twenty.
 	needle       = "kestrel"
 	needleCaller = "Clerk/auditee-07"
-	// functionRole made the samples' calls.
+	// functionRole is the role of the samples' calls.
 	functionRole = "arn:aws:iam::123456789012:role/bedrock-app-dev-function-role"
 )
 
-// firstRecord is when the log begins; it has a record each second.
+// firstRecord is the time of the first record. The log has one record per second.
 var firstRecord = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 
-// kinds are the samples that records are made of, and how many in a hundred.
+// kinds are the samples that records are made of, and their percentages.
 var kinds = []struct {
 	sample string
 	share  int
@@ -37,9 +37,8 @@ var kinds = []struct {
 	{"text-completion-stream", 3}, {"titan-text-stream", 2}, {"embedding", 5}, {"embedding-batch", 2}, {"error", 4},
 }
 
-// writeRecords makes an invocation log in Bedrock's layout of keys, the same one each time: records of audit's samples in the
-// order of time, with prompts of up to 800 words, most of them short, and answers of up to 400:
-// half a gigabyte.
+// writeRecords generates the same invocation log each time, half a gigabyte in Bedrock's layout of keys. The records
+// are made of audit's samples, in order of time. Prompts have up to 800 words, most of them few, and answers up to 400.
 func writeRecords(folder string) error {
 	r := rand.New(rand.NewPCG(1, 2))
 	var templates []string
@@ -97,7 +96,7 @@ var (
 	bodyOfOut = regexp.MustCompile(`"outputBodyJson":(\[.*\]),"outputTokenCount"`)
 )
 
-// grow gives a sample texts, chunks and numbers of the length that they have in use.
+// grow extends a sample's texts, chunks and numbers to realistic lengths.
 func grow(r *rand.Rand, line string, withNeedle bool) (string, error) {
 	input, output, _ := strings.Cut(line, `"output":{`)
 	input = said.ReplaceAllStringFunc(input, func(text string) string {
@@ -136,7 +135,7 @@ func grow(r *rand.Rand, line string, withNeedle bool) (string, error) {
 	return input + `"output":{` + output, nil
 }
 
-// length is of 1 to most, as often between 1 and its root as above.
+// length returns a length from 1 to most. Half of the lengths are below the square root of most.
 func length(r *rand.Rand, most int) int {
 	return int(math.Pow(float64(most), r.Float64()))
 }
@@ -148,7 +147,7 @@ func words(r *rand.Rand, most int) string {
 		for range 1 + r.IntN(4) {
 			b.WriteString(syllables[r.IntN(len(syllables))])
 		}
-		switch r.IntN(60) { // as JSON has them
+		switch r.IntN(60) { // escaped as in JSON
 		case 0, 1, 2:
 			b.WriteString(`.\n`)
 		case 3:

@@ -20,38 +20,38 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/contract"
 )
 
-// process is one running copy of a function behind a Lambda Runtime API of its own (Lambda Developer Guide, "Using the
-// Lambda runtime API").
+// process is one instance of a function behind its own Lambda Runtime API (Lambda Developer Guide, "Using the Lambda
+// runtime API").
 type process struct {
 	cmd     *exec.Cmd
-	startup time.Duration // until it first asked for an event
-	asked   chan struct{} // it asks for an event
+	startup time.Duration // until its first request for an event
+	asked   chan struct{} // receives its requests for an event
 	calls   chan *call
 	open    atomic.Pointer[call]
 	exited  chan struct{}
 	stderr  bytes.Buffer
 }
 
-// timeout is the function's.
+// timeout is the function's timeout.
 const timeout = time.Minute
 
-// call is one event on its way through a function.
+// call is an event that a function processes.
 type call struct {
 	event  []byte
 	handed time.Time
 	answer chan answer
 }
 
-// answer is when the function's answer came, counted from when it got the event. What Lambda wraps an answer in is not
-// counted as its first byte.
+// answer is a function's response, timed from the delivery of the event. Lambda's framing doesn't count as its first
+// byte.
 type answer struct {
 	first, whole time.Duration
-	size         int64 // of a stream, without what wraps it
+	size         int64 // of a stream, without its framing
 	err          error
 }
 
 // start runs a function with the environment that Lambda sets (Lambda Developer Guide, "Defined runtime environment
-// variables") and waits until it asks for its first event. It ends with the context.
+// variables"), and waits for its first request for an event. The function ends with the context.
 func (b *bench) start(ctx context.Context, function, endpoint string, variables ...string) (*process, error) {
 	command, err := b.commands[function]()
 	if err != nil {
@@ -94,8 +94,8 @@ func (p *process) stop() {
 	<-p.exited
 }
 
-// call waits, when the answer is whole, until the function asks for its next event: what it still does must not
-// disturb what is measured next.
+// call sends an event, and then waits until the function requests the next one, so that its remaining work doesn't
+// disturb the next measurement.
 func (p *process) call(ctx context.Context, event []byte) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -147,8 +147,9 @@ func (p *process) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// receive reads API Gateway's two kinds of answer: JSON that holds all of it, or metadata in JSON, eight zero bytes and
-// the body as it comes (API Gateway Developer Guide, "Set up a Lambda proxy integration with payload response streaming").
+// receive reads both formats of responses to API Gateway: complete JSON, or metadata in JSON, eight zero bytes, and the
+// body as it arrives (API Gateway Developer Guide, "Set up a Lambda proxy integration with payload response
+// streaming").
 func receive(r *http.Request, handed time.Time) (a answer) {
 	body := bufio.NewReaderSize(r.Body, 64<<10)
 	var head []byte
@@ -176,15 +177,15 @@ func receive(r *http.Request, handed time.Time) (a answer) {
 		StatusCode int `json:"statusCode"`
 	}
 	if a.err = json.Unmarshal(head, &metadata); a.err == nil && metadata.StatusCode != http.StatusOK {
-		a.err = fmt.Errorf("the function answered %s", head)
+		a.err = fmt.Errorf("the function returned %s", head)
 	}
 	if r.Trailer.Get("Lambda-Runtime-Function-Error-Type") != "" {
-		a.err = errors.New("the function failed in mid-stream")
+		a.err = errors.New("the function failed in the middle of the stream")
 	}
 	return a
 }
 
-// resident is the memory of the process that is in RAM, in MiB.
+// resident returns the process's resident memory in MiB.
 func (p *process) resident() (float64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {

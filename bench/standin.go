@@ -17,16 +17,17 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
 )
 
-// standIn is Bedrock's two stand-ins, in a process of their own that costs whoever calls them the same.
+// standIn has the addresses of two stubs of Bedrock. They run in a separate process, so that they cost every caller the
+// same.
 type standIn struct {
-	Bedrock string // answers at once with what it was asked
-	Flood   string // answers with a stream of floodSize
+	Bedrock string // returns the prompt at once
+	Flood   string // returns a stream of floodSize
 
 	cmd   *exec.Cmd
 	stdin io.Closer
 }
 
-// standInArgument makes this program the stand-ins and nothing else.
+// standInArgument is the argument that makes this program serve only the stubs.
 const standInArgument = "stand-in"
 
 func startStandIn() (*standIn, error) {
@@ -54,7 +55,7 @@ func (s *standIn) stop() {
 	s.cmd.Wait()
 }
 
-// serveStandIn is the process. It ends with its parent, whose end of the pipe is then closed.
+// serveStandIn runs the stubs. It ends when its parent ends and closes the pipe.
 func serveStandIn() error {
 	var s standIn
 	for address, handler := range map[*string]http.Handler{
@@ -74,7 +75,8 @@ func serveStandIn() error {
 	return err
 }
 
-// logged is the account's logging configuration and data retention beside a stand-in: the function looks at them once a minute.
+// logged adds the account's logging configuration and data retention mode to a stub. The function reads them once a
+// minute.
 func logged(models http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", models)
@@ -109,7 +111,7 @@ func frame(event, payload string) []byte {
 	message.Headers.Set(eventstreamapi.ContentTypeHeader, eventstream.StringValue("application/json"))
 	var b bytes.Buffer
 	if err := eventstream.NewEncoder().Encode(&b, message); err != nil {
-		panic(err) // of constants
+		panic(err) // constants always marshal
 	}
 	return b.Bytes()
 }

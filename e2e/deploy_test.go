@@ -135,7 +135,7 @@ func (s *running) keepsForeignLogging(t *testing.T) {
 		}
 	}
 	put(theirs)
-	if out := s.pulumiFails(t, "local", "destroy", "--yes", "--skip-preview", "--run-program"); !strings.Contains(out, "is somebody else's") {
+	if out := s.pulumiFails(t, "local", "destroy", "--yes", "--skip-preview", "--run-program"); !strings.Contains(out, "belongs to another owner") {
 		t.Errorf("destroy does not say whose logging it is:\n%s", out)
 	}
 	var now struct{ LoggingConfig *invocationlog.Config }

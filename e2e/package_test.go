@@ -120,7 +120,7 @@ func TestEndToEndPackage(t *testing.T) {
 	played.logsElsewhere(t)
 	preview := exec.Command("pulumi", "preview", "--stack", "local", "--non-interactive")
 	preview.Dir, preview.Env = s.root, append(os.Environ(), s.env...)
-	if out, err := preview.CombinedOutput(); err == nil || !strings.Contains(string(out), "is somebody else's") {
+	if out, err := preview.CombinedOutput(); err == nil || !strings.Contains(string(out), "belongs to another owner") {
 		t.Errorf("a preview of taking somebody else's logging: %v\n%s", err, out)
 	}
 	edit("private-bedrock:BedrockLogging", "private-bedrock:BedrockLogging\n    properties: {adoptInvocationLogging: true, retainLogs: false}")

@@ -20,11 +20,11 @@ import (
 	"github.com/aws/smithy-go/encoding/httpbinding"
 )
 
-// bedrock sends requests to Bedrock. It signs and retries as the SDK's client does, with the SDK's own parts, but
-// takes and gives bodies as they are: that client knows the fields of its day only, and takes twice the time.
+// bedrock sends requests to Bedrock. It signs and retries with the parts of the AWS SDK's client, but passes bodies
+// unchanged. The SDK's client drops fields that its version doesn't know, and takes twice the time.
 type bedrock struct {
-	endpoint    string // Bedrock Runtime's
-	control     string // Bedrock's own, which knows the account's settings
+	endpoint    string // of Bedrock Runtime
+	control     string // of Bedrock's control plane, which has the account's settings
 	region      string
 	credentials aws.Credentials
 	signer      *v4.Signer
@@ -32,12 +32,13 @@ type bedrock struct {
 	http        aws.HTTPClient
 }
 
-// newBedrock reads the few variables that Lambda itself sets (Lambda Developer Guide, "Defined runtime environment
-// variables") instead of the SDK's whole configuration chain, whose files, profiles and metadata services do not exist in a
-// function and cost start time and size. Lambda replaces a function's copies before their credentials expire.
+// newBedrock reads only the variables that Lambda sets (Lambda Developer Guide, "Defined runtime environment
+// variables"). It skips the SDK's configuration chain: a function has no configuration files, profiles or metadata
+// service, and the chain costs start time and size. Lambda replaces a function's instances before their credentials
+// expire.
 func newBedrock(env func(string) string) (bedrock, error) {
 	b := bedrock{
-		// Set by the sandbox only: on AWS the endpoints' private DNS names are the services' own.
+		// Only the sandbox sets it. On AWS, the endpoints' private DNS names are the services' own names.
 		endpoint: env("AWS_ENDPOINT_URL"), control: env("AWS_ENDPOINT_URL"),
 		region: env("AWS_REGION"),
 		credentials: aws.Credentials{
@@ -47,7 +48,7 @@ func newBedrock(env func(string) string) (bedrock, error) {
 		signer: v4.NewSigner(),
 		http:   awshttp.NewBuildableClient(),
 		retryer: retry.NewStandard(func(o *retry.StandardOptions) {
-			// The SDK says that it retries this one, and does not.
+			// The SDK documents a retry for this exception, but doesn't retry it.
 			o.Retryables = append(o.Retryables, retry.RetryableErrorCode{Codes: map[string]struct{}{"ModelNotReadyException": {}}})
 		}),
 	}
@@ -64,24 +65,25 @@ func newBedrock(env func(string) string) (bedrock, error) {
 	return b, nil
 }
 
-// bedrockError is an answer of Bedrock's other than 200. Its text stays out of Error: it may quote the prompt.
+// bedrockError is a response from Bedrock with a status other than 200. Error omits its message, which can quote the
+// prompt.
 type bedrockError struct {
 	status          int
 	code, requestID string
 	message         string
 }
 
-func (e *bedrockError) Error() string       { return "Bedrock answered " + e.code }
+func (e *bedrockError) Error() string       { return "Bedrock returned " + e.code }
 func (e *bedrockError) ErrorCode() string   { return e.code }
 func (e *bedrockError) HTTPStatusCode() int { return e.status }
 
-// invoke answers with the model's response of status 200, whose body its caller closes.
+// invoke returns Bedrock's response of status 200. The caller closes its body.
 func (b bedrock) invoke(ctx context.Context, model, operation string, header http.Header, body []byte) (*http.Response, error) {
 	return b.send(ctx, http.MethodPost, b.endpoint+"/model/"+httpbinding.EscapePath(model, true)+"/"+operation, header, body)
 }
 
-// send tries again what Bedrock says may be tried again, as long as ctx lets it; an answer that has begun is never asked for
-// twice.
+// send retries errors that Bedrock marks as retryable, until ctx's deadline. It never retries after a response has
+// begun.
 func (b bedrock) send(ctx context.Context, method, url string, header http.Header, body []byte) (*http.Response, error) {
 	for attempt := 1; ; attempt++ {
 		response, err := b.attempt(ctx, method, url, header, body)
@@ -90,7 +92,7 @@ func (b bedrock) send(ctx context.Context, method, url string, header http.Heade
 		}
 		wait, cannot := b.retryer.RetryDelay(attempt, err)
 		if deadline, ok := ctx.Deadline(); cannot != nil || ok && time.Until(deadline) <= wait {
-			return nil, err // says more than that the time is up
+			return nil, err // more informative than a deadline error
 		}
 		select {
 		case <-ctx.Done():
@@ -106,7 +108,7 @@ func (b bedrock) attempt(ctx context.Context, method, url string, header http.He
 		return nil, err
 	}
 	request.Header = header.Clone()
-	request.Header.Set("Accept-Encoding", "identity") // a stream that is packed arrives late
+	request.Header.Set("Accept-Encoding", "identity") // compression would delay a stream
 	request.Header.Set("User-Agent", "private-bedrock")
 	sum := sha256.Sum256(body)
 	if err := b.signer.SignHTTP(ctx, b.credentials, request, hex.EncodeToString(sum[:]), "bedrock", b.region, time.Now()); err != nil {
@@ -120,14 +122,14 @@ func (b bedrock) attempt(ctx context.Context, method, url string, header http.He
 	return nil, readError(response)
 }
 
-// readError finds an exception's name where Bedrock writes it (Smithy, "AWS restJson1 protocol", "Operation error
+// readError reads an exception's name from where Bedrock writes it (Smithy, "AWS restJson1 protocol", "Operation error
 // serialization").
 func readError(response *http.Response) error {
 	e := &bedrockError{
 		status: response.StatusCode, code: restjson.SanitizeErrorCode(response.Header.Get("X-Amzn-Errortype")),
 		requestID: response.Header.Get("X-Amzn-Requestid"),
 	}
-	// A proxy's page is no JSON: then the header alone counts.
+	// A proxy's error page isn't JSON. In that case, only the header counts.
 	code, message, _ := restjson.GetErrorInfo(json.NewDecoder(io.LimitReader(response.Body, 1<<16)))
 	e.message = message
 	if e.code == "" {

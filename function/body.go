@@ -9,23 +9,23 @@ import (
 	"strings"
 )
 
-// What a caller's body may have, so that each step over it takes a time in proportion to its length, which Lambda limits.
+// These limits keep the time of each pass over a caller's body in proportion to its length, which Lambda limits.
 const (
-	maxDepth   = 200     // objects and arrays in each other
-	maxMembers = 100_000 // members of objects and items of arrays, together
-	maxName    = 64      // bytes; no rule is about a longer name, which each item of its array would be compared by
+	maxDepth   = 200     // nested objects and arrays
+	maxMembers = 100_000 // members of objects and items of arrays, in total
+	maxName    = 64      // bytes of a name that rules are compared with; no rule has a longer name
 )
 
-// bodyRules are what a body on one of Bedrock's own routes may not have.
+// bodyRules describes what a body on one of Bedrock's own routes can contain.
 type bodyRules struct {
-	converse bool // the body has the shape of Converse, and not of a model
-	audio    bool // Bedrock delivers audio into the invocation log
+	converse bool // the body has the format of Converse, not of a model
+	audio    bool // Bedrock delivers audio to the invocation log
 	tiers    []string
 }
 
-// checkBody refuses a body that is not one JSON object, is too deep or has too many members; that has data which the invocation
-// log does not keep; or that names a service tier that is not admitted. Names count in any case and in any spelling of JSON,
-// and each of equal names counts.
+// checkBody refuses a body that isn't one JSON object, is too deep, or has too many members. It also refuses data that
+// the invocation log doesn't contain, and a service tier that isn't allowed. Names match in any case and in any
+// spelling of JSON, and each of several equal names is checked.
 func checkBody(body []byte, rules bodyRules) error {
 	if err := (&scan{visit: rules.check}).run(body); err != nil {
 		return err
@@ -36,17 +36,18 @@ func checkBody(body []byte, rules bodyRules) error {
 	return nil
 }
 
-// Bedrock API Reference, ContentBlock, SystemContentBlock and ToolResultContentBlock. A kind that is not here may have data
-// whose delivery into the invocation log has a flag that this version does not know.
+// These are the kinds of blocks (Bedrock API Reference, ContentBlock, SystemContentBlock and ToolResultContentBlock). A
+// kind that isn't listed can have data whose delivery to the invocation log depends on a flag that this version doesn't
+// know.
 var (
 	textKinds = []string{
 		"text", "json", "guardContent", "cachePoint", "reasoningContent", "citationsContent", "searchResult",
 		"toolUse", "toolResult", "toolAddition", "toolRemoval",
 	}
-	dataKinds = []string{"image", "document", "video"} // audio has its own rule
+	dataKinds = []string{"image", "document", "video"} // audio has a rule of its own
 )
 
-// check is called for each value of a body, and looks at its name, its place and, where it is a string, its text.
+// check is called for each value of a body. It checks the value's name and place, and the text of a string.
 func (r bodyRules) check(s *scan, value []byte) error {
 	if len(s.in) == 0 {
 		return nil
@@ -64,7 +65,7 @@ func (r bodyRules) check(s *scan, value []byte) error {
 	isText := value[0] == '"'
 	switch {
 	case s.inTier() && value[0] != '{' && value[0] != 'n' && !(isText && slices.Contains(r.tiers, unquote(value))):
-		got := "no text"
+		got := "a value that isn't a string"
 		if isText {
 			got = fmt.Sprintf("%q", short(unquote(value)))
 		}
@@ -72,7 +73,7 @@ func (r bodyRules) check(s *scan, value []byte) error {
 	case top.free:
 		return nil
 	case isText && name == "source" && (top.name == "searchResult" || top.item && (top.name == "content" || top.name == "citations")):
-		return nil // a label, which nothing is read from
+		return nil // a label: nothing is read from it
 	case member && slices.Contains([]string{"s3location", "s3_location", "s3uri", "s3_uri"}, name),
 		isText && isAddress(name) && hasPrefixFold(start(value), "s3://"):
 		return errAddress(s)
@@ -95,23 +96,24 @@ func (r bodyRules) check(s *scan, value []byte) error {
 	return nil
 }
 
-// knows is whether a block of this name may have bytes.
+// knows reports whether a block of this name can have bytes.
 func (r bodyRules) knows(kind string) bool {
 	return slices.ContainsFunc(dataKinds, func(k string) bool { return strings.EqualFold(k, kind) }) || r.audio && strings.EqualFold(kind, "audio")
 }
 
-// takes is whether the log keeps data of a media type: images, video, and documents, which are texts and applications' files.
+// takes reports whether the log contains data of a media type: images, video, and documents, which are texts and
+// application files.
 func (r bodyRules) takes(mediaType string) bool {
 	top, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(mediaType)), "/")
 	return slices.Contains([]string{"image", "video", "application", "text"}, top) || r.audio && top == "audio"
 }
 
-// isAddress is whether models' own bodies have the address of a source in a member of this name.
+// isAddress reports whether a member of this name contains a source's address in a model's own body.
 func isAddress(name string) bool {
 	return strings.HasSuffix(name, "uri") || strings.HasSuffix(name, "url") || strings.HasSuffix(name, "ref") || name == "source"
 }
 
-// isAudio is whether a text is the beginning of a WAV, MP3, Ogg or FLAC file in base64.
+// isAudio reports whether a text begins like a WAV, MP3, Ogg or FLAC file in base64.
 func isAudio(text string) bool {
 	if len(text) < 16 {
 		return false
@@ -122,36 +124,37 @@ func isAudio(text string) bool {
 }
 
 func errAddress(s *scan) error {
-	return badRequest("S3Location", s.path()+": this API takes no address of S3, because its owner could change what is there after the log has the address; send the content itself")
+	return badRequest("S3Location", s.path()+": this API accepts no S3 address, because the log would contain only the address, and its owner could change the content; send the content itself")
 }
 
 func errAudio(s *scan) error {
-	return badRequest("AudioNotLogged", s.path()+": this API takes no audio, because Bedrock's invocation logging does not have audioDataDeliveryEnabled true; send another kind of content")
+	return badRequest("AudioNotLogged", s.path()+": this API accepts no audio, because Bedrock's invocation logging doesn't have audioDataDeliveryEnabled set to true; send another kind of content")
 }
 
 func errKind(s *scan) error {
-	return badRequest("UnknownKind", s.path()+": this API takes text, images, documents and video, and knows of no other kind that the invocation log keeps it; send one of these")
+	return badRequest("UnknownKind", s.path()+": this API accepts only text, images, documents and video, because the invocation log might omit other kinds; send one of these")
 }
 
 func errTier(where, got string, admitted []string) error {
-	return badRequest("ServiceTierNotAdmitted", fmt.Sprintf("%s: got %s, want %s or no service tier, which this API's setting serviceTiers admits", where, got, strings.Join(admitted, ", ")))
+	return badRequest("ServiceTierNotAdmitted", fmt.Sprintf("%s: got %s, must be %s or absent, according to this API's setting serviceTiers", where, got, strings.Join(admitted, ", ")))
 }
 
-// scan reads JSON from its start to its end, and calls visit with each value where it begins. It also ends on what is no JSON.
+// scan reads JSON from start to end, and calls visit at the beginning of each value. It also stops at the end of input
+// that isn't JSON.
 type scan struct {
-	visit   func(*scan, []byte) error // nil is none
-	in      []container               // the objects and arrays that the value is in
+	visit   func(*scan, []byte) error // optional
+	in      []container               // the objects and arrays that contain the value
 	members int
 }
 
 // container is an object or an array that is being read.
 type container struct {
-	name   string // of the member that it is the value of, or that has the array that it is in
-	key    string // of an object: the member that is being read
-	index  int    // of an array: the item that is being read
+	name   string // of the member whose value it is, or whose value is the array that contains it
+	key    string // of an object's member that is being read
+	index  int    // of an array's item that is being read
 	object bool
-	item   bool // of an array
-	free   bool // JSON with names of the caller's own, in which Bedrock and its models see no content but text
+	item   bool // it is an item of an array
+	free   bool // JSON whose names the caller chooses: Bedrock and its models read it as text only
 }
 
 func (s *scan) top() *container { return &s.in[len(s.in)-1] }
@@ -187,7 +190,7 @@ func (s *scan) run(body []byte) error {
 				return err
 			}
 			if len(s.in) == maxDepth {
-				return badRequest("TooDeep", fmt.Sprintf("the body has objects and arrays in each other to a depth of more than %d: send less", maxDepth))
+				return badRequest("TooDeep", fmt.Sprintf("the body has more than %d levels of nested objects and arrays: reduce the nesting", maxDepth))
 			}
 			isKey = body[i] == '{'
 			s.push(isKey)
@@ -200,7 +203,7 @@ func (s *scan) run(body []byte) error {
 			}
 		}
 		if s.members > maxMembers {
-			return badRequest("TooManyMembers", fmt.Sprintf("the body has more than %d members and items: send less", maxMembers))
+			return badRequest("TooManyMembers", fmt.Sprintf("the body has more than %d members and items: send fewer", maxMembers))
 		}
 	}
 	return nil
@@ -224,8 +227,8 @@ func (s *scan) push(object bool) {
 	s.in = append(s.in, f)
 }
 
-// namesFreely is whether the value of the member that is being read is a schema, a tool's own input or result, or a caller's
-// metadata, as Converse and the models that are called by InvokeModel spell it.
+// namesFreely reports whether the value of the member that is being read is a schema, a tool's own input or result, or
+// a caller's metadata. The names are those of Converse and of models that InvokeModel calls.
 func (f *container) namesFreely(object bool) bool {
 	inContent := f.item && f.name == "content"
 	switch f.key {
@@ -236,7 +239,7 @@ func (f *container) namesFreely(object bool) bool {
 	case "schema":
 		return f.name == "json_schema" || f.name == "format" || f.name == "output_format"
 	case "input":
-		return object && (f.name == "toolUse" || inContent) // in a list it is a model's own content
+		return object && (f.name == "toolUse" || inContent) // a list is content in a model's own format
 	case "json":
 		return inContent
 	case "requestMetadata", "promptVariables":
@@ -245,8 +248,8 @@ func (f *container) namesFreely(object bool) bool {
 	return false
 }
 
-// inTier is whether the value is a service tier, or in one: a member of the body, or of the fields that Converse hands on to
-// the model.
+// inTier reports whether the value is a service tier or part of one. The tier is a member of the body, or of the fields
+// that Converse passes on to the model.
 func (s *scan) inTier() bool {
 	in := s.in
 	if strings.EqualFold(in[0].key, "additionalModelRequestFields") {
@@ -255,7 +258,7 @@ func (s *scan) inTier() bool {
 	return len(in) > 0 && (strings.EqualFold(in[0].key, "serviceTier") || strings.EqualFold(in[0].key, "service_tier"))
 }
 
-// path names the value, such as messages[0].content[1].audio.
+// path returns the value's path, such as messages[0].content[1].audio.
 func (s *scan) path() string {
 	var b strings.Builder
 	for i, f := range s.in {
@@ -271,7 +274,7 @@ func (s *scan) path() string {
 	return b.String()
 }
 
-// short cuts a caller's text: enough to recognise it.
+// short truncates a caller's text to a length that is enough to recognize it.
 func short(s string) string {
 	if len(s) > 64 {
 		return strings.ToValidUTF8(s[:64], "") + "…"
@@ -279,7 +282,7 @@ func short(s string) string {
 	return s
 }
 
-// stringEnd is where the string ends that begins at i.
+// stringEnd returns the end of the string that begins at i.
 func stringEnd(body []byte, i int) int {
 	for i++; i < len(body); i++ {
 		switch body[i] {
@@ -292,7 +295,7 @@ func stringEnd(body []byte, i int) int {
 	return len(body)
 }
 
-// unquote is the text of a JSON string. If the string is broken, checkBody refuses the body anyway.
+// unquote returns the text of a JSON string. If the string is invalid, checkBody refuses the body in any case.
 func unquote(raw []byte) (s string) {
 	if bytes.IndexByte(raw, '\\') < 0 {
 		return strings.Trim(string(raw), `"`)
@@ -301,7 +304,8 @@ func unquote(raw []byte) (s string) {
 	return s
 }
 
-// start is the first part of a JSON string's text, behind white space, without a copy of what may be megabytes.
+// start returns the first part of a JSON string's text after white space. It doesn't copy the text, which can be
+// megabytes.
 func start(raw []byte) string {
 	text := bytes.TrimLeft(raw[1:], " \t\r\n")
 	if head := text[:min(len(text), 128)]; bytes.IndexByte(head, '\\') < 0 {

@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
-// inContent is a body of Converse with a block, as a message's, and as a tool's result.
+// inContent returns bodies of Converse with a block in a message and in a tool's result.
 func inContent(block string) []string {
 	return []string{
 		`{"messages":[{"role":"user","content":[{"text":"x"},` + block + `]}]}`,
@@ -18,9 +18,9 @@ func inContent(block string) []string {
 	}
 }
 
-// Lost: what was said. A record would have an address whose content its owner can change, or no audio, or none of a kind of
-// data that AWS has only since; or a call would cost more than its API's operators admit.
-func TestUnkeptDataIsRefused(t *testing.T) {
+// Data that the record wouldn't contain is refused: S3 addresses, audio, unknown kinds of data. Service tiers that
+// aren't allowed are refused too.
+func TestUnloggedDataIsRefused(t *testing.T) {
 	t.Parallel()
 	const converse, invoke = "converse", "invoke"
 	const address = `{"uri":"s3://` + canary + `/x","bucketOwner":"1"}`
@@ -58,12 +58,12 @@ func TestUnkeptDataIsRefused(t *testing.T) {
 		"a model's kind":            {invoke, `{"messages":[{"content":[{"hologram":{"source":{"bytes":"aGk="}}}]}]}`, "hologram.source.bytes: "},
 		"a media type of tomorrow":  {invoke, `{"messages":[{"content":[{"source":{"mediaType":"model/gltf","data":"aGk="}}]}]}`, "source.mediaType: "},
 
-		"tier":                    {converse, `{"serviceTier":{"type":"priority"}}`, `serviceTier.type: got "priority", want default or no service tier`},
-		"tier, spelled otherwise": {converse, `{"Service\u0054ier":{"TYPE":"flex"}}`, `ServiceTier.TYPE: got "flex", want default`},
+		"tier":                    {converse, `{"serviceTier":{"type":"priority"}}`, `serviceTier.type: got "priority", must be default or absent`},
+		"tier, spelled otherwise": {converse, `{"Service\u0054ier":{"TYPE":"flex"}}`, `ServiceTier.TYPE: got "flex", must be default`},
 		"tier, twice":             {converse, `{"serviceTier":{"type":"default","type":"priority"}}`, `got "priority"`},
-		"tier, in a list":         {converse, `{"serviceTier":["default"]}`, `serviceTier: got no text`},
+		"tier, in a list":         {converse, `{"serviceTier":["default"]}`, `serviceTier: got a value that isn't a string`},
 		"tier of the model":       {converse, `{"additionalModelRequestFields":{"service_tier":"priority"}}`, `additionalModelRequestFields.service_tier: got "priority"`},
-		"tier of a model's body":  {invoke, `{"service_tier":"auto"}`, `service_tier: got "auto", want default`},
+		"tier of a model's body":  {invoke, `{"service_tier":"auto"}`, `service_tier: got "auto", must be default`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -79,8 +79,8 @@ func TestUnkeptDataIsRefused(t *testing.T) {
 	}
 }
 
-// Lost: calls that have nothing to hide: texts about S3 and audio, tools with such words, and audio that the log keeps.
-func TestKeptDataPasses(t *testing.T) {
+// Data that the log contains is accepted: texts about S3 and audio, tools with such words, and audio if it is logged.
+func TestLoggedDataIsAccepted(t *testing.T) {
 	t.Parallel()
 	const audio = `{"loggingConfig":{"s3Config":{"bucketName":"b"},"audioDataDeliveryEnabled":true}}`
 	const plain = `{"loggingConfig":{"s3Config":{"bucketName":"b"}}}`
@@ -118,7 +118,7 @@ func TestKeptDataPasses(t *testing.T) {
 	}
 }
 
-// Lost: money, by a header that chooses a dearer service tier.
+// The header for the service tier is checked.
 func TestServiceTierHeader(t *testing.T) {
 	t.Parallel()
 	for tier, want := range map[string]int{"": 200, "default": 200, "flex": 200, "priority": 400, "Flex": 400, "default,priority": 400} {
@@ -130,15 +130,15 @@ func TestServiceTierHeader(t *testing.T) {
 			r.Headers = maps.Clone(r.Headers)
 			r.Headers["x-amzn-BEDROCK-service-tier"] = tier
 			response, _ := f.call(t, r)
-			if response.StatusCode != want || want == 400 && !strings.Contains(response.Body, "want default, flex or no service tier") {
+			if response.StatusCode != want || want == 400 && !strings.Contains(response.Body, "must be default, flex or absent") {
 				t.Errorf("%s by %s: %d %s", tier, operation, response.StatusCode, response.Body)
 			}
 		}
 	}
 }
 
-// Lost: a caller's last entries of metadata, without a reason; or the function, at a million of them.
-func TestMetadataHasAShare(t *testing.T) {
+// More metadata than Bedrock accepts is refused with a reason, even a million entries.
+func TestMetadataEntriesAreLimited(t *testing.T) {
 	t.Parallel()
 	entries := func(n int) string {
 		all := make([]string, n)
@@ -150,10 +150,10 @@ func TestMetadataHasAShare(t *testing.T) {
 	for _, tt := range []struct {
 		caller string
 		given  string
-		want   string // of the refusal; "" is none
+		want   string // the error, or "" if the call is accepted
 	}{
 		{"", entries(13), ""}, {"", entries(14), "more than 13 entries"}, {"", entries(17), "more than 13 entries"}, {"", entries(90_000), "more than 13 entries"},
-		{"arn:aws:iam::123456789012:user/app", entries(12), ""}, {"arn:aws:iam::123456789012:user/app", entries(13), "more than 12 entries, the most that a caller can send: Bedrock takes 16"},
+		{"arn:aws:iam::123456789012:user/app", entries(12), ""}, {"arn:aws:iam::123456789012:user/app", entries(13), "more than 12 entries, which is the maximum: Bedrock accepts 16"},
 	} {
 		for _, operation := range []string{"converse", "invoke"} {
 			f := newFixture(t)
@@ -173,7 +173,7 @@ func TestMetadataHasAShare(t *testing.T) {
 	}
 }
 
-// Lost: a program that calls an admitted model by its ARN; or the list, by an ARN of another account, region or partition.
+// A model can be called by its ARN, but not by an ARN of another account, Region or partition.
 func TestModelsByARN(t *testing.T) {
 	t.Parallel()
 	ctx := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{InvokedFunctionArn: "arn:aws:lambda:eu-west-1:123456789012:function:f"})
@@ -210,8 +210,8 @@ func TestModelsByARN(t *testing.T) {
 	}
 }
 
-// Lost: the function, for up to 15 minutes a request, by a body that takes a time out of proportion to its length.
-// It is not parallel: the time is that of the whole process.
+// Each body is checked in time proportional to its length. The test isn't parallel, because it measures the CPU time of
+// the process.
 func TestHostileBodiesAreCheap(t *testing.T) {
 	const size = 6 << 20
 	fill := func(head, piece, tail string) string {
@@ -260,14 +260,14 @@ func TestHostileBodiesAreCheap(t *testing.T) {
 				f := newFixture(t)
 				f.logging = logs(t, `{"loggingConfig":{"s3Config":{"bucketName":"b"}}}`)
 				f.guardrail, _ = newGuardrail("3o06191495ze", "2")
-				f.bedrock.http = doFunc(nil) // whatever passes the checks ends in a panic that is answered
+				f.bedrock.http = doFunc(nil) // a body that passes the checks ends in a panic, which has a response
 				f.handle(t.Context(), r)
 			})
 		}
 	}
 }
 
-// Lost: the reason, where a body is too deep or has too many members.
+// A body that is too deep or has too many members is refused with a reason.
 func TestBodiesAreBounded(t *testing.T) {
 	t.Parallel()
 	nested := func(n int) string { return `{"a":` + strings.Repeat("[", n-1) + strings.Repeat("]", n-1) + `}` }

@@ -11,16 +11,17 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/contract"
 )
 
-// call is what the log keeps of one request: no prompt, no answer, no text of the caller's.
+// call is the data that the function logs about one request. It contains no prompt, no response and no other text of
+// the caller.
 type call struct {
 	route, model         string
 	apiExtendedRequestID string
 	start                time.Time
-	firstByte            time.Duration // of a stream, from the start
+	firstByte            time.Duration // from start to a stream's first byte
 	tokens               tokens
 	status               int
 	err                  error // in the middle of a stream
-	unlogged             bool  // refused, because Bedrock would not have kept it, or AWS would have shared it
+	unlogged             bool  // refused because Bedrock would not log it or AWS could share it
 }
 
 type tokens struct {
@@ -30,7 +31,7 @@ type tokens struct {
 	CacheWrite int `json:"cacheWriteInputTokenCount"`
 }
 
-// metric of CloudWatch's (Amazon CloudWatch User Guide, "Embedded metric format specification").
+// metric is a metric definition (Amazon CloudWatch User Guide, "Embedded metric format specification").
 type metric struct {
 	Name string
 	Unit string
@@ -42,7 +43,8 @@ type directive struct {
 	Metrics    []metric
 }
 
-// record writes the one line of a call, out of which CloudWatch makes metrics by function and model, named as Bedrock's own.
+// record writes the call's log line. CloudWatch extracts metrics from it by function and model. Their names are those
+// of Bedrock's own metrics.
 func (c *call) record(ctx context.Context, log *slog.Logger) {
 	count := func(is bool) int {
 		if is {

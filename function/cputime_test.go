@@ -11,7 +11,7 @@ import (
 // raceDetector is set by race_test.go.
 var raceDetector bool
 
-// cpuTime is what this process has used of the machine's, which no other process adds to.
+// cpuTime returns the CPU time of this process.
 func cpuTime(t testing.TB) time.Duration {
 	t.Helper()
 	var used syscall.Rusage
@@ -21,14 +21,14 @@ func cpuTime(t testing.TB) time.Duration {
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
-// cheap fails if what a body makes the function do takes 1 s of CPU time or more.
+// cheap fails if the function spends 1 s of CPU time or more on a body.
 func cheap(t *testing.T, name string, do func()) {
 	t.Helper()
 	if raceDetector {
 		t.Skip("the race detector takes CPU time of its own: go test ./function measures without it")
 	}
 	best := time.Duration(1 << 62)
-	for range 3 { // the machine may be busy: the cost of a body is that of its fastest run
+	for range 3 { // the fastest run counts, because the machine can be busy
 		began := cpuTime(t)
 		do()
 		if best = min(best, cpuTime(t)-began); best < time.Second {

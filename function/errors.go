@@ -11,7 +11,7 @@ import (
 	smithy "github.com/aws/smithy-go"
 )
 
-// apiError is what a caller learns of a failure. Its message is ours: Bedrock's own may name roles and
+// apiError is an error response to a caller. Its message is the function's own: Bedrock's message can name roles and
 // accounts, or quote the prompt.
 type apiError struct {
 	Status  int
@@ -26,37 +26,38 @@ func badRequest(code, message string) apiError {
 }
 
 var (
-	errTooLarge  = apiError{http.StatusRequestEntityTooLarge, "RequestTooLarge", "the request is larger than this API takes: send at most 4 MiB of body and 1 MiB of text"}
-	errCrossSite = apiError{http.StatusForbidden, "CrossSite", "call this API from a program, not from another site's page"}
-	errNoRoute   = apiError{http.StatusNotFound, "NoSuchRoute", "there is no such route: GET /openapi.json lists those there are, such as POST /generate"}
-	errNoAnswer  = apiError{http.StatusBadGateway, "NoAnswer", "the model gave no text; ask again or ask otherwise"}
-	errDeadline  = apiError{http.StatusGatewayTimeout, "DeadlineExceeded", "the model did not answer in time: ask for fewer tokens or call a faster model"}
-	errNoUse     = apiError{http.StatusBadGateway, "BedrockError", "Bedrock gave no usable answer; ask again"}
-	errInternal  = apiError{http.StatusInternalServerError, "InternalError", "the API failed; its operators find the cause in the function's log by the request id"}
+	errTooLarge  = apiError{http.StatusRequestEntityTooLarge, "RequestTooLarge", "the request is too large: send a body of at most 4 MiB with at most 1 MiB of text"}
+	errCrossSite = apiError{http.StatusForbidden, "CrossSite", "call this API from a program, not from a page of another website"}
+	errNoRoute   = apiError{http.StatusNotFound, "NoSuchRoute", "this route doesn't exist; GET /openapi.json lists the routes, such as POST /generate"}
+	errNoAnswer  = apiError{http.StatusBadGateway, "NoAnswer", "the model returned no text; retry or rephrase the prompt"}
+	errDeadline  = apiError{http.StatusGatewayTimeout, "DeadlineExceeded", "the model didn't respond in time: request fewer tokens or call a faster model"}
+	errNoUse     = apiError{http.StatusBadGateway, "BedrockError", "Bedrock returned no usable response; retry"}
+	errInternal  = apiError{http.StatusInternalServerError, "InternalError", "the API failed; its operators can find the cause in the function's log by the request ID"}
 )
 
-// bedrockErrors keeps Bedrock's status and says what the caller can do (Bedrock API Reference, Converse, "Errors").
+// bedrockErrors maps Bedrock's errors to responses with the same status and a message that says what the caller can do
+// (Bedrock API Reference, Converse, "Errors").
 var bedrockErrors = map[string]apiError{
-	"ValidationException":           badRequest("ModelRefusedRequest", "the model takes no such request: check its limits on tokens, turns of the conversation and parameters"),
-	"AccessDeniedException":         {http.StatusForbidden, "ModelAccessDenied", "this API may not call the model: ask its operators to request access to it in this account and region"},
-	"ResourceNotFoundException":     {http.StatusNotFound, "ModelNotFound", "Bedrock does not offer the model here; GET /models lists what this API admits"},
-	"ModelTimeoutException":         {http.StatusRequestTimeout, "ModelTimeout", "the model took too long: ask for fewer tokens"},
-	"ModelStreamErrorException":     {http.StatusFailedDependency, "ModelError", "the model failed; ask again"},
-	"ModelErrorException":           {http.StatusFailedDependency, "ModelError", "the model failed; ask again"},
-	"ThrottlingException":           {http.StatusTooManyRequests, "Throttled", "too many requests to the model: wait, then ask again"},
-	"ModelNotReadyException":        {http.StatusTooManyRequests, "ModelNotReady", "the model is being started: wait, then ask again"},
-	"ServiceQuotaExceededException": {http.StatusTooManyRequests, "QuotaExceeded", "this account's quota for the model is used up: wait, or ask for a larger one"},
-	"ServiceUnavailableException":   {http.StatusServiceUnavailable, "BedrockUnavailable", "Bedrock is not available: wait, then ask again"},
-	"InternalServerException":       {http.StatusBadGateway, "BedrockError", "Bedrock failed; ask again"},
+	"ValidationException":           badRequest("ModelRefusedRequest", "the model rejected the request: check its limits on tokens, conversation turns and parameters"),
+	"AccessDeniedException":         {http.StatusForbidden, "ModelAccessDenied", "this API isn't allowed to call the model: ask its operators to request access to it in this account and Region"},
+	"ResourceNotFoundException":     {http.StatusNotFound, "ModelNotFound", "Bedrock doesn't offer the model in this Region; GET /models lists the models that this API allows"},
+	"ModelTimeoutException":         {http.StatusRequestTimeout, "ModelTimeout", "the model took too long: request fewer tokens"},
+	"ModelStreamErrorException":     {http.StatusFailedDependency, "ModelError", "the model failed; retry"},
+	"ModelErrorException":           {http.StatusFailedDependency, "ModelError", "the model failed; retry"},
+	"ThrottlingException":           {http.StatusTooManyRequests, "Throttled", "too many requests to the model: wait, then retry"},
+	"ModelNotReadyException":        {http.StatusTooManyRequests, "ModelNotReady", "the model is starting: wait, then retry"},
+	"ServiceQuotaExceededException": {http.StatusTooManyRequests, "QuotaExceeded", "the account's quota for the model is used up: wait, or ask this API's operators to request a higher quota"},
+	"ServiceUnavailableException":   {http.StatusServiceUnavailable, "BedrockUnavailable", "Bedrock is unavailable: wait, then retry"},
+	"InternalServerException":       {http.StatusBadGateway, "BedrockError", "Bedrock failed; retry"},
 }
 
-// classify turns any failure into what the caller learns of it.
+// classify returns the response for an error.
 func classify(err error) apiError {
 	var own apiError
 	if errors.As(err, &own) {
 		return own
 	}
-	// Cancelled is a call that kept its caller waiting too long, or whose caller has left and reads no answer.
+	// A call is canceled if the first byte takes too long, or if the caller disconnects and reads no response.
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return errDeadline
 	}
@@ -75,7 +76,7 @@ func classify(err error) apiError {
 	return errInternal
 }
 
-// body is the error in the form of this API's own routes.
+// body returns the error in the format of this API's own routes.
 func (e apiError) body(requestID string) []byte {
 	type detail struct {
 		Code      string `json:"code"`

@@ -11,29 +11,30 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream/eventstreamapi"
 )
 
-// frames follows an event stream that passes by, and keeps its last frame, which holds the tokens. A frame begins with its
-// length, four bytes of it (Smithy, "Amazon Event Stream Specification").
+// frames keeps the last frame of an event stream that is forwarded, which contains the token counts. A frame begins
+// with its length, in four bytes (Smithy, "Amazon Event Stream Specification").
 type frames struct {
-	frame  []byte // the first bytes of the last frame
-	arrive int    // how many of its bytes have arrived
+	frame   []byte // the first bytes of the last frame
+	arrived int    // the number of the frame's bytes that have arrived
 }
 
-// largestLast is more than any last event has, of bytes.
+// largestLast is the maximum number of bytes that frames keeps. A stream's last event is smaller.
 const largestLast = 64 << 10
 
 func (f *frames) write(p []byte) {
 	for len(p) > 0 {
 		if f.whole() {
-			f.frame, f.arrive = f.frame[:0], 0
+			f.frame, f.arrived = f.frame[:0], 0
 		}
-		next := min(len(p), f.size()-f.arrive)
+		next := min(len(p), f.size()-f.arrived)
 		f.frame = append(f.frame, p[:max(0, min(next, largestLast-len(f.frame)))]...)
-		f.arrive += next
+		f.arrived += next
 		p = p[next:]
 	}
 }
 
-// size of the last frame; of its length alone until that has arrived. It is more than that, whatever a broken stream says.
+// size returns the size of the last frame, or of the length field until that has arrived. A frame is longer than its
+// length field, even if a broken stream states less.
 func (f *frames) size() int {
 	if len(f.frame) < 4 {
 		return 4
@@ -41,12 +42,12 @@ func (f *frames) size() int {
 	return max(int(binary.BigEndian.Uint32(f.frame)), 5)
 }
 
-// whole is whether nothing is missing: the stream is between two frames.
+// whole reports whether the stream is between two frames.
 func (f *frames) whole() bool {
-	return f.arrive == 0 || len(f.frame) >= 4 && f.arrive == f.size()
+	return f.arrived == 0 || len(f.frame) >= 4 && f.arrived == f.size()
 }
 
-// last is what the stream's end says: the tokens, or an exception.
+// last returns the token counts or the exception in the last frame.
 func (f *frames) last() (t tokens, err error) {
 	message, err := eventstream.NewDecoder().Decode(bytes.NewReader(f.frame), nil)
 	if err != nil {
@@ -76,7 +77,7 @@ func (f *frames) last() (t tokens, err error) {
 	return chunk.Metrics, json.Unmarshal(event.Bytes, &chunk)
 }
 
-// exception is a frame that ends a stream with an error which every client knows.
+// exception returns a frame that ends a stream with an error type that all clients know.
 func exception(e apiError) []byte {
 	text := func(name, value string) eventstream.Header {
 		return eventstream.Header{Name: name, Value: eventstream.StringValue(value)}

@@ -25,7 +25,7 @@ import (
 const (
 	firstModel  = "amazon.nova-lite-v1:0"
 	secondModel = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"
-	// canary stands for whatever a caller or a model may say: no log and no error may hold it.
+	// canary stands for text of a caller or a model. No log line and no error may contain it.
 	canary = "canary-5d41402a"
 )
 
@@ -49,14 +49,14 @@ func newFixture(t testing.TB) fixture {
 	return f
 }
 
-// serve is a Bedrock that answers as h does.
+// serve starts a Bedrock that responds by h.
 func serve(t testing.TB, h http.Handler) bedrock {
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	return once(t, environment(server.URL))
 }
 
-// once does not try again: its waits would make a test of a fault slow.
+// once disables retries, whose delays would make tests of faults slow.
 func once(t testing.TB, env func(string) string) bedrock {
 	t.Helper()
 	b, err := newBedrock(env)
@@ -75,32 +75,32 @@ func environment(endpoint string) func(string) string {
 	return func(name string) string { return variables[name] }
 }
 
-// post is POST /generate. API Gateway hands a header's name on in the caller's spelling.
+// post returns a request of POST /generate. API Gateway passes on a header's name in the caller's spelling.
 func post(body string) request {
 	return request{HTTPMethod: "POST", Resource: "/generate", Body: body, Headers: map[string]string{"content-type": "application/json"}}
 }
 
-// path is POST /generate/{prompt}.
+// path returns a request of POST /generate/{prompt}.
 func path(escaped string) request {
 	return request{HTTPMethod: "POST", Resource: "/generate/{prompt}", PathParameters: map[string]string{"prompt": escaped}}
 }
 
-// problem is the body of every answer that is not 200.
+// problem is the body of a response whose status isn't 200.
 type problem struct {
 	Error struct{ Code, Message, RequestID string }
 }
 
-// call makes one request and checks what holds for every answer, and for what must stay secret of it.
+// call sends one request, and checks what applies to every response and what must stay secret.
 func (f fixture) call(t *testing.T, r request) (events.APIGatewayProxyResponse, problem) {
 	t.Helper()
 	response, p := f.ask(t, r)
 	details := []string{canary, "arn:", "127.0.0.1"}
-	if _, native := nativeOperation(r.Resource); !native { // there, Bedrock's own words are wanted
+	if _, native := nativeOperation(r.Resource); !native { // native routes pass on Bedrock's message
 		details = append(details, "Exception", "as asked")
 	}
 	for _, detail := range details {
 		if response.StatusCode != http.StatusOK && strings.Contains(response.Body, detail) {
-			t.Errorf("%s tells %q: the caller's words, or what is none of its business", response.Body, detail)
+			t.Errorf("%s contains %q: text of the caller, or a detail that callers must not get", response.Body, detail)
 		}
 	}
 	if log := f.logged.String(); strings.Contains(log, canary) || !strings.Contains(log, `"msg":"call"`) {
@@ -132,7 +132,7 @@ func (f fixture) ask(t *testing.T, r request) (response events.APIGatewayProxyRe
 	return response, p
 }
 
-// roundTrip reads an answer as Lambda and API Gateway do.
+// roundTrip reads a response as Lambda and API Gateway do.
 func (h handler) roundTrip(ctx context.Context, t *testing.T, r request) events.APIGatewayProxyResponse {
 	t.Helper()
 	answer, err := h.handle(ctx, r)
@@ -141,7 +141,7 @@ func (h handler) roundTrip(ctx context.Context, t *testing.T, r request) events.
 	}
 	streamed, ok := answer.(*events.APIGatewayProxyStreamingResponse)
 	if !ok {
-		text, err := json.Marshal(answer) // which is all that Lambda hands on
+		text, err := json.Marshal(answer) // the only part that Lambda passes on
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,7 +173,7 @@ func (h handler) roundTrip(ctx context.Context, t *testing.T, r request) events.
 	return response
 }
 
-// documented is what the API's definition says of a route's statuses.
+// documented maps each route of the API's definition to its statuses.
 var documented = func() map[string]map[int]bool {
 	var document struct {
 		Paths map[string]map[string]struct{ Responses map[string]any }
@@ -198,7 +198,7 @@ var documented = func() map[string]map[int]bool {
 	return all
 }()
 
-// record is that of the only call that Bedrock answered.
+// record returns the record of the only call that Bedrock received.
 func (f fixture) record(t *testing.T) sandbox.Record {
 	t.Helper()
 	if n := len(f.records); n != 1 {
@@ -207,7 +207,7 @@ func (f fixture) record(t *testing.T) sandbox.Record {
 	return <-f.records
 }
 
-// within ends the process if a fuzz test's input takes longer: Go has no bound of its own.
+// within ends the process if an input of a fuzz test takes longer. Go has no such limit.
 func within(t *testing.T, limit time.Duration) {
 	late := time.AfterFunc(limit, func() { panic(t.Name() + ": an input takes longer than " + limit.String()) })
 	t.Cleanup(func() { late.Stop() })

@@ -19,7 +19,7 @@ import (
 	"github.com/aws/smithy-go/transport/http/protocol/restjson1"
 )
 
-// protocol reads and writes Bedrock's shapes.
+// protocol serializes Bedrock's requests and responses.
 var (
 	protocol = restjson1.New(schemas.AmazonBedrockFrontendService)
 	converse = smithy.NewOperationSchema(schemas.Converse, schemas.ConverseRequest, schemas.ConverseResponse)
@@ -52,13 +52,13 @@ func (h handler) generateBody(ctx context.Context, r request, c *call) (response
 	return respondJSON(out)
 }
 
-// generated is the answer of POST /generate.
+// generated is the response body of POST /generate.
 type generated struct {
 	Text string `json:"text"`
 	summary
 }
 
-// summary is what there is to say beside the text: the end of a stream.
+// summary contains the members of a response other than its text. In a stream, it is the last event.
 type summary struct {
 	Model      string           `json:"model"`
 	StopReason types.StopReason `json:"stopReason"`
@@ -93,7 +93,7 @@ func (h handler) generate(ctx context.Context, r request, g generation, c *call)
 	return generated{text(out.Output), c.summary(out.StopReason)}, nil
 }
 
-// converse asks for what Converse and ConverseStream take alike.
+// converse sends the prompt to Converse or ConverseStream, which take the same request.
 func (h handler) converse(ctx context.Context, operation string, r request, g generation, c *call) (*http.Response, error) {
 	if g.Model == "" {
 		g.Model = h.models[0]
@@ -129,8 +129,9 @@ func (g generation) converse(metadata map[string]string, guardrail *types.Guardr
 	}
 	switch {
 	case g.System != "" && guardrail != nil:
-		// A guardrail sees of a system prompt only what is marked so; of messages it sees all, unless something there is
-		// marked (Bedrock User Guide, "Include a guardrail with the Converse API").
+		// A guardrail evaluates only those texts of a system prompt that are marked as guardContent. It evaluates all
+		// texts of messages, unless one of them is marked (Bedrock User Guide, "Include a guardrail with the Converse
+		// API").
 		in.System = []types.SystemContentBlock{&types.SystemContentBlockMemberGuardContent{
 			Value: &types.GuardrailConverseContentBlockMemberText{Value: types.GuardrailConverseTextBlock{Text: &g.System}},
 		}}
@@ -162,7 +163,7 @@ func text(output types.ConverseOutput) string {
 	return b.String()
 }
 
-// generateStream answers once Bedrock's first event is there: until then an error has its own status.
+// generateStream responds when Bedrock's first event has arrived. An error before that has a status of its own.
 func (h handler) generateStream(ctx context.Context, r request, g generation, c *call) (response, error) {
 	answered, err := h.converse(ctx, "converse-stream", r, g, c)
 	if err != nil {
@@ -176,10 +177,10 @@ func (h handler) generateStream(ctx context.Context, r request, g generation, c 
 	return response{http.StatusOK, responseHeaders("text/event-stream"), s}, nil
 }
 
-// serverSentEvents are "delta" with a text, at the end "done" with what POST /generate answers beside its text, or "error"
-// (HTML Standard, "Server-sent events").
+// serverSentEvents converts ConverseStream's events to server-sent events (HTML Standard, "Server-sent events"):
+// "delta" with a text, at the end "done" with the summary, or "error".
 type serverSentEvents struct {
-	events   *restjson1.Protocol // of this stream alone: it keeps what it reads
+	events   *restjson1.Protocol // for this stream only, because it buffers what it reads
 	upstream io.ReadCloser
 	c        *call
 	buffer   bytes.Buffer
@@ -197,7 +198,7 @@ func (s *serverSentEvents) Read(p []byte) (int, error) {
 	return s.buffer.Read(p)
 }
 
-// next writes what Bedrock's next event says to the caller, which may be nothing.
+// next converts Bedrock's next event. Some events write nothing.
 func (s *serverSentEvents) next() error {
 	event, err := s.events.DeserializeEventMessage(schemas.ConverseStreamOutput, bedrockruntime.TypeRegistry, s.upstream)
 	if err == io.EOF && s.stop != "" {
@@ -206,7 +207,7 @@ func (s *serverSentEvents) next() error {
 		return nil
 	}
 	if err != nil {
-		return errors.Join(err, io.ErrUnexpectedEOF) // whatever it is: the stream ends too early
+		return errors.Join(err, io.ErrUnexpectedEOF) // every error means that the stream ended too early
 	}
 	if s.c.firstByte == 0 {
 		s.c.firstByte = time.Since(s.c.start)
@@ -217,7 +218,7 @@ func (s *serverSentEvents) next() error {
 			s.write("delta", map[string]string{"text": delta.Value})
 			return nil
 		}
-		s.buffer.WriteString(": the model thinks\n\n") // a comment: API Gateway ends a stream that is silent for 5 minutes
+		s.buffer.WriteString(": reasoning\n\n") // a comment: API Gateway ends a stream after 5 silent minutes
 	case *types.MessageStopEvent:
 		s.stop = e.StopReason
 	case *types.ConverseStreamMetadataEvent:

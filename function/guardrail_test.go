@@ -17,8 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
 )
 
-// guardedBedrock is a Bedrock whose guardrail blocks the word "forbidden". It evaluates nothing of a model's call, so that a
-// test sees what the function does.
+// guardedBedrock is a Bedrock whose guardrail blocks the word "forbidden". It evaluates nothing of a model's call, so
+// that a test observes only what the function evaluates.
 type guardedBedrock struct {
 	fixture
 	mu      sync.Mutex
@@ -26,7 +26,7 @@ type guardedBedrock struct {
 	asked   []received
 }
 
-// guard is the function with that guardrail. The model answers with this.
+// guard returns the function with that guardrail. The model responds with answer.
 func guard(t testing.TB, answer string) *guardedBedrock {
 	g := &guardedBedrock{fixture: newFixture(t)}
 	var err error
@@ -76,8 +76,8 @@ func block(s string) string {
 	return `{"messages":[{"role":"user","content":[{"text":"Hi"},` + s + `]}]}`
 }
 
-// Lost: the guardrail, in every member that Bedrock does not evaluate (Bedrock User Guide, "Include a guardrail with the
-// Converse API"): a model would read what the guardrail blocks elsewhere.
+// ApplyGuardrail evaluates every member that Bedrock doesn't evaluate (Bedrock User Guide, "Include a guardrail with
+// the Converse API"). Otherwise, a model could read blocked content there.
 func TestUnevaluatedMembersAreEvaluated(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ operation, body, member string }{
@@ -144,8 +144,8 @@ func TestUnevaluatedMembersAreEvaluated(t *testing.T) {
 	}
 }
 
-// Lost: the guardrail, in what it cannot evaluate at all: a document in binary, a video, a mark that hides the rest.
-func TestWhatNoGuardrailEvaluatesIsRefused(t *testing.T) {
+// Content that a guardrail can't evaluate is refused: a binary document, a video, a mark that hides the other texts.
+func TestUnevaluableContentIsRefused(t *testing.T) {
 	t.Parallel()
 	pdf, png := b64("%PDF-1.7 "+canary+strings.Repeat(" x", 99)), b64("\x89PNG\r\n\x1a\n"+strings.Repeat("\x00", 99))
 	padded := png[:12] + strings.Repeat("A", 1012) + " forbidden words with spaces"
@@ -200,7 +200,7 @@ func TestWhatNoGuardrailEvaluatesIsRefused(t *testing.T) {
 	}
 }
 
-// Lost: a caller's images.
+// Images that a guardrail or no model evaluates as text are accepted.
 func TestImagesPass(t *testing.T) {
 	t.Parallel()
 	png, jpeg := b64("\x89PNG\r\n\x1a\n"+strings.Repeat("\x00", 2000)), b64("\xff\xd8\xff"+strings.Repeat("\x01", 2000))
@@ -227,7 +227,7 @@ func TestImagesPass(t *testing.T) {
 	}
 }
 
-// Lost: money and time for an evaluation of what Bedrock evaluates itself, or of nothing.
+// A call that Bedrock evaluates completely costs no call of ApplyGuardrail.
 func TestPlainCallsAreNotEvaluatedTwice(t *testing.T) {
 	t.Parallel()
 	for _, r := range []request{
@@ -243,19 +243,19 @@ func TestPlainCallsAreNotEvaluatedTwice(t *testing.T) {
 	}
 }
 
-// Lost: the guardrail, in what a model writes beside text: the input of a tool, its reasoning.
+// Everything that a model writes besides text is evaluated: a tool's input, its reasoning.
 func TestAnswersAreEvaluated(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		operation, answer string
-		member            string // empty is sent
+		member            string // if empty, the response is sent
 	}{
 		"tool use":          {"converse", `{"output":{"message":{"content":[{"text":"x"},{"toolUse":{"toolUseId":"1","name":"t","input":{"a":{"b":"forbidden ` + canary + `"}}}}]}},"stopReason":"tool_use"}`, "output.message.content[1].toolUse"},
 		"member of tools":   {"converse", `{"output":{"message":{"content":[{"toolUse":{"input":{"forbidden":1}}}]}}}`, "output.message.content[0].toolUse"},
 		"reasoning":         {"converse", `{"output":{"message":{"content":[{"reasoningContent":{"reasoningText":{"text":"forbidden"}}}]}}}`, "output.message.content[0].reasoningContent"},
 		"unknown":           {"converse", `{"output":{"message":{"content":[{"newer":"forbidden"}]}}}`, "output.message.content[0].newer"},
 		"own fields":        {"converse", `{"additionalModelResponseFields":{"x":"forbidden"}}`, "additionalModelResponseFields"},
-		"video":             {"converse", `{"output":{"message":{"content":[{"video":{"source":{"bytes":"AAAA"}}}]}}}`, "the model's answer is not sent: output.message.content[0].video"},
+		"video":             {"converse", `{"output":{"message":{"content":[{"video":{"source":{"bytes":"AAAA"}}}]}}}`, "the model's response isn't sent: output.message.content[0].video"},
 		"text":              {"converse", `{"output":{"message":{"content":[{"text":"forbidden"},{"toolUse":{"toolUseId":"forbidden","name":"t","input":{"a":"b"}}}]}},"stopReason":"tool_use"}`, ""},
 		"Anthropic":         {"invoke", `{"id":"forbidden","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"x"},{"type":"tool_use","id":"1","name":"t","input":{"a":"forbidden"}}],"stop_reason":"tool_use","usage":{}}`, "content[1].name, content[1].input"},
 		"thinking":          {"invoke", `{"content":[{"type":"thinking","thinking":"forbidden"}]}`, "content[0].thinking"},
@@ -265,15 +265,15 @@ func TestAnswersAreEvaluated(t *testing.T) {
 		"Cohere, deeper":    {"invoke", `{"chat_history":[{"tool_calls":[{"parameters":{"a":{"forbidden":1}}}]}]}`, "chat_history"},
 		"Cohere, escaped":   {"invoke", `{"text":"x","tool_calls":[{"parameters":{"a":"[\"\\u0066orbidden\"]"}}]}`, "text, tool_calls"},
 		"image's beginning": {"invoke", `{"reasoning":"` + b64("\x89PNG\r\n\x1a\n") + ` ` + strings.Repeat("A", 1024) + ` forbidden"}`, "reasoning"},
-		"image, then words": {"invoke", `{"reasoning":"iVBORw0KGgoA` + strings.Repeat("A", 1012) + ` forbidden"}`, "the model's answer is not sent: reasoning"},
+		"image, then words": {"invoke", `{"reasoning":"iVBORw0KGgoA` + strings.Repeat("A", 1012) + ` forbidden"}`, "the model's response isn't sent: reasoning"},
 		"opaque words":      {"invoke", `{"content":[{"type":"x","data":"` + strings.Repeat("forbidden-", 8) + `"}]}`, "content[0].type, content[0].data"},
 		"Anthropic, text":   {"invoke", `{"id":"forbidden","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"forbidden"}],"stop_reason":"end_turn","usage":{"service_tier":"newer"}}`, ""},
 		"embedding":         {"invoke", `{"embedding":[0.1,1e-7],"inputTextTokenCount":3}`, ""},
 		"image":             {"invoke", `{"images":["` + b64("\x89PNG\r\n\x1a\n"+strings.Repeat("\x00", 2000)) + `"]}`, ""},
 		"image, as it is":   {"invoke", "\x89PNG\r\n\x1a\n\x00", ""},
-		"no JSON":           {"invoke", "forbidden", "the model's answer is not sent"},
-		"goes on":           {"invoke", `{} "forbidden"`, "the model's answer is not sent"},
-		"audio":             {"invoke", `{"audio":"` + b64(strings.Repeat("\x01\xfe\x03", 999)) + `"}`, "the model's answer is not sent: audio"},
+		"no JSON":           {"invoke", "forbidden", "the model's response isn't sent"},
+		"goes on":           {"invoke", `{} "forbidden"`, "the model's response isn't sent"},
+		"audio":             {"invoke", `{"audio":"` + b64(strings.Repeat("\x01\xfe\x03", 999)) + `"}`, "the model's response isn't sent: audio"},
 		"nothing was said":  {"invoke", ``, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -286,7 +286,7 @@ func TestAnswersAreEvaluated(t *testing.T) {
 			if tt.member == "" && (response.StatusCode != 200 || response.Body != tt.answer) {
 				t.Errorf("%v, want the answer as it is", response)
 			}
-			// The status is one that no call has which is refused before a model is asked: SDKs do not try it again.
+			// No call that is refused before the model runs has this status, so SDKs don't retry it.
 			if tt.member != "" && (response.StatusCode != 424 || response.Headers["X-Amzn-Errortype"] != "ModelErrorException" || !strings.Contains(response.Body, `"message":"`+tt.member)) {
 				t.Errorf("%v, want an error that names %s", response, tt.member)
 			}
@@ -307,7 +307,7 @@ func chunk(t testing.TB, s string) []byte {
 	return frame(t, "chunk", `{"bytes":"`+b64(s)+`","p":"abcd"}`)
 }
 
-// Lost: the guardrail, in a stream; or the stream, if it comes otherwise than the model sent it.
+// Streams are evaluated, and are forwarded byte by byte as the model sent them.
 func TestStreamsAreEvaluated(t *testing.T) {
 	t.Parallel()
 	event := func(name, payload string) []byte { return frame(t, name, payload) }
@@ -334,7 +334,7 @@ func TestStreamsAreEvaluated(t *testing.T) {
 	for name, tt := range map[string]struct {
 		operation   string
 		frames      [][]byte
-		sent        int // frames that go on before the guardrail intervenes; all if it does not
+		sent        int // frames that are forwarded before the guardrail intervenes, or all frames
 		evaluations int
 	}{
 		"text":                   {"converse-stream", [][]byte{text, text, end}, 3, 0},
@@ -359,7 +359,7 @@ func TestStreamsAreEvaluated(t *testing.T) {
 		"bytes":                  {"converse-stream", [][]byte{text, event("newer", `{"video":{"bytes":"AAAA"}}`)}, 1, 0},
 		"an exception of theirs": {"converse-stream", [][]byte{text, exception(errDeadline)}, 2, 0},
 	} {
-		for _, step := range []int{1 << 20, 7} { // however the network cuts it
+		for _, step := range []int{1 << 20, 7} { // for any split by the network
 			t.Run(fmt.Sprint(name, step), func(t *testing.T) {
 				t.Parallel()
 				g := guard(t, "")
@@ -377,7 +377,7 @@ func TestStreamsAreEvaluated(t *testing.T) {
 				}
 				if tt.sent < len(tt.frames) {
 					message, err := eventstream.NewDecoder().Decode(strings.NewReader(rest), nil)
-					if err != nil || message.Headers.Get(":exception-type").String() != "modelStreamErrorException" || !strings.Contains(string(message.Payload), "not sent") {
+					if err != nil || message.Headers.Get(":exception-type").String() != "modelStreamErrorException" || !strings.Contains(string(message.Payload), "isn't sent") {
 						t.Errorf("%q %v, want an exception at the end", rest, err)
 					}
 				}
@@ -402,8 +402,8 @@ func (s *stepping) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Lost: a call that no guardrail evaluated, where the guardrail does not answer; or when to ask again.
-func TestGuardrailThatDoesNotAnswer(t *testing.T) {
+// If the guardrail fails, the call is refused, and the error says whether to retry.
+func TestFailedEvaluationRefusesCall(t *testing.T) {
 	t.Parallel()
 	request, answer := block(`{"toolResult":{"content":[{"text":"x"}]}}`), `{"output":{"message":{"content":[{"toolUse":{"input":{"a":"b"}}}]}}}`
 	for name, tt := range map[string]struct {
@@ -448,7 +448,7 @@ func TestGuardrailThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// Lost: agents whose operators let tools pass unevaluated; or, with that, everything else.
+// ALLOW_UNEVALUATED_TOOLS excludes tools from evaluation, and nothing else.
 func TestUnevaluatedTools(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -482,8 +482,7 @@ func TestUnevaluatedTools(t *testing.T) {
 	}
 }
 
-// Lost: an agent's money and time, if the guardrail evaluates its tools and earlier turns anew with each turn; or the
-// guardrail, if it forgets what it blocked.
+// A text that passed isn't evaluated again in the next turn. A text that was blocked is evaluated again.
 func TestEvaluationsAreRemembered(t *testing.T) {
 	t.Parallel()
 	g := guard(t, `{"output":{"message":{"content":[{"toolUse":{"input":{"a":"one"}}}]}}}`)
@@ -508,7 +507,7 @@ func TestEvaluationsAreRemembered(t *testing.T) {
 	}
 }
 
-// Lost: a word that a cut hides from the guardrail.
+// Every word is complete in one of the pieces.
 func TestPiecesHideNoWord(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
@@ -537,8 +536,8 @@ func TestPiecesHideNoWord(t *testing.T) {
 	}
 }
 
-// Lost: the server's guardrail, metadata or trace, where a caller's header reaches Bedrock in some spelling, on some operation.
-func TestHeadersAreTheServers(t *testing.T) {
+// A caller can't set the function's guardrail, metadata or trace by a header, in any spelling and on any operation.
+func TestCallersCannotSetServerHeaders(t *testing.T) {
 	t.Parallel()
 	forged := []string{
 		"X-Amzn-Bedrock-GuardrailIdentifier", "x-amzn-bedrock-guardrailidentifier", "X-AMZN-BEDROCK-GUARDRAILVERSION", "X_Amzn_Bedrock_GuardrailIdentifier", "X-Amzn-Bedrock-Trace",
@@ -558,7 +557,8 @@ func TestHeadersAreTheServers(t *testing.T) {
 				r.Headers[name], r.Headers["X-Amzn-Bedrock-PerformanceConfig-Latency"] = `{"caller":"forged"}`, "optimized"
 				g.asked = nil
 				response, _ := g.call(t, r)
-				if !guarded && strings.EqualFold(name, guardrailHeader) { // the caller would take the call for guarded
+				// Otherwise, the caller would assume that the call is guarded.
+				if !guarded && strings.EqualFold(name, guardrailHeader) {
 					if response.StatusCode != 400 || !strings.Contains(response.Body, "X-Amzn-Bedrock-GuardrailIdentifier") || len(g.asked) > 0 {
 						t.Errorf("%s without a guardrail: %v", name, response)
 					}
@@ -604,7 +604,7 @@ func TestHeadersAreTheServers(t *testing.T) {
 
 var word = regexp.MustCompile(`w[0-9]+w`)
 
-// grower makes random bodies with a word of its own in each string.
+// grower creates random bodies with a distinct word in each string.
 type grower struct {
 	*rand.Rand
 	n int
@@ -667,8 +667,8 @@ func (g *grower) body() []byte {
 	return marshal(body)
 }
 
-// Lost: the guardrail, in a body of some shape that no test names. Each word of a random body is in a text that Bedrock
-// documents to evaluate, or in what ApplyGuardrail was sent, or the call is refused.
+// Each word of a random body is in a text that Bedrock documents to evaluate, or is sent to ApplyGuardrail, or the call
+// is refused.
 func TestEveryWordIsEvaluated(t *testing.T) {
 	t.Parallel()
 	g := guard(t, `{}`)
@@ -686,7 +686,7 @@ func TestEveryWordIsEvaluated(t *testing.T) {
 		}
 		asked++
 		seen := strings.Join(g.applied, " ")
-		if operation == "converse" { // Bedrock's part, read otherwise than the function reads it
+		if operation == "converse" { // Bedrock's part, decoded independently of the function
 			var in struct {
 				Messages []json.RawMessage
 				System   []map[string]json.RawMessage
@@ -696,7 +696,7 @@ func TestEveryWordIsEvaluated(t *testing.T) {
 			}
 			for _, raw := range in.Messages {
 				var message struct{ Content []map[string]any }
-				json.Unmarshal(raw, &message) // what has another shape is no text of a message
+				json.Unmarshal(raw, &message) // another format isn't a message's text
 				for _, block := range message.Content {
 					if text, ok := block["text"].(string); ok {
 						seen += " " + text
@@ -722,7 +722,7 @@ func TestEveryWordIsEvaluated(t *testing.T) {
 	}
 }
 
-// Lost: the function's memory or time, or a frame, for some answer or stream that no test names.
+// No response or stream makes the function lose a frame, or use unbounded memory or time.
 func FuzzGuardedStream(f *testing.F) {
 	f.Add(append(frame(f, "contentBlockDelta", `{"delta":{"text":"x"}}`), frame(f, "contentBlockDelta", `{"delta":{"toolUse":{"input":"{\"a\":\"b"}}}`)...))
 	f.Add(chunk(f, `{"delta":{"partial_json":"x"}}`))
@@ -737,8 +737,8 @@ func FuzzGuardedStream(f *testing.F) {
 	})
 }
 
-// Lost: the function, kept busy by a body that one caller makes. checkBody refuses a body of more values than these. The test
-// is not parallel: what others use of the CPU would count.
+// A caller's body costs little time to collect. checkBody refuses bodies with more values than these. The test isn't
+// parallel, because it measures the CPU time of the process.
 func TestHostileBodiesAreCheapToCollect(t *testing.T) {
 	const size, values = 6 << 20, 95_000
 	fill := func(head, piece, tail string) string {
@@ -769,7 +769,7 @@ func TestHostileBodiesAreCheapToCollect(t *testing.T) {
 	}
 }
 
-// BenchmarkCollect reads bodies of 4 MiB that a caller makes to keep the function busy.
+// BenchmarkCollect measures bodies of 4 MiB that are as slow as a caller can make them.
 func BenchmarkCollect(b *testing.B) {
 	for name, unit := range map[string]string{"members": `"%d":1,`, "long members": `"%0200d":1,`, "lists": `"a":[[[[[[%d]]]]]],`, "blocks": `"messages":[{"content":[{"a":%d}]}],`} {
 		b.Run(name, func(b *testing.B) {

@@ -30,24 +30,25 @@ import (
 type handler struct {
 	bedrock bedrock
 	models  []string // the first is the default
-	// guardrail is put on every call; nil is none.
+	// guardrail applies to every call. If nil, no guardrail applies.
 	guardrail *types.GuardrailConfiguration
-	// unevaluatedTools excepts tools from what ApplyGuardrail evaluates.
+	// unevaluatedTools excludes tools from evaluation by ApplyGuardrail.
 	unevaluatedTools bool
-	passed           *passed // nil keeps nothing
-	// streaming is whether API Gateway's integration is one of transfer mode STREAM: each takes the other's answers for errors.
+	passed           *passed // if nil, nothing is remembered
+	// streaming reports whether API Gateway's integration has transfer mode STREAM. If it differs from the integration,
+	// every call fails.
 	streaming bool
 	logging   *invocationLog
 	retention *watch
-	tiers     []string // that a caller may choose
+	tiers     []string // the service tiers that callers can choose
 	log       *slog.Logger
 }
 
-// request is what the handler reads of API Gateway's proxy event (API Gateway Developer Guide, "Input format
-// of a Lambda function for proxy integration"); events.APIGatewayProxyRequest has no vpceId.
+// request contains the fields of API Gateway's proxy event that the handler reads (API Gateway Developer Guide, "Input
+// format of a Lambda function for proxy integration"). events.APIGatewayProxyRequest has no vpceId.
 type request struct {
 	HTTPMethod      string            `json:"httpMethod"`
-	Resource        string            `json:"resource"` // the route's template, never the path
+	Resource        string            `json:"resource"` // the route's template, not the path
 	Headers         map[string]string `json:"headers"`
 	PathParameters  map[string]string `json:"pathParameters"`
 	Body            string            `json:"body"`
@@ -62,7 +63,7 @@ type request struct {
 	} `json:"requestContext"`
 }
 
-// response is read to its end, or until its caller has left, and then closed.
+// response is an HTTP response. Its body is read to its end, or until the caller disconnects, and then closed.
 type response struct {
 	status  int
 	headers map[string]string
@@ -70,14 +71,14 @@ type response struct {
 }
 
 const (
-	// margin before Lambda ends the function: enough to answer in its stead.
+	// margin is reserved before the Lambda timeout so that the handler can still return an error response.
 	margin = time.Second
-	// firstByte is how long a caller waits for one: API Gateway ends a stream that is silent for 5 minutes (API Gateway
-	// Developer Guide, "Stream the integration response").
+	// firstByte is the longest time until the first byte of a response. API Gateway ends a stream that is silent for 5
+	// minutes (API Gateway Developer Guide, "Stream the integration response").
 	firstByte = 290 * time.Second
 )
 
-// handle answers API Gateway, in the form that its integration takes.
+// handle processes one event of API Gateway, and returns a response in the format that the integration expects.
 func (h handler) handle(ctx context.Context, r request) (any, error) {
 	c := &call{route: r.HTTPMethod + " " + r.Resource, start: time.Now(), apiExtendedRequestID: r.RequestContext.ExtendedRequestID}
 	asked, cancel := context.WithCancel(ctx)
@@ -99,20 +100,20 @@ func (h handler) handle(ctx context.Context, r request) (any, error) {
 	}
 	defer body.Close()
 	whole, err := io.ReadAll(body)
-	if err != nil { // in the middle of a stream: nothing of it has been sent
+	if err != nil { // the stream broke, but nothing has been sent yet
 		c.err = err
 		answer = failure(err, c)
 		c.status = answer.status
 		whole, _ = io.ReadAll(answer.body)
 	}
 	buffered := events.APIGatewayProxyResponse{StatusCode: answer.status, Headers: answer.headers, Body: string(whole)}
-	if !utf8.Valid(whole) { // a JSON text cannot hold it
+	if !utf8.Valid(whole) { // a JSON string can't contain it
 		buffered.Body, buffered.IsBase64Encoded = base64.StdEncoding.EncodeToString(whole), true
 	}
 	return buffered, nil
 }
 
-// recorded is a body after whose end its call is recorded.
+// recorded is a response body whose call is logged when the body is closed.
 type recorded struct {
 	mu     sync.Mutex
 	body   io.ReadCloser
@@ -126,7 +127,7 @@ func (b *recorded) Read(p []byte) (int, error) {
 	return b.body.Read(p)
 }
 
-// Close stops what Bedrock still says. It comes while Read waits when the platform says that the caller has left.
+// Close cancels the request to Bedrock. Lambda's client calls it during a Read if the caller has disconnected.
 func (b *recorded) Close() error {
 	b.cancel()
 	b.mu.Lock()
@@ -135,7 +136,7 @@ func (b *recorded) Close() error {
 	return b.body.Close()
 }
 
-// answer is a route's, or says what went wrong in the route's own form.
+// answer returns the route's response. An error is in the format of the route.
 func (h handler) answer(ctx context.Context, r request, c *call) (answer response) {
 	failed := failure
 	if _, found := nativeOperation(r.Resource); found || isCatchAll(r.Resource) {
@@ -155,7 +156,7 @@ func (h handler) answer(ctx context.Context, r request, c *call) (answer respons
 	return answer
 }
 
-// routes by method and template.
+// routes maps a method and a route's template to the function that serves it.
 var routes = map[string]func(handler, context.Context, request, *call) (response, error){
 	"POST /generate/{prompt}": handler.generatePath,
 	"POST /generate":          handler.generateBody,
@@ -180,22 +181,23 @@ var routes = map[string]func(handler, context.Context, request, *call) (response
 func (h handler) route(ctx context.Context, r request, c *call) (response, error) {
 	serve, found := routes[c.route]
 	if !found {
-		c.route = "none" // the path of an unknown route is a caller's text
+		c.route = "none" // the path of an unknown route is text of the caller, which isn't logged
 		return response{}, notServed(r)
 	}
-	// Browsers say whose page makes a call: a foreign one would spend money in the name of whoever looks at it.
+	// Browsers state which site's page makes a call. A call from another site would spend money on behalf of the person
+	// who views the page.
 	if site := header(r.Headers, "Sec-Fetch-Site"); site != "" && site != "none" && site != "same-origin" {
 		return response{}, errCrossSite
 	}
 	return serve(h, ctx, r, c)
 }
 
-// admit is the id of the model that a call may go to: the model is on the list, its prompt and answer would be kept, and AWS
-// would share them with no one that the stack does not admit.
+// admit returns the ID of the requested model. It returns an error if the model isn't on the list, if Bedrock would not
+// log the call, or if AWS could share it under a data retention mode that the stack doesn't allow.
 func (h handler) admit(ctx context.Context, asked string, c *call) (string, error) {
 	model, found := h.modelOf(ctx, asked)
 	if !found {
-		return "", apiError{http.StatusBadRequest, "ModelNotAdmitted", "model: not admitted by this API; GET /models lists those that are"}
+		return "", apiError{http.StatusBadRequest, "ModelNotAdmitted", "model: this API doesn't allow it; GET /models lists the models that it allows"}
 	}
 	c.model = model
 	err := errors.Join(h.logging.check(ctx, time.Now()), h.retention.check(ctx, time.Now()))
@@ -203,8 +205,8 @@ func (h handler) admit(ctx context.Context, asked string, c *call) (string, erro
 	return model, err
 }
 
-// modelOf is the id on the list that a caller means: itself, or the end of the ARN that it has in the function's account and
-// region (Service Authorization Reference, "Amazon Bedrock", resource types).
+// modelOf returns the listed ID of a model that is requested by its ID or by its ARN in the function's account and
+// Region (Service Authorization Reference, "Amazon Bedrock", resource types).
 func (h handler) modelOf(ctx context.Context, asked string) (id string, found bool) {
 	if slices.Contains(h.models, asked) {
 		return asked, true
@@ -225,8 +227,8 @@ func (h handler) modelOf(ctx context.Context, asked string) (id string, found bo
 	return id, found && slices.Contains(h.models, id)
 }
 
-// metadata goes into Bedrock's invocation log with the call. The id is the extended one, which is API Gateway's alone: a
-// caller can choose the other (API Gateway Developer Guide, "$context variables").
+// metadata returns the entries that Bedrock's invocation log contains with the call. The ID is the extended request ID,
+// which only API Gateway sets: a caller can choose the other ID (API Gateway Developer Guide, "$context variables").
 func (r request) metadata() map[string]string {
 	m := map[string]string{
 		contract.MetadataAPIExtendedRequestID: r.RequestContext.ExtendedRequestID,
@@ -240,7 +242,7 @@ func (r request) metadata() map[string]string {
 	return m
 }
 
-// body is the request's, as its caller wrote it.
+// body returns the request's body as the caller sent it.
 func (r request) body() ([]byte, error) {
 	if !r.IsBase64Encoded {
 		return []byte(r.Body), nil
@@ -274,7 +276,7 @@ func responseHeaders(contentType string) map[string]string {
 	return map[string]string{"Content-Type": contentType, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 }
 
-// failure is the answer of this API's own routes.
+// failure returns an error response in the format of this API's own routes.
 func failure(err error, c *call) response {
 	e := classify(err)
 	answer := respond(e.Status, "application/json", e.body(c.apiExtendedRequestID))
@@ -284,12 +286,12 @@ func failure(err error, c *call) response {
 	return answer
 }
 
-// logPanic leaves the panic's value out, which may quote the request.
+// logPanic omits the panic's value, which can quote the request.
 func (h handler) logPanic(ctx context.Context, p any) {
 	h.log.ErrorContext(ctx, "panic", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 }
 
-// logFailure keeps Bedrock's error code and request id. Its message stays out: it may quote the prompt.
+// logFailure logs Bedrock's error code and request ID. It omits Bedrock's message, which can quote the prompt.
 func (h handler) logFailure(ctx context.Context, err error) {
 	e := classify(err)
 	attributes := []any{"code", e.Code}
@@ -298,7 +300,7 @@ func (h handler) logFailure(ctx context.Context, err error) {
 		attributes = append(attributes, "bedrockCode", coded.ErrorCode())
 	}
 	var network *net.OpError
-	if errors.As(err, &network) { // an address and a reason: what an operator needs when an endpoint is missing
+	if errors.As(err, &network) { // the address and the reason show an operator that an endpoint is missing
 		attributes = append(attributes, "network", network.Error())
 	}
 	var answered *bedrockError

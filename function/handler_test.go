@@ -21,8 +21,8 @@ import (
 	sandbox "github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
 )
 
-// Lost: a prompt or a setting that reaches the model as another one or not at all; an answer without its cost.
-func TestCallsArriveWhole(t *testing.T) {
+// Prompts and settings reach Bedrock unchanged, and responses contain text and usage.
+func TestPromptsReachBedrockUnchanged(t *testing.T) {
 	t.Parallel()
 	const text = "text/plain; charset=utf-8"
 	for name, tt := range map[string]struct {
@@ -69,7 +69,7 @@ func TestCallsArriveWhole(t *testing.T) {
 	}
 }
 
-// Lost: the guardrail, on every call or on the part of it that a guardrail does not look at unless told to.
+// Every call of /generate has the guardrail, and its system prompt is marked for evaluation.
 func TestEveryCallIsGuarded(t *testing.T) {
 	t.Parallel()
 	const guardrail = `"guardrailConfig":{"guardrailIdentifier":"3o06191495ze","guardrailVersion":"2"}`
@@ -102,8 +102,8 @@ func TestEveryCallIsGuarded(t *testing.T) {
 	}
 }
 
-// Lost: the guardrail, or a model, on its way from the function's environment; with half a guardrail nothing may start.
-func TestHalfAGuardrail(t *testing.T) {
+// The function reads the guardrail and the models from its environment, and doesn't start with half a guardrail.
+func TestGuardrailNeedsIDAndVersion(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ models, id, version, want string }{
 		{"a.b,c.d", "", "", "a.b c.d"},
@@ -127,7 +127,7 @@ func TestHalfAGuardrail(t *testing.T) {
 	}
 }
 
-// Lost: a client that asks what it may call, or a health check, gets no answer; or a wrong route gets one.
+// The other routes respond, and unknown routes return an error.
 func TestOtherRoutes(t *testing.T) {
 	t.Parallel()
 	for route, want := range map[string]string{
@@ -153,7 +153,7 @@ func TestOtherRoutes(t *testing.T) {
 	}
 }
 
-// Lost: API Gateway's event is misread, so that no call works, or no record and no log line names the call.
+// API Gateway's events are read correctly, so that the record and the log line name the call.
 func TestEvent(t *testing.T) {
 	t.Parallel()
 	for file, answer := range map[string]string{"path.json": "You said: 高い/低い?", "body.json": `{"text":"You said: 高い/低い?",`} {
@@ -188,7 +188,7 @@ func TestEvent(t *testing.T) {
 	}
 }
 
-// Lost: a colleague's money and good name, spent by a page that they only looked at.
+// Calls from a page of another site are refused.
 func TestForeignPagesAreRefused(t *testing.T) {
 	t.Parallel()
 	for site, want := range map[string]int{"": 200, "none": 200, "same-origin": 200, "cross-site": 403, "same-site": 403} {
@@ -208,7 +208,7 @@ func TestForeignPagesAreRefused(t *testing.T) {
 	}
 }
 
-// Lost: a route that the API's definition promises and the function does not know, or the reverse.
+// The function serves exactly the routes of the API's definition.
 func TestEveryDefinedRouteIsServed(t *testing.T) {
 	t.Parallel()
 	if defined, served := slices.Sorted(maps.Keys(documented)), slices.Sorted(maps.Keys(routes)); !slices.Equal(defined, served) {
@@ -216,8 +216,8 @@ func TestEveryDefinedRouteIsServed(t *testing.T) {
 	}
 }
 
-// Lost: a caller that Bedrock refuses because of its own name, or one that forges what the record says of it.
-func TestMetadataIsTheServers(t *testing.T) {
+// The metadata names the caller in characters that Bedrock accepts, and a caller can't forge it.
+func TestCallersCannotForgeMetadata(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	r := post(`{"prompt":"x"}`)
@@ -226,7 +226,7 @@ func TestMetadataIsTheServers(t *testing.T) {
 	r.RequestContext.Identity.UserARN = "arn:aws:iam::1:user/é\xff|'" + strings.Repeat("長", 300)
 	r.RequestContext.Identity.SourceIP = "10.0.0.1 \t@$#=+,.-_"
 	f.call(t, r)
-	want := map[string]string{ // what is empty is absent
+	want := map[string]string{ // empty values are absent
 		"apiExtendedRequestId": "request-1", "sourceIp": "10.0.0.1 \t@$#=+,.-_", "caller": "arn:aws:iam::1:user/" + strings.Repeat("_", 256-20),
 	}
 	if got := f.record(t).RequestMetadata; !maps.Equal(got, want) {
@@ -234,7 +234,7 @@ func TestMetadataIsTheServers(t *testing.T) {
 	}
 }
 
-// Lost: a caller who cannot tell its own mistake from Bedrock's, or asks again at once when it should wait.
+// Each of Bedrock's errors has its status, and a throttle has Retry-After.
 func TestBedrockFaults(t *testing.T) {
 	t.Parallel()
 	want := map[string]int{
@@ -260,8 +260,8 @@ func TestBedrockFaults(t *testing.T) {
 	}
 }
 
-// Lost: the answers that Bedrock does not document. They crash the function, leak, or pass for the caller's fault.
-func TestOtherAnswersOfBedrock(t *testing.T) {
+// Undocumented responses of Bedrock cause an error of the server, not a crash or a leak.
+func TestUndocumentedResponsesOfBedrock(t *testing.T) {
 	t.Parallel()
 	closed := httptest.NewServer(nil)
 	closed.Close()
@@ -311,10 +311,10 @@ type doFunc func(*http.Request) (*http.Response, error)
 
 func (f doFunc) Do(r *http.Request) (*http.Response, error) { return f(r) }
 
-// Lost: an answer of this API's. Lambda ends a function at its deadline, and API Gateway answers 502 in its stead.
+// The function responds before Lambda's timeout. Otherwise, API Gateway would return 502.
 func TestDeadlineIsAnswered(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) { // its clock goes on by itself when everybody waits
+	synctest.Test(t, func(t *testing.T) { // its clock advances when all goroutines wait
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
 		silent := doFunc(func(r *http.Request) (*http.Response, error) {
@@ -337,7 +337,7 @@ func TestDeadlineIsAnswered(t *testing.T) {
 	})
 }
 
-// Lost: every call, since Bedrock takes none that the function's own credentials have not signed.
+// Calls are signed with the function's credentials.
 func TestCallsAreSigned(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -354,8 +354,8 @@ func TestCallsAreSigned(t *testing.T) {
 	}
 }
 
-// Lost: the reason, where a function that was deployed without models refuses every call.
-func TestRunWantsModels(t *testing.T) {
+// The function doesn't start without models, and says why.
+func TestRunRequiresModels(t *testing.T) {
 	t.Parallel()
 	for _, ids := range []string{"", ",,"} {
 		err := run(func(string) string { return ids })
@@ -363,7 +363,7 @@ func TestRunWantsModels(t *testing.T) {
 			t.Errorf("MODEL_IDS=%q: %v", ids, err)
 		}
 	}
-	if _, err := newHandler(func(string) string { return "yes" }); err == nil || !strings.Contains(err.Error(), `RESPONSE_STREAMING: got "yes", want true or false`) {
+	if _, err := newHandler(func(string) string { return "yes" }); err == nil || !strings.Contains(err.Error(), `RESPONSE_STREAMING: got "yes", must be true or false`) {
 		t.Error(err)
 	}
 }

@@ -17,67 +17,69 @@ import (
 )
 
 const (
-	// lookAgain is how long a setting of the account's may be wrong before a call is refused; recoverAfter, before one is
-	// answered again.
-	lookAgain    = time.Minute
-	recoverAfter = 5 * time.Second
-	lookTakes    = 5 * time.Second // at most
-	// bridged is how long a good look counts when the next ones are throttled, fail or take too long: Bedrock throttles what
-	// asks for settings, and all copies of a function ask.
-	bridged = 5 * time.Minute
+	// checkInterval is the interval between checks while a setting is correct. Until the next check, a wrong setting
+	// isn't noticed.
+	checkInterval = time.Minute
+	// recheckInterval is the interval between checks while a setting is wrong.
+	recheckInterval = 5 * time.Second
+	checkTimeout    = 5 * time.Second
+	// graceAfterFailure is how long the last good result counts when later checks are throttled, fail or time out.
+	// Bedrock throttles reads of settings, and every instance of the function reads them.
+	graceAfterFailure = 5 * time.Minute
 )
 
-// watch looks at a setting of the account's at most once a minute. Nothing is asked of a model while the setting is wrong.
+// watch checks a setting of the account at most once a minute. While the setting is wrong, the function calls no model.
 type watch struct {
-	look    func(context.Context) error  // an apiError says what is wrong; another error, that Bedrock did not say
-	unknown error                        // of a setting that Bedrock has not said for too long
-	failed  func(context.Context, error) // gets the reason why a look failed
+	look       func(context.Context) error  // returns an apiError if the setting is wrong
+	unknown    error                        // the result after the setting couldn't be read for too long
+	logFailure func(context.Context, error) // logs why the setting couldn't be read
 
-	mu     sync.Mutex
-	looked time.Time // at last
-	good   time.Time // when the setting was right, at last
-	state  error     // nil: right
+	mu      sync.Mutex
+	checked time.Time // the last check
+	correct time.Time // the last check that found the setting correct
+	result  error     // nil if the setting is correct
 }
 
-// check is nil while the setting is right. It looks again when its last look is a minute old.
+// check returns nil if the setting is correct. It reads the setting if the last check is too old.
 func (w *watch) check(ctx context.Context, now time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	counts := recoverAfter
-	if w.state == nil {
-		counts = lookAgain
+	interval := recheckInterval
+	if w.result == nil {
+		interval = checkInterval
 	}
-	if !w.looked.IsZero() && now.Sub(w.looked) < counts {
-		return w.state
+	if !w.checked.IsZero() && now.Sub(w.checked) < interval {
+		return w.result
 	}
-	w.looked = now
-	ctx, cancel := context.WithTimeout(ctx, lookTakes)
+	w.checked = now
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	err := w.look(ctx)
 	var wrong apiError
 	switch {
 	case err == nil:
-		w.good, w.state = now, nil
+		w.correct, w.result = now, nil
 	case errors.As(err, &wrong):
-		w.state = wrong
+		w.result = wrong
 	default:
-		w.failed(ctx, err)
-		if lasts(err) || now.Sub(w.good) >= bridged { // always, if it never was good
-			w.state = w.unknown
+		w.logFailure(ctx, err)
+		if isPermanent(err) || now.Sub(w.correct) >= graceAfterFailure { // always, if the setting was never correct
+			w.result = w.unknown
 		}
 	}
-	return w.state
+	return w.result
 }
 
-// lasts is whether a look fails by more than chance: Bedrock refuses it, for example because the function's role lost the right.
-func lasts(err error) bool {
+// isPermanent reports whether retrying can't help because Bedrock refuses the request, for example after the function's
+// role lost the permission.
+func isPermanent(err error) bool {
 	var refused *bedrockError
 	return errors.As(err, &refused) && refused.status/100 == 4 && refused.status != http.StatusTooManyRequests && refused.status != http.StatusRequestTimeout &&
-		bedrockErrors[refused.code].Status != http.StatusTooManyRequests // AWS's services answer some throttles with 400
+		bedrockErrors[refused.code].Status != http.StatusTooManyRequests // AWS services return 400 for some throttles
 }
 
-// destination is where Bedrock keeps what it is asked and answers (Bedrock API Reference, LoggingConfig). Equal ones go to the
-// same place, by the same role.
+// destination is where Bedrock delivers invocation records (Bedrock API Reference, LoggingConfig). Two equal values
+// mean the same place and the same role.
 type destination struct {
 	CloudWatchConfig struct {
 		LogGroupName              string   `json:"logGroupName"`
@@ -92,7 +94,7 @@ type s3Config struct {
 	KeyPrefix  string `json:"keyPrefix"`
 }
 
-// parseDestination is that of the environment. Empty is any.
+// parseDestination reads the environment's destination. If empty, the function accepts any destination.
 func parseDestination(config string) (d destination, err error) {
 	if config == "" {
 		return d, nil
@@ -100,13 +102,14 @@ func parseDestination(config string) (d destination, err error) {
 	decoder := json.NewDecoder(bytes.NewReader([]byte(config)))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&d); err != nil || d == (destination{}) {
-		return d, fmt.Errorf(contract.EnvLoggingConfiguration+": got %q, want cloudWatchConfig, s3Config or both, "+
-			"as Bedrock's LoggingConfig has them, or nothing: %v", config, err)
+		return d, fmt.Errorf(contract.EnvLoggingConfiguration+": got %q, must contain cloudWatchConfig, s3Config or both, "+
+			"in the format of Bedrock's LoggingConfig, or be empty: %v", config, err)
 	}
 	return d, nil
 }
 
-// loggingConfig is GetModelInvocationLoggingConfiguration's (Bedrock API Reference, LoggingConfig). Nil is off.
+// loggingConfig is the response of GetModelInvocationLoggingConfiguration (Bedrock API Reference, LoggingConfig). If
+// LoggingConfig is nil, logging is off.
 type loggingConfig struct {
 	LoggingConfig *struct {
 		destination
@@ -122,7 +125,7 @@ func (b bedrock) loggingConfig(ctx context.Context) (c loggingConfig, err error)
 	return c, b.get(ctx, "/logging/modelinvocations", &c)
 }
 
-// get reads a setting of the account's.
+// get reads a setting of the account.
 func (b bedrock) get(ctx context.Context, path string, into any) error {
 	response, err := b.send(ctx, http.MethodGet, b.control+path, http.Header{}, nil)
 	if err != nil {
@@ -133,10 +136,10 @@ func (b bedrock) get(ctx context.Context, path string, into any) error {
 }
 
 func unlogged(what string) error {
-	return apiError{http.StatusServiceUnavailable, "NotLogged", "this API asks nothing of a model that would not be kept: Bedrock's invocation logging " + what + "; it answers again by itself"}
+	return apiError{http.StatusServiceUnavailable, "NotLogged", "Bedrock invocation logging " + what + ", so calls are refused; service resumes automatically when logging is restored"}
 }
 
-// check says what is wrong with a configuration.
+// check returns an error that says what is wrong with the configuration.
 func (c loggingConfig) check(want destination) error {
 	l := c.LoggingConfig
 	if l == nil || l.S3Config.BucketName == "" && l.CloudWatchConfig.LogGroupName == "" {
@@ -144,30 +147,30 @@ func (c loggingConfig) check(want destination) error {
 	}
 	for _, kind := range []*bool{l.TextDataDeliveryEnabled, l.ImageDataDeliveryEnabled, l.EmbeddingDataDeliveryEnabled, l.VideoDataDeliveryEnabled} {
 		if kind != nil && !*kind {
-			return unlogged("leaves out some kinds of data")
+			return unlogged("omits some kinds of data")
 		}
 	}
 	if want != (destination{}) && l.destination != want {
-		return unlogged("goes elsewhere, or otherwise, than this API was deployed with")
+		return unlogged("differs from the configuration that this API was deployed with")
 	}
 	return nil
 }
 
-// invocationLog looks whether Bedrock keeps every prompt and answer.
+// invocationLog checks whether Bedrock logs every prompt and response.
 type invocationLog struct {
 	watch
 	required bool
-	audio    atomic.Bool // whether Bedrock said, at last, that it keeps audio
+	audio    atomic.Bool // whether the last configuration enabled delivery of audio
 }
 
-func newInvocationLog(required bool, want destination, read func(context.Context) (loggingConfig, error), failed func(context.Context, error)) *invocationLog {
+func newInvocationLog(required bool, want destination, read func(context.Context) (loggingConfig, error), logFailure func(context.Context, error)) *invocationLog {
 	l := &invocationLog{required: required}
-	l.watch = watch{unknown: unlogged("cannot be looked at"), failed: failed, look: func(ctx context.Context) error {
+	l.watch = watch{unknown: unlogged("can't be read"), logFailure: logFailure, look: func(ctx context.Context) error {
 		config, err := read(ctx)
 		if err != nil {
 			return err
 		}
-		// AWS does not say what audio is where the flag is left out, and the AWS provider cannot set it.
+		// AWS doesn't document the default of the flag for audio, and the AWS provider can't set it.
 		on := config.LoggingConfig
 		l.audio.Store(on != nil && on.AudioDataDeliveryEnabled != nil && *on.AudioDataDeliveryEnabled)
 		return config.check(want)
@@ -175,7 +178,7 @@ func newInvocationLog(required bool, want destination, read func(context.Context
 	return l
 }
 
-// check is nil while Bedrock keeps what it is asked, or need not.
+// check returns nil if Bedrock logs calls, or if logging isn't required.
 func (l *invocationLog) check(ctx context.Context, now time.Time) error {
 	if !l.required {
 		return nil
@@ -183,22 +186,22 @@ func (l *invocationLog) check(ctx context.Context, now time.Time) error {
 	return l.watch.check(ctx, now)
 }
 
-// keepsAudio is whether a request with audio would be kept, or need not be.
+// keepsAudio reports whether Bedrock logs audio, or whether logging isn't required.
 func (l *invocationLog) keepsAudio() bool { return !l.required || l.audio.Load() }
 
-// unshared are the modes of data retention under which AWS does not share prompts and answers with a model's provider or
-// other third parties (Bedrock User Guide, "Data retention").
+// unshared lists the data retention modes under which AWS doesn't share prompts and responses with a model's provider
+// or other third parties (Bedrock User Guide, "Data retention").
 var unshared = []string{"default", "none", "inherit"}
 
-// newRetention looks at the account's mode of data retention (Bedrock API Reference, GetAccountDataRetention).
-func newRetention(admitted []string, read func(context.Context) (string, error), failed func(context.Context, error)) *watch {
+// newRetention returns a watch of the account's data retention mode (Bedrock API Reference, GetAccountDataRetention).
+func newRetention(admitted []string, read func(context.Context) (string, error), logFailure func(context.Context, error)) *watch {
 	refused := func(why string) error {
-		return apiError{http.StatusServiceUnavailable, "DataRetained", "this API asks nothing of a model while AWS may keep or share it otherwise than its setting dataRetentionModes admits: the account's data retention mode " + why + "; it answers again by itself"}
+		return apiError{http.StatusServiceUnavailable, "DataRetained", "the account's data retention mode " + why + ", so calls are refused; service resumes automatically when the mode is one that this API's setting dataRetentionModes allows"}
 	}
-	return &watch{unknown: refused("cannot be looked at"), failed: failed, look: func(ctx context.Context) error {
+	return &watch{unknown: refused("can't be read"), logFailure: logFailure, look: func(ctx context.Context) error {
 		mode, err := read(ctx)
 		if err == nil && !slices.Contains(admitted, mode) {
-			return refused(fmt.Sprintf("is %q, and not one of %s", short(mode), strings.Join(admitted, ", ")))
+			return refused(fmt.Sprintf("is %q, not one of %s", short(mode), strings.Join(admitted, ", ")))
 		}
 		return err
 	}}

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// logs is the log of an account whose logging configuration is this one.
+// logs returns the invocationLog of an account with this logging configuration.
 func logs(t testing.TB, config string) *invocationLog {
 	var c loggingConfig
 	decode(t, config, &c)
@@ -21,13 +21,12 @@ func logs(t testing.TB, config string) *invocationLog {
 	return l
 }
 
-// inMode looks at an account in this mode of data retention.
+// inMode returns the watch of an account in this data retention mode.
 func inMode(mode string) *watch {
 	return newRetention(unshared, func(context.Context) (string, error) { return mode, nil }, nil)
 }
 
-// Lost: a prompt and its answer, asked while Bedrock kept nothing, or kept it elsewhere than the auditor looks, or wrote it by a
-// role, under a prefix or with a place for large bodies that the stack did not set.
+// Calls are refused if Bedrock logs nothing, omits data, or logs to another place, role or prefix than the stack set.
 func TestLoggingConfigs(t *testing.T) {
 	t.Parallel()
 	const (
@@ -41,7 +40,7 @@ func TestLoggingConfigs(t *testing.T) {
 		t.Fatal(err)
 	}
 	for config, want := range map[string]struct {
-		deployed, any string // "" is kept
+		deployed, any string // "" if calls are logged
 		audio         bool
 	}{
 		`{}`:                                   {"is off", "is off", false},
@@ -50,19 +49,19 @@ func TestLoggingConfigs(t *testing.T) {
 		`{"loggingConfig":{` + deployed + `}}`: {"", "", false},
 		`{"loggingConfig":{` + deployed + `,"textDataDeliveryEnabled":true,"videoDataDeliveryEnabled":true,"audioDataDeliveryEnabled":false}}`:                            {"", "", false},
 		`{"loggingConfig":{` + deployed + `,"audioDataDeliveryEnabled":true}}`:                                                                                            {"", "", true},
-		`{"loggingConfig":{` + deployed + `,"textDataDeliveryEnabled":false}}`:                                                                                            {"leaves out", "leaves out", false},
-		`{"loggingConfig":{` + deployed + `,"imageDataDeliveryEnabled":false}}`:                                                                                           {"leaves out", "leaves out", false},
-		`{"loggingConfig":{` + deployed + `,"embeddingDataDeliveryEnabled":false}}`:                                                                                       {"leaves out", "leaves out", false},
-		`{"loggingConfig":{` + deployed + `,"videoDataDeliveryEnabled":false}}`:                                                                                           {"leaves out", "leaves out", false},
-		`{"loggingConfig":{` + group + `,"s3Config":{"bucketName":"other","keyPrefix":"bedrock"}}}`:                                                                       {"goes elsewhere", "", false},
-		`{"loggingConfig":{` + group + `,"s3Config":{"bucketName":"b","keyPrefix":"other"}}}`:                                                                             {"goes elsewhere", "", false},
-		`{"loggingConfig":{` + bucket + `}}`:                                                                                                                              {"goes elsewhere", "", false},
-		`{"loggingConfig":{` + group + `}}`:                                                                                                                               {"goes elsewhere", "", false},
-		`{"loggingConfig":{` + bucket + `,"cloudWatchConfig":{"logGroupName":"other","roleArn":"r",` + large + `}}}`:                                                      {"goes elsewhere", "", false},
-		`{"loggingConfig":{` + bucket + `,"cloudWatchConfig":{"logGroupName":"g","roleArn":"other",` + large + `}}}`:                                                      {"goes elsewhere", "", false},
-		`{"loggingConfig":{` + bucket + `,"cloudWatchConfig":{"logGroupName":"g","roleArn":"r"}}}`:                                                                        {"goes elsewhere", "", false},
-		`{"loggingConfig":{` + bucket + `,"cloudWatchConfig":{"logGroupName":"g","roleArn":"r","largeDataDeliveryS3Config":{"bucketName":"b","keyPrefix":"other"}}}}`:     {"goes elsewhere", "", false},
-		`{"loggingConfig":{` + bucket + `,"cloudWatchConfig":{"logGroupName":"g","roleArn":"r","largeDataDeliveryS3Config":{"bucketName":"other","keyPrefix":"large"}}}}`: {"goes elsewhere", "", false},
+		`{"loggingConfig":{` + deployed + `,"textDataDeliveryEnabled":false}}`:                                                                                            {"omits", "omits", false},
+		`{"loggingConfig":{` + deployed + `,"imageDataDeliveryEnabled":false}}`:                                                                                           {"omits", "omits", false},
+		`{"loggingConfig":{` + deployed + `,"embeddingDataDeliveryEnabled":false}}`:                                                                                       {"omits", "omits", false},
+		`{"loggingConfig":{` + deployed + `,"videoDataDeliveryEnabled":false}}`:                                                                                           {"omits", "omits", false},
+		`{"loggingConfig":{` + group + `,"s3Config":{"bucketName":"other","keyPrefix":"bedrock"}}}`:                                                                       {"differs", "", false},
+		`{"loggingConfig":{` + group + `,"s3Config":{"bucketName":"b","keyPrefix":"other"}}}`:                                                                             {"differs", "", false},
+		`{"loggingConfig":{` + bucket + `}}`:                                                                                                                              {"differs", "", false},
+		`{"loggingConfig":{` + group + `}}`:                                                                                                                               {"differs", "", false},
+		`{"loggingConfig":{` + bucket + `,"cloudWatchConfig":{"logGroupName":"other","roleArn":"r",` + large + `}}}`:                                                      {"differs", "", false},
+		`{"loggingConfig":{` + bucket + `,"cloudWatchConfig":{"logGroupName":"g","roleArn":"other",` + large + `}}}`:                                                      {"differs", "", false},
+		`{"loggingConfig":{` + bucket + `,"cloudWatchConfig":{"logGroupName":"g","roleArn":"r"}}}`:                                                                        {"differs", "", false},
+		`{"loggingConfig":{` + bucket + `,"cloudWatchConfig":{"logGroupName":"g","roleArn":"r","largeDataDeliveryS3Config":{"bucketName":"b","keyPrefix":"other"}}}}`:     {"differs", "", false},
+		`{"loggingConfig":{` + bucket + `,"cloudWatchConfig":{"logGroupName":"g","roleArn":"r","largeDataDeliveryS3Config":{"bucketName":"other","keyPrefix":"large"}}}}`: {"differs", "", false},
 	} {
 		if got := logs(t, config).keepsAudio(); got != want.audio {
 			t.Errorf("%s: keeps audio %v, want %v", config, got, want.audio)
@@ -83,7 +82,7 @@ func TestLoggingConfigs(t *testing.T) {
 	}
 }
 
-// Lost: prompts, which AWS shares with a model's provider or other third parties, or keeps in a way that this version does not know.
+// Calls are refused in data retention modes that share prompts, and in unknown modes.
 func TestDataRetentionModes(t *testing.T) {
 	t.Parallel()
 	for mode, want := range map[string]bool{
@@ -100,39 +99,38 @@ func TestDataRetentionModes(t *testing.T) {
 	}
 }
 
-// Lost: calls that are not kept, or that AWS shares, for longer than a minute; or all calls, because AWS was slow to say how
-// things stand.
-func TestLoggingAndRetentionAreLookedAt(t *testing.T) {
+// A wrong setting is noticed within a minute, and a failure to read the settings is bridged for five minutes.
+func TestLoggingAndRetentionAreChecked(t *testing.T) {
 	t.Parallel()
 	right, wrong := error(nil), error(apiError{503, "Wrong", ""})
 	failure := errors.New("throttled")
 	answer := func(status int, code string) error { return &bedrockError{status: status, code: code} }
 	start := time.Now()
 	type step struct {
-		after time.Duration // since the start
+		after time.Duration // from the start
 		says  error
-		looks int // by then
+		looks int // the number of reads until then
 		kept  bool
 	}
 	for name, steps := range map[string][]step{
-		"right":                    {{0, right, 1, true}, {lookAgain - 1, wrong, 1, true}, {lookAgain, right, 2, true}},
-		"wrong and right again":    {{0, right, 1, true}, {lookAgain, wrong, 2, false}, {lookAgain + recoverAfter - 1, right, 2, false}, {lookAgain + recoverAfter, right, 3, true}},
-		"wrong from the start":     {{0, wrong, 1, false}, {recoverAfter, right, 2, true}},
-		"unknown from the start":   {{0, failure, 1, false}, {recoverAfter, right, 2, true}},
-		"unknown for some minutes": {{0, right, 1, true}, {lookAgain, failure, 2, true}, {bridged - 1, failure, 3, true}, {bridged + lookAgain, failure, 4, false}, {bridged + lookAgain + recoverAfter, right, 5, true}},
-		"denied after right":       {{0, right, 1, true}, {lookAgain, answer(403, "AccessDeniedException"), 2, false}, {lookAgain + recoverAfter, right, 3, true}},
-		"refused after right":      {{0, right, 1, true}, {lookAgain, answer(404, ""), 2, false}, {lookAgain + recoverAfter, failure, 3, false}},
-		"not to be done":           {{0, right, 1, true}, {lookAgain, answer(400, "ValidationException"), 2, false}},
-		"unknown by 429":           {{0, right, 1, true}, {lookAgain, answer(429, ""), 2, true}},
-		"unknown by a throttle":    {{0, right, 1, true}, {lookAgain, answer(400, "ThrottlingException"), 2, true}},
-		"unknown by 503":           {{0, right, 1, true}, {lookAgain, answer(503, ""), 2, true}},
-		"unknown by a timeout":     {{0, right, 1, true}, {lookAgain, context.DeadlineExceeded, 2, true}},
-		"wrong, then unknown":      {{0, wrong, 1, false}, {recoverAfter, failure, 2, false}},
+		"right":                    {{0, right, 1, true}, {checkInterval - 1, wrong, 1, true}, {checkInterval, right, 2, true}},
+		"wrong and right again":    {{0, right, 1, true}, {checkInterval, wrong, 2, false}, {checkInterval + recheckInterval - 1, right, 2, false}, {checkInterval + recheckInterval, right, 3, true}},
+		"wrong from the start":     {{0, wrong, 1, false}, {recheckInterval, right, 2, true}},
+		"unknown from the start":   {{0, failure, 1, false}, {recheckInterval, right, 2, true}},
+		"unknown for some minutes": {{0, right, 1, true}, {checkInterval, failure, 2, true}, {graceAfterFailure - 1, failure, 3, true}, {graceAfterFailure + checkInterval, failure, 4, false}, {graceAfterFailure + checkInterval + recheckInterval, right, 5, true}},
+		"denied after right":       {{0, right, 1, true}, {checkInterval, answer(403, "AccessDeniedException"), 2, false}, {checkInterval + recheckInterval, right, 3, true}},
+		"refused after right":      {{0, right, 1, true}, {checkInterval, answer(404, ""), 2, false}, {checkInterval + recheckInterval, failure, 3, false}},
+		"not to be done":           {{0, right, 1, true}, {checkInterval, answer(400, "ValidationException"), 2, false}},
+		"unknown by 429":           {{0, right, 1, true}, {checkInterval, answer(429, ""), 2, true}},
+		"unknown by a throttle":    {{0, right, 1, true}, {checkInterval, answer(400, "ThrottlingException"), 2, true}},
+		"unknown by 503":           {{0, right, 1, true}, {checkInterval, answer(503, ""), 2, true}},
+		"unknown by a timeout":     {{0, right, 1, true}, {checkInterval, context.DeadlineExceeded, 2, true}},
+		"wrong, then unknown":      {{0, wrong, 1, false}, {recheckInterval, failure, 2, false}},
 	} {
 		var now step
 		looks, failed := 0, 0
 		w := watch{
-			unknown: unlogged("cannot be looked at"), failed: func(context.Context, error) { failed++ },
+			unknown: unlogged("can't be read"), logFailure: func(context.Context, error) { failed++ },
 			look: func(context.Context) error { looks++; return now.says },
 		}
 		for i := range steps {
@@ -147,9 +145,9 @@ func TestLoggingAndRetentionAreLookedAt(t *testing.T) {
 	}
 }
 
-// Lost: the promise that what is not kept, or is shared, is not asked, on any route; or the reason, for clients, load balancers
-// and alarms.
-func TestNothingIsAskedUnkeptOrShared(t *testing.T) {
+// While calls are unlogged or could be shared, every route of a model refuses them, with a reason for clients and
+// alarms.
+func TestUnloggedOrSharedCallsAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, r := range []request{
 		path("Hello"), post(`{"prompt":"Hello"}`), post(`{"prompt":"Hello","stream":true}`), native("converse", hello), native("converse-stream", hello),
@@ -175,8 +173,8 @@ func TestNothingIsAskedUnkeptOrShared(t *testing.T) {
 	}
 }
 
-// Lost: every call, if the function reads its settings, or Bedrock's answers, otherwise than they are; or the checks, if a
-// setting that is missing passes for one that is off, or an answer that is denied or not understood for a good one.
+// The function reads its settings and Bedrock's responses correctly, and refuses calls if a response is denied or
+// malformed.
 func TestLoggingAndRetentionAreReadFromBedrock(t *testing.T) {
 	t.Parallel()
 	asked := map[string]*http.Request{}
@@ -206,7 +204,7 @@ func TestLoggingAndRetentionAreReadFromBedrock(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.log = slog.New(slog.DiscardHandler)
-		h.logging.failed, h.retention.failed = h.logFailure, h.logFailure
+		h.logging.logFailure, h.retention.logFailure = h.logFailure, h.logFailure
 		return h
 	}
 	h := newOne()

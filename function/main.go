@@ -1,5 +1,5 @@
-// Command function is the Lambda function behind the private API: it checks a request, calls Amazon Bedrock and answers,
-// as the answer arrives. It keeps nothing: prompt and answer exist in Bedrock's invocation log only.
+// Command function is the Lambda function of the private API. It checks a request, calls Amazon Bedrock, and returns
+// the response as it arrives. It stores nothing: only Bedrock's invocation log contains prompts and responses.
 package main
 
 import (
@@ -28,7 +28,7 @@ func run(env func(string) string) error {
 	if err != nil {
 		return err
 	}
-	// While Lambda gets the first event ready.
+	// Check while Lambda prepares the first event.
 	go h.logging.check(context.Background(), time.Now())
 	go h.retention.check(context.Background(), time.Now())
 	lambda.Start(h.handle)
@@ -36,14 +36,14 @@ func run(env func(string) string) error {
 }
 
 func newHandler(env func(string) string) (handler, error) {
-	models := listed(env(contract.EnvModelIDs))
+	models := splitList(env(contract.EnvModelIDs))
 	if len(models) == 0 {
-		return handler{}, fmt.Errorf(contract.EnvModelIDs+": got %q, want the model ids that may be called, separated by commas",
+		return handler{}, fmt.Errorf(contract.EnvModelIDs+": got %q, must list the IDs of the models that callers can use, separated by commas",
 			env(contract.EnvModelIDs))
 	}
 	streaming := env(contract.EnvResponseStreaming)
 	if streaming != "true" && streaming != "false" {
-		return handler{}, fmt.Errorf(contract.EnvResponseStreaming+": got %q, want true or false, as the API's integration is",
+		return handler{}, fmt.Errorf(contract.EnvResponseStreaming+": got %q, must be true or false, like the API's integration",
 			streaming)
 	}
 	guardrail, err := newGuardrail(env(contract.EnvGuardrailID), env(contract.EnvGuardrailVersion))
@@ -56,20 +56,20 @@ func newHandler(env func(string) string) (handler, error) {
 	}
 	b, err := newBedrock(env)
 	h := handler{
-		bedrock: b, models: models, tiers: listed(env(contract.EnvServiceTiers), "default"), guardrail: guardrail,
+		bedrock: b, models: models, tiers: splitList(env(contract.EnvServiceTiers), "default"), guardrail: guardrail,
 		unevaluatedTools: env(contract.EnvAllowUnevaluatedTools) == "true", passed: &passed{},
 		streaming: streaming == "true", log: lambdacontext.NewLogger(),
 	}
 	required := env(contract.EnvRequireInvocationLogging) != "false"
 	h.logging = newInvocationLog(required, destination, b.loggingConfig, h.logFailure)
-	h.retention = newRetention(listed(env(contract.EnvDataRetentionModes), unshared...), b.dataRetention, h.logFailure)
+	h.retention = newRetention(splitList(env(contract.EnvDataRetentionModes), unshared...), b.dataRetention, h.logFailure)
 	return h, err
 }
 
-// listed are the texts of a variable, which commas separate.
-func listed(variable string, otherwise ...string) []string {
+// splitList splits a variable at commas and white space. If the variable is empty, it returns the default.
+func splitList(variable string, defaults ...string) []string {
 	if all := strings.FieldsFunc(variable, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }); len(all) > 0 {
 		return all
 	}
-	return otherwise
+	return defaults
 }

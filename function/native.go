@@ -21,18 +21,18 @@ import (
 	"github.com/private-bedrock/private-bedrock/internal/contract"
 )
 
-// nativeOperation is Bedrock Runtime's own that a route stands for, by the last part of its path.
+// nativeOperation returns the operation of Bedrock Runtime that a route serves: the last part of its path.
 func nativeOperation(resource string) (operation string, found bool) {
 	return strings.CutPrefix(resource, "/model/{modelId}/")
 }
 
-// native hands a call of Bedrock's own API on, and its answer back, as they are. The server's is what says who called, and
-// the guardrail: neither can be set, weakened or left out by a caller.
+// native forwards a call of Bedrock's own API, and returns the response unchanged. The function sets the metadata that
+// names the caller, and the guardrail. A caller can't set, weaken or remove either.
 func (h handler) native(ctx context.Context, r request, c *call) (response, error) {
 	operation, _ := nativeOperation(r.Resource)
 	model, err := url.PathUnescape(r.PathParameters["modelId"])
 	if err != nil {
-		model = "" // admitted nowhere
+		model = "" // never on the list
 	}
 	if model, err = h.admit(ctx, model, c); err != nil {
 		return response{}, err
@@ -78,7 +78,7 @@ func (h handler) native(ctx context.Context, r request, c *call) (response, erro
 		}
 	}
 	if strings.HasSuffix(operation, "-stream") {
-		return response{http.StatusOK, back, &passedOn{upstream: h.guardStream(ctx, answered.Body), c: c}}, nil
+		return response{http.StatusOK, back, &forwardedStream{upstream: h.guardStream(ctx, answered.Body), c: c}}, nil
 	}
 	defer answered.Body.Close()
 	whole, err := io.ReadAll(answered.Body)
@@ -92,9 +92,9 @@ func (h handler) native(ctx context.Context, r request, c *call) (response, erro
 	return response{http.StatusOK, back, io.NopCloser(bytes.NewReader(whole))}, nil
 }
 
-// callersHeaders are the headers that a caller may set (Bedrock API Reference, InvokeModel and
-// InvokeModelWithResponseStream). The guardrail and the trace are the server's to set. Credentials are never passed on: the
-// function signs itself.
+// callersHeaders are the headers that a caller can set (Bedrock API Reference, InvokeModel and
+// InvokeModelWithResponseStream). Only the function sets the guardrail and the trace. It signs requests itself, and
+// never forwards credentials.
 var callersHeaders = set("Content-Type", "Accept", "X-Amzn-Bedrock-Accept", "X-Amzn-Bedrock-Performanceconfig-Latency", "X-Amzn-Bedrock-Service-Tier", metadataHeader)
 
 func nativeHeaders(from map[string]string) (http.Header, error) {
@@ -105,8 +105,8 @@ func nativeHeaders(from map[string]string) (http.Header, error) {
 			headers.Set(name, value)
 		}
 	}
-	// These a browser sends from a foreign page without asking first (CORS), with the page's Origin. SDKs send none at all with
-	// InvokeModel.
+	// A browser sends these content types from a page of another site without a preflight request (CORS), with the
+	// page's Origin. SDKs send no content type with InvokeModel.
 	mediaType, _, _ := strings.Cut(headers.Get("Content-Type"), ";")
 	switch strings.ToLower(strings.TrimSpace(mediaType)) {
 	case "":
@@ -120,7 +120,8 @@ func nativeHeaders(from map[string]string) (http.Header, error) {
 	return nil, apiError{http.StatusUnsupportedMediaType, "UnsupportedMediaType", "send the header Content-Type: application/json"}
 }
 
-// converseBody is the body of Converse and ConverseStream with the server's metadata and guardrail in place of the caller's.
+// converseBody returns the body of Converse and ConverseStream with the function's metadata and guardrail in place of
+// the caller's.
 func converseBody(body []byte, metadata map[string]string, guardrail *types.GuardrailConfiguration) ([]byte, error) {
 	members, err := readObject(body)
 	if err != nil {
@@ -142,13 +143,13 @@ func converseBody(body []byte, metadata map[string]string, guardrail *types.Guar
 			m.value = withoutGuardrail(m.value)
 		case guardrail == nil:
 		case m.key == "system":
-			if m.value, err = guarded(m.value); err != nil {
+			if m.value, err = guardSystem(m.value); err != nil {
 				return nil, err
 			}
 		}
 		kept = append(kept, m)
 	}
-	kept = append(kept, member{"requestMetadata", marshal(sent(metadata))})
+	kept = append(kept, member{"requestMetadata", marshal(withoutEmpty(metadata))})
 	if guardrail != nil {
 		kept = append(kept, member{"guardrailConfig", marshal(map[string]*string{
 			"guardrailIdentifier": guardrail.GuardrailIdentifier, "guardrailVersion": guardrail.GuardrailVersion,
@@ -157,7 +158,7 @@ func converseBody(body []byte, metadata map[string]string, guardrail *types.Guar
 	return writeObject(kept), nil
 }
 
-// Headers of InvokeModel and InvokeModelWithResponseStream (Bedrock API Reference).
+// These are headers of InvokeModel and InvokeModelWithResponseStream (Bedrock API Reference).
 const (
 	metadataHeader         = "X-Amzn-Bedrock-Request-Metadata"
 	guardrailHeader        = "X-Amzn-Bedrock-Guardrailidentifier"
@@ -165,15 +166,15 @@ const (
 	tierHeader             = "X-Amzn-Bedrock-Service-Tier"
 )
 
-// invokeBody is the body of InvokeModel and InvokeModelWithResponseStream, with the server's metadata and guardrail among its
-// headers.
+// invokeBody returns the body of InvokeModel and InvokeModelWithResponseStream, and sets the function's metadata and
+// guardrail in the headers.
 func invokeBody(body []byte, headers http.Header, metadata map[string]string, guardrail *types.GuardrailConfiguration) ([]byte, error) {
 	if given := headers.Get(metadataHeader); given != "" {
 		if err := addMetadata(metadata, json.RawMessage(given)); err != nil {
 			return nil, err
 		}
 	}
-	headers.Set(metadataHeader, string(marshal(sent(metadata))))
+	headers.Set(metadataHeader, string(marshal(withoutEmpty(metadata))))
 	if guardrail != nil {
 		headers.Set(guardrailHeader, *guardrail.GuardrailIdentifier)
 		headers.Set(guardrailVersionHeader, *guardrail.GuardrailVersion)
@@ -181,7 +182,8 @@ func invokeBody(body []byte, headers http.Header, metadata map[string]string, gu
 	return withoutGuardrail(body), nil
 }
 
-// withoutGuardrail is a model's own body without what configures a guardrail. Any other body stays as it was written.
+// withoutGuardrail removes the members that configure a guardrail from a model's own body. Without them, the body stays
+// as it was written.
 func withoutGuardrail(body []byte) []byte {
 	members, err := readObject(body)
 	all := len(members)
@@ -192,11 +194,11 @@ func withoutGuardrail(body []byte) []byte {
 	return writeObject(kept)
 }
 
-// maxMetadata is how many entries Bedrock takes (Bedrock User Guide, "Tag requests with metadata").
+// maxMetadata is the number of entries that Bedrock accepts (Bedrock User Guide, "Tag requests with metadata").
 const maxMetadata = 16
 
-// addMetadata keeps what a caller says beside what the server says, whose keys no caller sets; Bedrock refuses what it does
-// not take.
+// addMetadata adds the caller's entries to the function's. A caller can't set the function's keys. Bedrock refuses
+// invalid entries.
 func addMetadata(metadata map[string]string, given json.RawMessage) error {
 	share := maxMetadata
 	for _, key := range contract.MetadataKeys {
@@ -204,7 +206,7 @@ func addMetadata(metadata map[string]string, given json.RawMessage) error {
 			share--
 		}
 	}
-	tooMany := badRequest("TooMuchMetadata", fmt.Sprintf("requestMetadata: got more than %d entries, the most that a caller can send: Bedrock takes %d, and this API writes %d of them", share, maxMetadata, maxMetadata-share))
+	tooMany := badRequest("TooMuchMetadata", fmt.Sprintf("requestMetadata: got more than %d entries, which is the maximum: Bedrock accepts %d, and this API adds %d", share, maxMetadata, maxMetadata-share))
 	members, err := readObject(given)
 	if err != nil {
 		return badRequest("InvalidMetadata", "requestMetadata: want an object of texts")
@@ -227,8 +229,8 @@ func addMetadata(metadata map[string]string, given json.RawMessage) error {
 	return nil
 }
 
-// sent are the entries that say anything.
-func sent(metadata map[string]string) map[string]string {
+// withoutEmpty removes the entries without a value.
+func withoutEmpty(metadata map[string]string) map[string]string {
 	maps.DeleteFunc(metadata, func(_, value string) bool { return value == "" })
 	return metadata
 }
@@ -236,19 +238,19 @@ func sent(metadata map[string]string) map[string]string {
 func marshal(v any) json.RawMessage {
 	b, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // texts, and JSON that was parsed, always marshal
+		panic(err) // strings, and JSON that was parsed, always marshal
 	}
 	return b
 }
 
-// member of a JSON object. Its value stays as it was written.
+// member is a member of a JSON object. Its value stays as it was written.
 type member struct {
 	key   string
 	value json.RawMessage
 }
 
 func readObject(body []byte) (members []member, err error) {
-	wrong := badRequest("InvalidBody", "the body is no JSON object")
+	wrong := badRequest("InvalidBody", "the body isn't a JSON object")
 	d := json.NewDecoder(bytes.NewReader(body))
 	if start, err := d.Token(); err != nil || start != json.Delim('{') {
 		return nil, wrong
@@ -288,7 +290,8 @@ func writeObject(members []member) []byte {
 	return b.Bytes()
 }
 
-// countWhole finds the tokens of an answer that is no stream: InvokeModel's are in its headers, for its body is the model's.
+// countWhole reads the token counts of a response that isn't a stream. InvokeModel returns them in headers, because its
+// body has the model's format.
 func (c *call) countWhole(headers http.Header, body []byte) {
 	var out struct {
 		Usage struct{ InputTokens, OutputTokens, CacheReadInputTokens, CacheWriteInputTokens int }
@@ -301,15 +304,15 @@ func (c *call) countWhole(headers http.Header, body []byte) {
 	}
 }
 
-// passedOn is an event stream on its way to the caller, byte for byte.
-type passedOn struct {
+// forwardedStream is an event stream that is forwarded to the caller byte by byte.
+type forwardedStream struct {
 	upstream io.ReadCloser
 	c        *call
 	frames   frames
 	rest     io.Reader // after upstream's end
 }
 
-func (s *passedOn) Read(p []byte) (int, error) {
+func (s *forwardedStream) Read(p []byte) (int, error) {
 	if s.rest != nil {
 		return s.rest.Read(p)
 	}
@@ -330,16 +333,16 @@ func (s *passedOn) Read(p []byte) (int, error) {
 	}
 	s.c.err = err
 	if !s.frames.whole() {
-		return n, err // cuts the answer: within a frame nothing can be said
+		return n, err // cuts the response, because no exception fits within a frame
 	}
 	s.rest = bytes.NewReader(exception(classify(err)))
 	return n, nil
 }
 
-func (s *passedOn) Close() error { return s.upstream.Close() }
+func (s *forwardedStream) Close() error { return s.upstream.Close() }
 
-// nativeFailure has the shape of Bedrock's own errors, so that clients raise their typed exceptions. Of Bedrock's, the text
-// is the caller's to read, but where it names roles and accounts.
+// nativeFailure returns an error in Bedrock's format, so that clients raise their typed exceptions. It passes on
+// Bedrock's message, unless that can name roles and accounts.
 func nativeFailure(err error, c *call) response {
 	e := classify(err)
 	status, code, message := e.Status, awsName(e), e.Message
@@ -359,7 +362,7 @@ func nativeFailure(err error, c *call) response {
 	return answer
 }
 
-// awsName is the exception of Bedrock's that says the same (Bedrock API Reference, Converse, "Errors").
+// awsName returns the name of Bedrock's exception for the same error (Bedrock API Reference, Converse, "Errors").
 func awsName(e apiError) string {
 	if e.Code == unknownOperation {
 		return e.Code

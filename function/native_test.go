@@ -22,14 +22,14 @@ import (
 	sandbox "github.com/private-bedrock/private-bedrock/internal/sandbox/bedrock"
 )
 
-// received is what Bedrock was sent.
+// received is a request that Bedrock received.
 type received struct {
 	path   string
 	header http.Header
 	body   string
 }
 
-// taking is a Bedrock that tells what it was sent, and answers with this.
+// taking starts a Bedrock that records the requests that it receives, and responds with answer.
 func taking(t testing.TB, header map[string]string, answer string) (bedrock, <-chan received) {
 	calls := make(chan received, 8)
 	return serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -53,11 +53,11 @@ func taking(t testing.TB, header map[string]string, answer string) (bedrock, <-c
 	})), calls
 }
 
-// own is what the server adds of its metadata.
+// own is the metadata that the function adds.
 const own = `{"apiExtendedRequestId":"request-1"}`
 
-// Lost: whatever of a request this function does not know, or would write otherwise: a newer model's fields, a number's digits.
-func TestBodiesArriveAsTheyAre(t *testing.T) {
+// The function forwards bodies unchanged, with members and numbers that it doesn't know.
+func TestBodiesAreForwardedUnchanged(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ operation, body, want string }{
 		"Converse": {"converse", ` { "messages" : [ {"role":"user","content":[{"text":"<é\u00e9>"},{"image":{"format":"png","source":{"bytes":"aGk="}}},
@@ -108,8 +108,8 @@ func TestBodiesArriveAsTheyAre(t *testing.T) {
 	}
 }
 
-// Lost: who called, where a caller may write that itself; or a caller's own metadata, where that harms nobody.
-func TestNativeMetadataIsTheServers(t *testing.T) {
+// A caller can't write the function's metadata, and can write its own.
+func TestNativeCallersCannotForgeMetadata(t *testing.T) {
 	t.Parallel()
 	const forged = `{"caller":"forged","CALLER":"forged","sourceIp":"forged","apiExtendedRequestID":"forged","team":"reports"}`
 	for name, r := range map[string]request{
@@ -124,7 +124,7 @@ func TestNativeMetadataIsTheServers(t *testing.T) {
 			f := newFixture(t)
 			r.Headers = maps.Clone(r.Headers)
 			r.Headers["x-amzn-bedrock-request-METADATA"] = forged
-			r.RequestContext.Identity.SourceIP = "10.0.0.1" // nobody signed: there is no caller to name
+			r.RequestContext.Identity.SourceIP = "10.0.0.1" // an unsigned call has no IAM caller
 			if response, _ := f.call(t, r); response.StatusCode != 200 {
 				t.Fatal(response)
 			}
@@ -142,7 +142,7 @@ func TestNativeMetadataIsTheServers(t *testing.T) {
 	}
 }
 
-// Lost: the guardrail, by a caller who names another one, narrows what it sees, or asks for the answer before the verdict.
+// A caller can't name another guardrail, narrow what it evaluates, or request the response before its verdict.
 func TestNativeCallsAreGuarded(t *testing.T) {
 	t.Parallel()
 	const set = `"guardrailConfig":{"guardrailIdentifier":"3o06191495ze","guardrailVersion":"2"}}`
@@ -191,8 +191,8 @@ func TestNativeCallsAreGuarded(t *testing.T) {
 	}
 }
 
-// Lost: an answer, byte for byte, or what Bedrock says beside it.
-func TestAnswersComeAsTheyAre(t *testing.T) {
+// Responses and Bedrock's headers are forwarded unchanged.
+func TestResponsesAreForwardedUnchanged(t *testing.T) {
 	t.Parallel()
 	stream := bytes.Join([][]byte{
 		frame(t, "messageStart", `{"role":"assistant"}`), frame(t, "somethingNew", `{"x":"`+strings.Repeat("x", 1<<18)+`"}`),
@@ -232,7 +232,7 @@ func TestAnswersComeAsTheyAre(t *testing.T) {
 	}
 }
 
-// Lost: an answer that is cut and passes for a whole one. Between events an error can be said, within one it cannot.
+// A stream that breaks off ends with an exception between two events, and is cut within an event.
 func TestBrokenNativeStreams(t *testing.T) {
 	t.Parallel()
 	whole := frame(t, "messageStart", `{"role":"assistant"}`)
@@ -249,7 +249,7 @@ func TestBrokenNativeStreams(t *testing.T) {
 	body := f.roundTrip(t.Context(), t, native("converse-stream", hello)).Body
 	rest, found := strings.CutPrefix(body, string(whole))
 	message, err := eventstream.NewDecoder().Decode(strings.NewReader(rest), nil)
-	if err != nil || !found || message.Headers.Get(":exception-type").String() != "modelStreamErrorException" || !strings.Contains(string(message.Payload), "Bedrock gave no usable answer") {
+	if err != nil || !found || message.Headers.Get(":exception-type").String() != "modelStreamErrorException" || !strings.Contains(string(message.Payload), "Bedrock returned no usable response") {
 		t.Errorf("%q %v", rest, err)
 	}
 	if log := f.logged.String(); !strings.Contains(log, `"InvocationServerErrors":1`) || !strings.Contains(log, `"msg":"failed"`) {
@@ -269,7 +269,7 @@ func TestBrokenNativeStreams(t *testing.T) {
 		answer.(io.Closer).Close()
 	}
 
-	// Buffered, nothing was sent yet: the error has its status.
+	// A buffered response has the error's status, because nothing was sent before.
 	f = newFixture(t)
 	f.streaming = false
 	f.bedrock = breaking(whole[:20])
@@ -278,7 +278,8 @@ func TestBrokenNativeStreams(t *testing.T) {
 	}
 }
 
-// front is the API as a client sees it, without the policies: API Gateway's part of it is the sandbox's front door.
+// front starts the API as a client reaches it, without the policies. The sandbox's front door stands in for API
+// Gateway.
 func front(t testing.TB, h handler) *bedrockruntime.Client {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -303,7 +304,8 @@ func front(t testing.TB, h handler) *bedrockruntime.Client {
 	})
 }
 
-// operations are all that the native API has, by a client: each answers with its text.
+// operations lists the operations of the native API. Each function calls one with a client, and returns the response's
+// text.
 var operations = map[string]func(ctx context.Context, c *bedrockruntime.Client, model, prompt string) (string, error){
 	"Converse": func(ctx context.Context, c *bedrockruntime.Client, model, prompt string) (string, error) {
 		out, err := c.Converse(ctx, &bedrockruntime.ConverseInput{ModelId: &model, Messages: []types.Message{{Role: "user", Content: []types.ContentBlock{&types.ContentBlockMemberText{Value: prompt}}}}})
@@ -353,7 +355,7 @@ var operations = map[string]func(ctx context.Context, c *bedrockruntime.Client, 
 	},
 }
 
-// Lost: every program that uses an AWS SDK, in any of the four ways; or how it tells one error of Bedrock's from another.
+// AWS SDKs work with all four operations, and raise Bedrock's typed errors.
 func TestSDKsWork(t *testing.T) {
 	t.Parallel()
 	for operation, call := range operations {
@@ -369,7 +371,7 @@ func TestSDKsWork(t *testing.T) {
 			}
 			for name, status := range sandbox.Faults {
 				_, err := call(t.Context(), client, firstModel, "fault "+name)
-				// The SDK finds the type by name.
+				// The SDK selects the type by name.
 				var typed interface {
 					ErrorCode() string
 					ErrorMessage() string
@@ -411,8 +413,7 @@ func TestSDKsWork(t *testing.T) {
 	}
 }
 
-// Lost: an answer of the function's own, for some body or header that nobody thought of; or the guardrail and the caller's
-// name, in some spelling that nobody thought of.
+// For any body or header, the function responds itself, and forwards its guardrail and metadata only.
 func FuzzNative(f *testing.F) {
 	f.Add(uint8(0), `{"messages":[{"role":"user","content":[{"text":"Hello"}]}],"system":[{"text":"s"}],"requestMetadata":{"caller":"x"}}`, `{"caller":"x"}`, "amazon.nova-lite-v1%3A0", false)
 	f.Add(uint8(1), `{"guardrail\u0043onfig":{},"messages":[{"role":"user","content":[{"text":"break ThrottlingException"}]}]}`, "", "%", false)
@@ -475,8 +476,7 @@ func FuzzNative(f *testing.F) {
 	})
 }
 
-// Lost: the tokens of a stream, if its frames are followed otherwise than a client reads them; or the function, at one that
-// is broken.
+// The function reads a stream's frames as a client does, and survives broken ones.
 func FuzzFrames(f *testing.F) {
 	f.Add(append(frame(f, "messageStart", `{}`), frame(f, "metadata", `{"usage":{"inputTokens":1}}`)...), uint8(3))
 	f.Add(exception(errDeadline), uint8(1))
@@ -489,7 +489,7 @@ func FuzzFrames(f *testing.F) {
 			followed.write(rest[:n])
 			rest = rest[n:]
 		}
-		followed.last() // whatever it says, it says it
+		followed.last() // must not panic
 		reader, decoder := bytes.NewReader(stream), eventstream.NewDecoder()
 		read, payload := 0, []byte(nil)
 		for {
@@ -500,7 +500,7 @@ func FuzzFrames(f *testing.F) {
 			read, payload = len(stream)-reader.Len(), message.Payload
 		}
 		if read != len(stream) || read == 0 {
-			return // broken somewhere
+			return // a broken stream
 		}
 		message, err := decoder.Decode(bytes.NewReader(followed.frame), nil)
 		if !followed.whole() || len(followed.frame) < largestLast && (err != nil || !bytes.Equal(message.Payload, payload)) {
@@ -509,7 +509,7 @@ func FuzzFrames(f *testing.F) {
 	})
 }
 
-// Lost: a colleague's money, spent by a page that an old browser shows; or the calls of SDKs, which send no content type.
+// The content types that a page of another site can send are refused. SDKs, which send no content type, are accepted.
 func TestContentTypesOfNativeCalls(t *testing.T) {
 	t.Parallel()
 	for contentType, want := range map[string][2]int{ // without Origin, and with one
@@ -533,8 +533,8 @@ func TestContentTypesOfNativeCalls(t *testing.T) {
 	}
 }
 
-// Lost: when to ask again; or secrecy, where Bedrock answers what no client knows, of the function's own credentials, say.
-func TestOtherNativeAnswersOfBedrock(t *testing.T) {
+// Undocumented errors of Bedrock are mapped to a documented status, and leak none of their text.
+func TestUndocumentedErrorsOfNativeCalls(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		status     int
@@ -553,7 +553,7 @@ func TestOtherNativeAnswersOfBedrock(t *testing.T) {
 			w.WriteHeader(tt.status)
 			io.WriteString(w, `{"message":"as arn:aws:iam::1:role/r"}`)
 		}))
-		if tt.want == 429 { // Bedrock's own words
+		if tt.want == 429 { // Bedrock's own message
 			f.bedrock = serve(t, f.standIn)
 		}
 		response, _ := f.call(t, native("converse", strings.Replace(hello, "Hello", "fault "+tt.code, 1)))

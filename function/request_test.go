@@ -22,8 +22,7 @@ func typed(contentType string) request {
 	return r
 }
 
-// Lost: money and an honest record for a request that means nothing or something else than its caller thinks; a
-// caller who is not told what to do, or whose words come back where a log or a page may keep them.
+// Invalid requests are refused with a hint, aren't sent to Bedrock, and aren't quoted in responses or logs.
 func TestBadInputIsRefused(t *testing.T) {
 	t.Parallel()
 	notBase64 := post("!" + canary)
@@ -37,7 +36,7 @@ func TestBadInputIsRefused(t *testing.T) {
 		request request
 		status  int
 		code    string
-		hint    string // what the caller is told to do
+		hint    string // a part of the message
 	}{
 		"empty":                   {post(""), 400, "EmptyBody", "send JSON such as"},
 		"white space":             {post(" \r\n\t"), 400, "EmptyBody", "send JSON such as"},
@@ -50,9 +49,9 @@ func TestBadInputIsRefused(t *testing.T) {
 		"string":                  {post(`"` + canary + `"`), 400, "InvalidBody", "is a JSON string: send one JSON object"},
 		"trailing data":           {post(`{"prompt":"x"} {"prompt":"` + canary + `"}`), 400, "InvalidBody", "send one object"},
 		"trailing brace":          {post(`{"prompt":"` + canary + `"}}`), 400, "InvalidBody", "send one object"},
-		"not UTF-8":               {post(`{"prompt":"` + canary + "\xff\"}"), 400, "InvalidBody", "not UTF-8"},
-		"not UTF-8, base64":       {encoded(`{"prompt":"` + canary + "\xff\"}"), 400, "InvalidBody", "not UTF-8"},
-		"was not UTF-8":           {post(`{"prompt":"` + canary + "\ufffd\"}"), 400, "InvalidBody", "not UTF-8"},
+		"isn't UTF-8":             {post(`{"prompt":"` + canary + "\xff\"}"), 400, "InvalidBody", "isn't UTF-8"},
+		"not UTF-8, base64":       {encoded(`{"prompt":"` + canary + "\xff\"}"), 400, "InvalidBody", "isn't UTF-8"},
+		"was not UTF-8":           {post(`{"prompt":"` + canary + "\ufffd\"}"), 400, "InvalidBody", "isn't UTF-8"},
 		"half a pair":             {with(`"system":"\ud800"`), 400, "InvalidText", "half of a surrogate pair"},
 		"not base64":              {notBase64, 400, "InvalidBody", "not base64"},
 		"body over 4 MiB":         {post(`{"prompt":"x"}` + strings.Repeat(" ", 4<<20-13)), 413, "RequestTooLarge", "at most 4 MiB"},
@@ -64,47 +63,47 @@ func TestBadInputIsRefused(t *testing.T) {
 		"a form's content type":   {typed("text/plain"), 415, "UnsupportedMediaType", "Content-Type: application/json"},
 		"another JSON type":       {typed("application/json-" + canary), 415, "UnsupportedMediaType", "Content-Type: application/json"},
 
-		"unknown field":          {with(`"max_tokens":1`), 400, "InvalidBody", "known are prompt, messages, system"},
-		"forged metadata":        {with(`"requestMetadata":{"caller":"` + canary + `"}`), 400, "InvalidBody", "known are prompt"},
-		"unknown field, long":    {post(`{"` + strings.Repeat("x", 64) + canary + `":1}`), 400, "InvalidBody", "xxx…: unknown; known are prompt"},
+		"unknown field":          {with(`"max_tokens":1`), 400, "InvalidBody", "the fields are prompt, messages, system"},
+		"forged metadata":        {with(`"requestMetadata":{"caller":"` + canary + `"}`), 400, "InvalidBody", "the fields are prompt"},
+		"unknown field, long":    {post(`{"` + strings.Repeat("x", 64) + canary + `":1}`), 400, "InvalidBody", "xxx…: unknown field; the fields are prompt"},
 		"unknown in a message":   {post(`{"messages":[{"role":"user","content":"` + canary + `","name":"x"}]}`), 400, "InvalidBody", `"name": unknown`},
-		"type of prompt":         {post(`{"prompt":["` + canary + `"]}`), 400, "InvalidBody", "prompt: got a JSON array, want string"},
-		"type of messages":       {post(`{"messages":"` + canary + `"}`), 400, "InvalidBody", "messages: got a JSON string, want "},
-		"type of message":        {post(`{"messages":["` + canary + `"]}`), 400, "InvalidBody", "messages: got a JSON string, want "},
+		"type of prompt":         {post(`{"prompt":["` + canary + `"]}`), 400, "InvalidBody", "prompt: got a JSON array, must be a string"},
+		"type of messages":       {post(`{"messages":"` + canary + `"}`), 400, "InvalidBody", "messages: got a JSON string, must be "},
+		"type of message":        {post(`{"messages":["` + canary + `"]}`), 400, "InvalidBody", "messages: got a JSON string, must be "},
 		"unknown, cut in a rune": {post(`{"x` + strings.Repeat("富", 40) + `":1}`), 400, "InvalidBody", "富…: unknown"},
-		"blank system":           {post(`{"prompt":"x","system":" "}`), 400, "InvalidSystem", "want text or none"},
-		"want messages":          {post(`{"messages":"x"}`), 400, "InvalidBody", "want array"},
-		"want object":            {post(`{"messages":["x"]}`), 400, "InvalidBody", "want object"},
-		"want whole":             {post(`{"maxTokens":1.5}`), 400, "InvalidBody", "want whole number"},
-		"want num":               {post(`{"topP":1e40}`), 400, "InvalidBody", "want number from 0 to 1"},
-		"type of content":        {post(`{"messages":[{"role":"user","content":{"text":"` + canary + `"}}]}`), 400, "InvalidBody", "messages.content: got a JSON object, want string"},
-		"type of system":         {with(`"system":5`), 400, "InvalidBody", "system: got a JSON number, want string"},
-		"type of model":          {with(`"model":true`), 400, "InvalidBody", "model: got a JSON bool, want string"},
-		"type of maxTokens":      {with(`"maxTokens":"` + canary + `"`), 400, "InvalidBody", "maxTokens: got a JSON string, want "},
-		"maxTokens 1.5":          {with(`"maxTokens":1.5`), 400, "InvalidBody", "maxTokens: got a JSON number, want "},
-		"maxTokens huge":         {with(`"maxTokens":2147483648`), 400, "InvalidBody", "maxTokens: got a JSON number, want "},
-		"maxTokens 0":            {with(`"maxTokens":0`), 400, "InvalidMaxTokens", "maxTokens: got 0, want 1 or more"},
-		"maxTokens -1":           {with(`"maxTokens":-1`), 400, "InvalidMaxTokens", "maxTokens: got -1, want 1 or more"},
-		"type of temperature":    {with(`"temperature":"` + canary + `"`), 400, "InvalidBody", "temperature: got a JSON string, want "},
-		"temperature too low":    {with(`"temperature":-0.1`), 400, "InvalidTemperature", "temperature: got -0.1, want 0 to 1"},
-		"temperature too high":   {with(`"temperature":1.1`), 400, "InvalidTemperature", "temperature: got 1.1, want 0 to 1"},
-		"temperature huge":       {with(`"temperature":1e40`), 400, "InvalidBody", "temperature: got a JSON number, want "},
-		"topP too low":           {with(`"topP":-0.1`), 400, "InvalidTopP", "topP: got -0.1, want 0 to 1"},
-		"topP too high":          {with(`"topP":1.1`), 400, "InvalidTopP", "topP: got 1.1, want 0 to 1"},
-		"type of stop":           {with(`"stop":"` + canary + `"`), 400, "InvalidBody", "stop: got a JSON string, want "},
-		"empty stop":             {with(`"stop":["` + canary + `",""]`), 400, "InvalidStop", "stop: got an empty text"},
+		"blank system":           {post(`{"prompt":"x","system":" "}`), 400, "InvalidSystem", "must not be only white space"},
+		"want messages":          {post(`{"messages":"x"}`), 400, "InvalidBody", "must be an array"},
+		"want object":            {post(`{"messages":["x"]}`), 400, "InvalidBody", "must be an object"},
+		"want whole":             {post(`{"maxTokens":1.5}`), 400, "InvalidBody", "must be a whole number"},
+		"want num":               {post(`{"topP":1e40}`), 400, "InvalidBody", "must be a number from 0 to 1"},
+		"type of content":        {post(`{"messages":[{"role":"user","content":{"text":"` + canary + `"}}]}`), 400, "InvalidBody", "messages.content: got a JSON object, must be a string"},
+		"type of system":         {with(`"system":5`), 400, "InvalidBody", "system: got a JSON number, must be a string"},
+		"type of model":          {with(`"model":true`), 400, "InvalidBody", "model: got a JSON bool, must be a string"},
+		"type of maxTokens":      {with(`"maxTokens":"` + canary + `"`), 400, "InvalidBody", "maxTokens: got a JSON string, must be "},
+		"maxTokens 1.5":          {with(`"maxTokens":1.5`), 400, "InvalidBody", "maxTokens: got a JSON number, must be "},
+		"maxTokens huge":         {with(`"maxTokens":2147483648`), 400, "InvalidBody", "maxTokens: got a JSON number, must be "},
+		"maxTokens 0":            {with(`"maxTokens":0`), 400, "InvalidMaxTokens", "maxTokens: got 0, must be 1 or more"},
+		"maxTokens -1":           {with(`"maxTokens":-1`), 400, "InvalidMaxTokens", "maxTokens: got -1, must be 1 or more"},
+		"type of temperature":    {with(`"temperature":"` + canary + `"`), 400, "InvalidBody", "temperature: got a JSON string, must be "},
+		"temperature too low":    {with(`"temperature":-0.1`), 400, "InvalidTemperature", "temperature: got -0.1, must be from 0 to 1"},
+		"temperature too high":   {with(`"temperature":1.1`), 400, "InvalidTemperature", "temperature: got 1.1, must be from 0 to 1"},
+		"temperature huge":       {with(`"temperature":1e40`), 400, "InvalidBody", "temperature: got a JSON number, must be "},
+		"topP too low":           {with(`"topP":-0.1`), 400, "InvalidTopP", "topP: got -0.1, must be from 0 to 1"},
+		"topP too high":          {with(`"topP":1.1`), 400, "InvalidTopP", "topP: got 1.1, must be from 0 to 1"},
+		"type of stop":           {with(`"stop":"` + canary + `"`), 400, "InvalidBody", "stop: got a JSON string, must be "},
+		"empty stop":             {with(`"stop":["` + canary + `",""]`), 400, "InvalidStop", "stop: must not contain an empty text"},
 		"neither":                {post(`{"system":"` + canary + `","prompt":null,"messages":[]}`), 400, "NoPrompt", `send {"prompt":"Hello"} or {"messages"`},
 		"both":                   {with(`"messages":[{"role":"user","content":"x"}]`), 400, "InvalidPrompt", "send one of them"},
-		"blank prompt":           {post(`{"prompt":" \n\u3000","system":"` + canary + `"}`), 400, "EmptyPrompt", "prompt: got only white space, want text"},
-		"blank message":          {post(`{"messages":[{"role":"user","content":"` + canary + `"},{"role":"assistant","content":" "}]}`), 400, "InvalidMessages", "messages[1].content: got only white space"},
-		"bad role":               {post(`{"messages":[{"role":"` + canary + `","content":"x"}]}`), 400, "InvalidMessages", "messages[0].role: want user or assistant"},
+		"blank prompt":           {post(`{"prompt":" \n\u3000","system":"` + canary + `"}`), 400, "EmptyPrompt", "prompt: must not be empty"},
+		"blank message":          {post(`{"messages":[{"role":"user","content":"` + canary + `"},{"role":"assistant","content":" "}]}`), 400, "InvalidMessages", "messages[1].content: must not be empty"},
+		"bad role":               {post(`{"messages":[{"role":"` + canary + `","content":"x"}]}`), 400, "InvalidMessages", "messages[0].role: must be user or assistant"},
 		"model off the list":     {with(`"model":"` + canary + `"`), 400, "ModelNotAdmitted", "GET /models"},
 		"model by a part of it":  {with(`"model":"amazon.nova-lite-v1"`), 400, "ModelNotAdmitted", "GET /models"},
 
-		"path: no prompt":      {path(""), 400, "EmptyPrompt", "want text"},
-		"path: blank":          {path("%20%0A%E3%80%80"), 400, "EmptyPrompt", "want text"},
+		"path: no prompt":      {path(""), 400, "EmptyPrompt", "must not be empty"},
+		"path: blank":          {path("%20%0A%E3%80%80"), 400, "EmptyPrompt", "must not be empty"},
 		"path: bad encoding":   {path(canary + "100%"), 400, "InvalidPrompt", "write a percent sign as %25"},
-		"path: not UTF-8":      {path(canary + "%FF"), 400, "InvalidText", "not UTF-8"},
+		"path: not UTF-8":      {path(canary + "%FF"), 400, "InvalidText", "isn't UTF-8"},
 		"path: prompt too big": {path(half + half + "x"), 413, "RequestTooLarge", "1 MiB of text"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -121,7 +120,7 @@ func TestBadInputIsRefused(t *testing.T) {
 	}
 }
 
-// Lost: the reason, where a field is misspelt; or secrecy, if the log told it as well: a name is a caller's text.
+// The error names an unknown field, and the log doesn't, because a name is the caller's text.
 func TestUnknownFieldIsNamedToItsCallerOnly(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -130,8 +129,8 @@ func TestUnknownFieldIsNamedToItsCallerOnly(t *testing.T) {
 	}
 }
 
-// Lost: requests up to the limits that the API names in its own errors, and clients that spell the header or body otherwise.
-func TestGoodInputIsTaken(t *testing.T) {
+// Requests up to the documented limits are accepted, in any spelling of headers and body.
+func TestValidInputIsAccepted(t *testing.T) {
 	t.Parallel()
 	for name, r := range map[string]request{
 		"body of 4 MiB":         post(`{"prompt":"x"}` + strings.Repeat(" ", 4<<20-14)),
@@ -152,7 +151,7 @@ func TestGoodInputIsTaken(t *testing.T) {
 	}
 }
 
-// Lost: an answer, or the record of one, for some request that nobody thought of.
+// Every request has a response, and one log record if it reached the model.
 func FuzzHandle(f *testing.F) {
 	routes := []request{{HTTPMethod: "POST", Resource: "/generate"}, {HTTPMethod: "POST", Resource: "/generate/{prompt}"},
 		{HTTPMethod: "GET", Resource: "/models"}, {HTTPMethod: "GET", Resource: "/health"}, {HTTPMethod: "GET", Resource: "/openapi.json"}, {}}
@@ -190,7 +189,7 @@ func FuzzHandle(f *testing.F) {
 	})
 }
 
-// Lost: a prompt that reaches the model otherwise than it was written, by whichever of the ways in.
+// A prompt reaches the model unchanged, through either route.
 func FuzzPromptRoundTrip(f *testing.F) {
 	for _, s := range []string{"Hello", "富士山 は/高い? 100% a+b", " \u3000", "\xff", "\ufffd", "\x00\\\"<\u2028", "%25"} {
 		f.Add(s)

@@ -21,7 +21,7 @@ import (
 
 const eventStream = "application/vnd.amazon.eventstream"
 
-// event of a stream of server-sent events.
+// event is a server-sent event.
 type event struct{ name, data string }
 
 func serverSent(t *testing.T, body string) (all []event) {
@@ -41,7 +41,7 @@ func serverSent(t *testing.T, body string) (all []event) {
 	return all
 }
 
-// Lost: an answer as it is made, by whichever way it was asked for; or the cost and the end of one.
+// Both ways to request a stream return each delta, and end with the token counts.
 func TestAnswersStream(t *testing.T) {
 	t.Parallel()
 	accepting := post(`{"prompt":"Hello 富士 ` + canary + `"}`)
@@ -81,7 +81,7 @@ func TestAnswersStream(t *testing.T) {
 	}
 }
 
-// Lost: the reason of an answer that ends in the middle, which then passes for a whole one.
+// An error in the middle of a stream is an event of the stream.
 func TestErrorsArriveInTheStream(t *testing.T) {
 	t.Parallel()
 	want := map[string]string{
@@ -106,7 +106,7 @@ func TestErrorsArriveInTheStream(t *testing.T) {
 	}
 }
 
-// frame is one of Bedrock's events.
+// frame returns an event of Bedrock in the event stream encoding.
 func frame(t testing.TB, eventType, payload string) []byte {
 	t.Helper()
 	text := func(name, value string) eventstream.Header {
@@ -122,7 +122,7 @@ func frame(t testing.TB, eventType, payload string) []byte {
 	return b.Bytes()
 }
 
-// streaming is a Bedrock whose answer is a stream of these bytes.
+// streaming starts a Bedrock that returns these bytes as a stream.
 func streaming(t testing.TB, b ...[]byte) bedrock {
 	return serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", eventStream)
@@ -139,7 +139,7 @@ func native(operation, body string) request {
 
 const hello = `{"messages":[{"role":"user","content":[{"text":"Hello"}]}]}`
 
-// Lost: what a client cannot tell from an answer that is whole, or a function that fails at what Bedrock never sent before.
+// Broken streams end with an error, and don't break the function.
 func TestBrokenStreams(t *testing.T) {
 	t.Parallel()
 	start := frame(t, "messageStart", `{"role":"assistant"}`)
@@ -182,7 +182,7 @@ func TestBrokenStreams(t *testing.T) {
 	}
 }
 
-// Lost: the point of a stream, if it is held until it is whole.
+// The first byte arrives before the stream is complete.
 func TestFirstByteComesBeforeTheLast(t *testing.T) {
 	t.Parallel()
 	for _, r := range []request{post(`{"prompt":"x","stream":true}`), native("converse-stream", hello)} {
@@ -218,14 +218,14 @@ func TestFirstByteComesBeforeTheLast(t *testing.T) {
 	}
 }
 
-// Lost: money for an answer that nobody reads, once the platform says that its reader has left.
+// If the caller disconnects, the function cancels the request to Bedrock.
 func TestClosingStopsBedrock(t *testing.T) {
 	t.Parallel()
 	for _, r := range []request{post(`{"prompt":"x","stream":true}`), native("converse-stream", hello)} {
 		stopped := make(chan struct{})
 		f := newFixture(t)
 		f.bedrock = serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			io.Copy(io.Discard, r.Body) // else the server does not see that its client has left
+			io.Copy(io.Discard, r.Body) // otherwise the server doesn't notice that its client disconnected
 			w.Header().Set("Content-Type", eventStream)
 			w.Write(frame(t, "messageStart", `{"role":"assistant"}`))
 			w.(http.Flusher).Flush()
@@ -250,10 +250,10 @@ func TestClosingStopsBedrock(t *testing.T) {
 	}
 }
 
-// Lost: the reason of an answer that is cut at Lambda's deadline, or of a silence that API Gateway ends by itself.
+// A response that reaches Lambda's timeout, or the first-byte limit, ends with an error.
 func TestDeadlinesOfStreams(t *testing.T) {
 	t.Parallel()
-	// silentAfter is a Bedrock that says these bytes and then nothing.
+	// silentAfter starts a Bedrock that sends these bytes and then nothing.
 	silentAfter := func(b bedrock, begun []byte) bedrock {
 		b.http = doFunc(func(r *http.Request) (*http.Response, error) {
 			if begun == nil {
@@ -270,7 +270,7 @@ func TestDeadlinesOfStreams(t *testing.T) {
 		begun   []byte
 		after   time.Duration
 		status  int
-		body    string // a part of it
+		body    string // a part of the body
 	}{
 		"/generate, silent":                  {post(`{"prompt":"x","stream":true}`), nil, firstByte, 504, "DeadlineExceeded"},
 		"/generate, begun":                   {post(`{"prompt":"x","stream":true}`), begun, 15*time.Minute - margin, 200, "event: error\ndata: {\"error\":{\"code\":\"DeadlineExceeded\""},
@@ -311,7 +311,7 @@ func (s *silent) Read(p []byte) (int, error) {
 
 func (s *silent) Close() error { return nil }
 
-// Lost: an answer that a second try would have brought, or money for tries that cannot help.
+// Only errors that a retry can fix are retried.
 func TestRetries(t *testing.T) {
 	t.Parallel()
 	again := map[string]bool{"ThrottlingException": true, "ModelNotReadyException": true, "InternalServerException": true, "ServiceUnavailableException": true}
@@ -338,7 +338,7 @@ func TestRetries(t *testing.T) {
 					if !again[name] {
 						return
 					}
-					// With no time left for another attempt, what Bedrock said goes to the caller at once.
+					// With no time for another attempt, the caller gets Bedrock's error at once.
 					attempts = 0
 					ctx, cancel := context.WithTimeout(t.Context(), margin+time.Nanosecond)
 					defer cancel()
@@ -351,7 +351,7 @@ func TestRetries(t *testing.T) {
 	}
 }
 
-// Lost: an answer twice, or two answers in one.
+// A stream that has begun isn't retried.
 func TestStreamsThatHaveBegunAreNotRetried(t *testing.T) {
 	t.Parallel()
 	for _, r := range []request{post(`{"prompt":"x","stream":true}`), native("converse-stream", hello)} {
@@ -374,7 +374,7 @@ func TestStreamsThatHaveBegunAreNotRetried(t *testing.T) {
 	}
 }
 
-// Lost: the metrics of a call, or secrecy, if one is made of what a caller wrote.
+// Each call writes one line with its metrics, without text of the caller.
 func TestOneLineOfMetrics(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -419,7 +419,7 @@ func TestOneLineOfMetrics(t *testing.T) {
 	}
 }
 
-// Lost: a status that clients are told of and never see, or the reverse (see ask).
+// The function returns exactly the statuses that the API's definition lists.
 func TestEveryDefinedStatusIsAnswered(t *testing.T) {
 	t.Parallel()
 	fault := map[int]string{
@@ -465,7 +465,7 @@ func TestEveryDefinedStatusIsAnswered(t *testing.T) {
 					f.bedrock.http = doFunc(func(*http.Request) (*http.Response, error) { panic(canary) })
 				case 502:
 					f.bedrock = streaming(t, []byte("<html>"))
-					if strings.HasPrefix(resource, "/model") { // what begins with 200 goes on as it is
+					if strings.HasPrefix(resource, "/model") { // a stream that began with 200 is forwarded
 						f.bedrock = serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }))
 					}
 				case 504:
@@ -487,8 +487,7 @@ func TestEveryDefinedStatusIsAnswered(t *testing.T) {
 	}
 }
 
-// Lost: the function, which would wait for ever for Bedrock, where its platform says in the middle of a silence that the
-// caller has left.
+// Closing a response ends a Read that waits for Bedrock.
 func TestClosingEndsARead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// unserved are the operations of the bedrock-runtime endpoint that this API does not serve, by method and path (Bedrock API
-// Reference, "Amazon Bedrock Runtime"; Bedrock User Guide, "Endpoints supported by Amazon Bedrock"). Bedrock keeps none of the
-// first, and the last have no requestMetadata, which names the caller.
+// unserved lists the operations of the bedrock-runtime endpoint that this API doesn't serve, by method and path
+// (Bedrock API Reference, "Amazon Bedrock Runtime"; Bedrock User Guide, "Endpoints supported by Amazon Bedrock").
+// Bedrock doesn't log the first ones. The last ones have no requestMetadata, which names the caller.
 var unserved = []struct {
 	route *regexp.Regexp
 	name  string
@@ -26,13 +26,14 @@ var unserved = []struct {
 	{whole("POST (/anthropic)?/v1/messages/count_tokens"), "Count Message Tokens"},
 }
 
-// whole is all of a method and a path. Clients write a trailing slash or none, and an ARN with slashes or encoded.
+// whole matches a complete method and path. Clients can add a trailing slash, and can send an ARN with slashes or
+// encoded.
 func whole(all string) *regexp.Regexp { return regexp.MustCompile("^" + all + "/*$") }
 
-// isCatchAll is whether a route is that of all paths that have no route of their own.
+// isCatchAll reports whether a route serves all paths without a route of their own.
 func isCatchAll(resource string) bool { return strings.HasSuffix(resource, "/{proxy+}") }
 
-// notServed names the operation that a caller asks for, if it is one of Bedrock's.
+// notServed returns an error that names the requested operation, if it is one of Bedrock's.
 func notServed(r request) error {
 	if !isCatchAll(r.Resource) {
 		return errNoRoute
@@ -40,11 +41,11 @@ func notServed(r request) error {
 	asked := r.HTTPMethod + " " + strings.NewReplacer("{modelId}", "id", "{proxy+}", r.PathParameters["proxy"]).Replace(r.Resource)
 	for _, operation := range unserved {
 		if operation.route.MatchString(asked) {
-			return apiError{http.StatusNotFound, unknownOperation, operation.name + " is not served by this API: GET /openapi.json lists what is, such as Converse"}
+			return apiError{http.StatusNotFound, unknownOperation, "this API doesn't serve " + operation.name + "; GET /openapi.json lists the routes, such as Converse"}
 		}
 	}
 	return apiError{http.StatusNotFound, unknownOperation, errNoRoute.Message}
 }
 
-// unknownOperation is what AWS's services answer where they have no such operation.
+// unknownOperation is the error code that AWS services return for an operation that doesn't exist.
 const unknownOperation = "UnknownOperationException"

@@ -10,11 +10,11 @@ import (
 	smithytraits "github.com/aws/smithy-go/traits"
 )
 
-// Lost: the reason, where a program calls an operation of Bedrock's that this API does not serve: API Gateway's own answer has
-// its user look for a wrong signature.
+// A call of an operation that this API doesn't serve returns the operation's name. API Gateway's own error would
+// suggest a wrong signature.
 func TestUnservedOperationsAreNamed(t *testing.T) {
 	t.Parallel()
-	asks := map[string]string{ // method and path, and what the answer names
+	asks := map[string]string{ // method and path, and the name in the response
 		"POST /openai/v1/chat/completions": "Chat Completions", "POST /openai/v1/responses": "Responses", "POST /anthropic/v1/messages": "Messages",
 		"POST /openai/v1/chat/completions/": "Chat Completions", "POST /v1/chat/completions": "Chat Completions", "POST /v1/responses": "Responses",
 		"POST /v1/messages": "Messages", "POST /anthropic/v1/messages/count_tokens": "Count Message Tokens", "POST /async-invoke/": "StartAsyncInvoke",
@@ -56,9 +56,9 @@ func TestUnservedOperationsAreNamed(t *testing.T) {
 			t.Fatal(err)
 		}
 		if want == "" {
-			want = "there is no such route"
+			want = "this route doesn't exist"
 		} else {
-			want += " is not served by this API"
+			want = "this API doesn't serve " + want
 		}
 		if response.StatusCode != 404 || body.Type != "UnknownOperationException" || response.Headers["X-Amzn-Errortype"] != body.Type ||
 			!strings.HasPrefix(body.Message, want) || strings.Contains(response.Body+f.logged.String(), canary) {

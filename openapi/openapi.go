@@ -1,9 +1,9 @@
-// Package openapi is the definition of the private API: API Gateway imports it, the function serves it.
+// Package openapi contains the definition of the private API, which API Gateway imports and the function serves.
 package openapi
 
 import _ "embed"
 
-// Document is OpenAPI 3.0 in JSON, without API Gateway's integrations.
+// Document is the definition in OpenAPI 3.0, as JSON without API Gateway's integrations.
 //
 //go:embed openapi.json
 var Document []byte

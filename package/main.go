@@ -1,5 +1,6 @@
-// Command package is the components for programs in every language: a plugin that Pulumi compiles and asks for components.
-// What they take and give is in schema.json, which TestSchema makes out of components/.
+// Command package is the Pulumi plugin that offers the components to programs in all languages. Pulumi compiles it and
+// calls it to create components. schema.json describes their arguments and outputs; TestSchema generates it from
+// components/.
 package main
 
 import (
@@ -15,7 +16,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/provider"
 )
 
-// version is that of the release's tag, v0.1.0: SDKs that are made of the schema have Pulumi fetch the plugin of that tag.
+// version is the version of the release's tag, v0.1.0. SDKs that are generated from the schema make Pulumi download the
+// plugin of that tag.
 const version = "0.1.0"
 
 //go:embed schema.json
@@ -43,19 +45,20 @@ var constructors = map[string]provider.ConstructFunc{
 func construct(ctx *pulumi.Context, typ, name string, inputs provider.ConstructInputs, options pulumi.ResourceOption) (*provider.ConstructResult, error) {
 	make, found := constructors[typ]
 	if !found {
-		return nil, fmt.Errorf("got %s, want a component of this package", typ)
+		return nil, fmt.Errorf("got %s, must be a component of this package", typ)
 	}
 	return make(ctx, typ, name, inputs, options)
 }
 
-// constructor has a component made of what another language sent, by the `pulumi` tags of its arguments and outputs.
+// constructor creates a component from the inputs of another language, by the `pulumi` tags of its arguments and
+// outputs.
 func constructor[Args any, Component pulumi.ComponentResource](
 	make func(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) (Component, error),
 ) provider.ConstructFunc {
 	return func(ctx *pulumi.Context, typ, name string, inputs provider.ConstructInputs, options pulumi.ResourceOption) (*provider.ConstructResult, error) {
 		args := new(Args)
 		if err := inputs.CopyTo(args); err != nil {
-			return nil, fmt.Errorf("%s %s: %w; is it another resource's output, where the schema says plain?", typ, name, err)
+			return nil, fmt.Errorf("%s %s: %w; if the value is another resource's output, use a plain value, because the schema says plain", typ, name, err)
 		}
 		c, err := make(ctx, name, args, options)
 		if err != nil {
@@ -65,10 +68,11 @@ func constructor[Args any, Component pulumi.ComponentResource](
 	}
 }
 
-// newBedrockFunction builds the function where it is given no code, for in other languages there is no BuildFunctionZip.
+// newBedrockFunction builds the function if no code is set, because other languages have no BuildFunctionZip.
 func newBedrockFunction(ctx *pulumi.Context, name string, args *components.BedrockFunctionArgs, opts ...pulumi.ResourceOption) (*components.BedrockFunction, error) {
 	if args.Code == nil {
-		args.Architecture = cmp.Or(args.Architecture, "arm64") // BedrockFunction's own default: code and function are of one kind
+		// This is the default of BedrockFunction. Code and function must have the same architecture.
+		args.Architecture = cmp.Or(args.Architecture, "arm64")
 		zip, err := buildFunction(ctx, args.Architecture)
 		if err != nil {
 			return nil, fmt.Errorf("BedrockFunction %s: Code: %w", name, err)
@@ -78,14 +82,14 @@ func newBedrockFunction(ctx *pulumi.Context, name string, args *components.Bedro
 	return components.NewBedrockFunction(ctx, name, args, opts...)
 }
 
-// buildFunction builds function/ of the checkout that this plugin was compiled from: Pulumi compiles it where it lies, and
-// starts it in the folder of the program that uses it.
+// buildFunction builds function/ of the checkout that this plugin was compiled from. Pulumi compiles the plugin in its
+// checkout, but starts it in the folder of the program that uses it.
 func buildFunction(ctx *pulumi.Context, architecture string) (zip string, err error) {
 	_, file, _, _ := runtime.Caller(0)
 	checkout := filepath.Dir(filepath.Dir(file))
 	source := filepath.Join(checkout, "function")
 	if _, err := os.Stat(source); err != nil {
-		return "", fmt.Errorf("got none, and this plugin was moved, or compiled with -trimpath: its source is not beside it: %w; want the plugin that `pulumi package add` installs, or a zip with the executable \"bootstrap\"", err)
+		return "", fmt.Errorf("not set, and this plugin can't find its source, because it was moved or compiled with -trimpath: %w; use the plugin that `pulumi package add` installs, or set a zip with the executable \"bootstrap\"", err)
 	}
 	zip = filepath.Join(checkout, ".build", "function-"+architecture+".zip")
 	return zip, components.BuildFunctionZip(ctx.Context(), source, architecture, zip)

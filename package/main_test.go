@@ -18,8 +18,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/provider"
 )
 
-// An argument that the schema calls optional and the component requires fails in the middle of a program that its language's
-// compiler found right; one that the component does not ask for cannot be left out.
+// The schema and the component agree on which arguments are required. Otherwise, a program that compiles fails in the
+// middle of a deployment, or must set an argument that the component doesn't need.
 func TestRequiredArguments(t *testing.T) {
 	t.Parallel()
 	structs := componentStructs(t)
@@ -46,8 +46,8 @@ func TestRequiredArguments(t *testing.T) {
 	}
 }
 
-// Other languages cannot build the function: without a zip of their own they would have nothing to deploy, or one for another
-// architecture, which Lambda cannot start.
+// The plugin builds the function for the right architecture, because other languages can't build it. Lambda can't start
+// an executable of another architecture.
 func TestFunctionIsBuilt(t *testing.T) {
 	t.Parallel()
 	for architecture, want := range map[string]elf.Machine{"": elf.EM_AARCH64, "arm64": elf.EM_AARCH64, "x86_64": elf.EM_X86_64} {

@@ -20,8 +20,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite schema.json")
 
-// With a schema that has fallen behind, other languages can neither set what is new nor read what it means, and a component
-// or argument that somebody forgot to pass on is not there at all.
+// schema.json matches components/. With an outdated schema, programs in other languages can't set new arguments or read
+// their documentation.
 func TestSchema(t *testing.T) {
 	t.Parallel()
 	structs := componentStructs(t)
@@ -54,7 +54,7 @@ func TestSchema(t *testing.T) {
 	encoder.SetIndent("", "  ")
 	if err := encoder.Encode(map[string]any{
 		"name": "private-bedrock", "version": version, "description": "Private, audited access to Amazon Bedrock", "license": "Apache-2.0",
-		// The SDKs that Pulumi makes have the package's version, and Python's a pyproject.toml.
+		// The generated SDKs have the package's version, and Python's has a pyproject.toml.
 		"language":  map[string]any{"nodejs": map[string]any{"respectSchemaVersion": true}, "python": map[string]any{"respectSchemaVersion": true, "pyproject": map[string]any{"enabled": true}}},
 		"resources": resources,
 	}); err != nil {
@@ -71,8 +71,8 @@ func TestSchema(t *testing.T) {
 	}
 }
 
-// propertyTypes are Pulumi's for Go's. What is plain has to be known before anything is deployed: an output of another
-// resource is refused by the language's compiler, and not in the middle of a deployment.
+// propertyTypes maps Go's types to Pulumi's. A plain value must be known before the deployment: the language's compiler
+// then refuses an output of another resource.
 var propertyTypes = map[string]map[string]any{
 	"string":                  {"type": "string", "plain": true},
 	"bool":                    {"type": "boolean", "plain": true},
@@ -94,7 +94,7 @@ var propertyTypes = map[string]map[string]any{
 	"pulumi.StringMapOutput":   {"type": "object", "additionalProperties": map[string]any{"type": "string"}},
 }
 
-// componentStruct is a component or its arguments, as its source has it.
+// componentStruct is a component or its arguments, as its source defines it.
 type componentStruct struct {
 	doc       string
 	component bool
@@ -103,7 +103,7 @@ type componentStruct struct {
 
 type structField struct{ name, doc, goType, tag string }
 
-// componentStructs reads components/ for what only its source has: doc comments.
+// componentStructs reads the source of components/ for the doc comments, which reflection doesn't have.
 func componentStructs(t *testing.T) map[string]componentStruct {
 	t.Helper()
 	files, err := filepath.Glob("../components/*.go")
@@ -145,7 +145,7 @@ func newComponentStruct(doc string, of *ast.StructType) (s componentStruct) {
 			if f.Tag != nil {
 				field.tag = strings.Trim(f.Tag.Value, "`")
 			}
-			// One comment may be of several fields, which it names.
+			// A comment can document several fields, which it names.
 			if n := len(s.fields); field.doc == "" && n > 0 && regexp.MustCompile(`\b`+field.name+`\b`).MatchString(s.fields[n-1].doc) {
 				field.doc = s.fields[n-1].doc
 			}
@@ -155,7 +155,7 @@ func newComponentStruct(doc string, of *ast.StructType) (s componentStruct) {
 	return s
 }
 
-// properties are the fields in the package's terms, and the names of those that are not optional.
+// properties returns the fields as the package's properties, and the names of those that aren't optional.
 func (s componentStruct) properties(t *testing.T, of string, words []structField) (properties map[string]any, required []string) {
 	t.Helper()
 	properties, required = map[string]any{}, []string{}
@@ -166,13 +166,13 @@ func (s componentStruct) properties(t *testing.T, of string, words []structField
 		name := lowerFirst(f.name)
 		options, tagged := strings.CutPrefix(f.tag, `pulumi:"`+name)
 		if !tagged || options != `"` && options != `,optional"` {
-			t.Errorf("%s.%s: got tag %s, want pulumi:%q, or with ,optional: else other languages cannot set it or get it", of, f.name, f.tag, name)
+			t.Errorf("%s.%s: got tag %s, want pulumi:%q, or with ,optional: otherwise other languages can't set or get it", of, f.name, f.tag, name)
 		}
 		if options == `"` {
 			required = append(required, name)
 		}
 		if f.doc == "" {
-			t.Errorf("%s.%s has no comment, and its neighbour's does not name it: other languages have no other documentation", of, f.name)
+			t.Errorf("%s.%s has no comment, and its neighbor's doesn't name it: other languages have no other documentation", of, f.name)
 		}
 		property := maps.Clone(propertyTypes[f.goType])
 		if property == nil {
@@ -186,7 +186,7 @@ func (s componentStruct) properties(t *testing.T, of string, words []structField
 	return properties, required
 }
 
-// description is a comment, with the names of fields as other languages write them.
+// description returns a comment with the names of fields as other languages write them.
 func description(doc string, words []structField) string {
 	for _, f := range words {
 		doc = regexp.MustCompile(`\b`+f.name+`\b`).ReplaceAllString(doc, lowerFirst(f.name))

@@ -1,6 +1,6 @@
-// Package athenatest runs Athena's queries without Athena: in SQLite, with those functions of Athena's engine that SQLite
-// lacks or has otherwise. A query runs as it is written; what SQLite and Athena do not share, types first of all, it does
-// not check.
+// Package athenatest runs Athena's queries without Athena, in SQLite, with the functions of Athena's engine that SQLite
+// lacks or implements differently. A query runs unchanged. The package doesn't check other differences between SQLite
+// and Athena, such as types.
 package athenatest
 
 import (
@@ -23,11 +23,11 @@ import (
 type Line struct {
 	Line string
 	Day  string // the partition, such as 2026/11/23
-	Path string // of the line's object, s3://…
+	Path string // the path of the line's object, s3://…
 }
 
-// Run answers with a query's rows, by the columns' names in lower case, which is how Athena has them. Parameters stand for
-// its question marks.
+// Run returns a query's rows by the columns' names, in lower case as in Athena. Parameters replace the query's question
+// marks.
 func Run(t testing.TB, query string, lines []Line, parameters ...any) (rows []map[string]any) {
 	t.Helper()
 	db, err := sql.Open(driver(), ":memory:")
@@ -35,10 +35,10 @@ func Run(t testing.TB, query string, lines []Line, parameters ...any) (rows []ma
 		t.Fatal(err)
 	}
 	defer db.Close()
-	db.SetMaxOpenConns(1) // each connection has a memory of its own
+	db.SetMaxOpenConns(1) // each connection has a separate database in memory
 	if _, err := db.Exec(`CREATE TABLE records (line text, day text, "$path" text)`); err != nil {
 		if strings.Contains(err.Error(), "requires cgo") && os.Getenv("CI") == "" { // CI must not skip this
-			t.Skip("SQLite, which plays Athena here, needs a C compiler")
+			t.Skip("SQLite, which replaces Athena in this test, needs a C compiler")
 		}
 		t.Fatal(err)
 	}
@@ -47,7 +47,8 @@ func Run(t testing.TB, query string, lines []Line, parameters ...any) (rows []ma
 			t.Fatal(err)
 		}
 	}
-	// Not CAST, which fails the whole query in Athena where a value is odd: of that SQLite does not know the type.
+	// CAST isn't replaced, because it fails the whole query in Athena if a value has another type. SQLite doesn't know
+	// the type of TRY_CAST.
 	query = strings.NewReplacer("TRY_CAST(", "try_cast(", " AS bigint)", ", 'bigint')").Replace(query)
 	answer, err := db.Query(query, parameters...)
 	if err != nil {
@@ -90,7 +91,8 @@ var driver = sync.OnceValue(func() string {
 	return "athenatest"
 })
 
-// functions are Trino's (Trino documentation, "Functions and operators"). All but coalesce answer NULL with NULL.
+// functions are functions of Trino (Trino documentation, "Functions and operators"). All except coalesce return NULL
+// for NULL.
 var functions = map[string]any{
 	"json_extract": func(document, path any) (any, error) {
 		value, found, err := extract(document, path)
@@ -113,10 +115,10 @@ var functions = map[string]any{
 		case bool:
 			return fmt.Sprint(value), err
 		}
-		return nil, err // objects, arrays and null have none
+		return nil, err // objects, arrays and null have no scalar
 	},
 	"json_format": func(document any) any { return document },
-	"lower": func(text any) any { // SQLite's own knows ASCII only
+	"lower": func(text any) any { // SQLite's function converts ASCII only
 		if text, ok := text.(string); ok {
 			return strings.ToLower(text)
 		}
@@ -144,7 +146,7 @@ var functions = map[string]any{
 		}
 		return nil, err
 	},
-	// Arrays are JSON here.
+	// The following functions represent arrays as JSON.
 	"regexp_extract_all": func(text, pattern string, group int) (string, error) {
 		r, err := regexp.Compile(pattern)
 		if err != nil {
@@ -165,7 +167,7 @@ var functions = map[string]any{
 	"date_add": func(unit string, n int, date string) (string, error) {
 		day, err := time.Parse(time.DateOnly, date)
 		if unit != "day" {
-			err = fmt.Errorf("date_add: got unit %q, want day", unit)
+			err = fmt.Errorf("date_add: got unit %q, must be day", unit)
 		}
 		return day.AddDate(0, 0, n).Format(time.DateOnly), err
 	},
@@ -175,7 +177,7 @@ var functions = map[string]any{
 	},
 }
 
-// extract follows a path of names, such as $.input.inputTokenCount. What is no JSON has nothing at any path.
+// extract follows a path of names, such as $.input.inputTokenCount. It finds nothing in a document that isn't JSON.
 func extract(document, path any) (value any, found bool, err error) {
 	text, ok := document.(string)
 	names, rooted := strings.CutPrefix(fmt.Sprint(path), "$")
@@ -183,7 +185,7 @@ func extract(document, path any) (value any, found bool, err error) {
 		names, rooted = strings.CutPrefix(names, ".")
 	}
 	if !rooted || strings.ContainsAny(names, `[]"* `) {
-		return nil, false, fmt.Errorf("json_extract: got path %v, want names only, such as $.input.inputTokenCount", path)
+		return nil, false, fmt.Errorf("json_extract: got path %v, must contain names only, such as $.input.inputTokenCount", path)
 	}
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()

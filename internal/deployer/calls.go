@@ -19,18 +19,19 @@ type Call struct {
 	Body                     []byte
 }
 
-// systemTag binds a right to what the program made, by a tag of the resource that is there already; systemRequestTag,
-// by a tag of the request. topicKeyTag tells the alarms' key from the log's.
+// systemTag limits a right to the program's resources, by a tag of an existing resource. systemRequestTag limits it by
+// a tag of the request. topicKeyTag distinguishes the alarms' key from the log's key.
 const (
 	systemTag        = "aws:ResourceTag/System"
 	systemRequestTag = "aws:RequestTag/System"
 	topicKeyTag      = "aws:ResourceTag/Name"
 )
 
-// Rights are all that IAM is asked for the call, by the Service Authorization Reference. A right with a resource's tag as
-// its Key has no Value: the caller looks it up. None are asked where AWS needs none, or would not see the call.
+// Rights returns all rights that IAM checks for the call, according to the Service Authorization Reference. A right
+// whose Key is a resource's tag has no Value: the caller looks it up. If AWS requires no right, or doesn't receive the
+// call, there are no rights.
 func (c Call) Rights() ([]Right, error) {
-	a := asked{Call: c, parameters: c.parameters()}
+	a := checks{Call: c, parameters: c.parameters()}
 	switch c.Service {
 	case "ec2":
 		a.ec2()
@@ -47,14 +48,14 @@ func (c Call) Rights() ([]Right, error) {
 	}
 	for i, right := range a.rights {
 		if strings.HasSuffix(right.Action, ":") || right.Resource == "" {
-			return nil, fmt.Errorf("%s %s %s %.200s: no action and resource of IAM is known for it: got %v; add it to internal/deployer/calls.go",
+			return nil, fmt.Errorf("%s %s %s %.200s: unknown IAM action and resource, got %v: add the call to internal/deployer/calls.go",
 				c.Service, c.Method, cmp.Or(c.operation(), c.URL.RequestURI()), c.Body, a.rights[i])
 		}
 	}
 	return a.rights, nil
 }
 
-// operation is the API's name of the call; REST APIs have none.
+// operation returns the API's name of the call. Calls of REST APIs have no name.
 func (c Call) operation() string {
 	target := c.Header.Get("X-Amz-Target")
 	return cmp.Or(target[strings.LastIndex(target, ".")+1:], c.form().Get("Action"))
@@ -65,7 +66,7 @@ func (c Call) form() url.Values {
 	return form
 }
 
-// parameters are the request's, by name: of a list in a form, "AlarmNames.member.1" is AlarmNames.
+// parameters returns the request's parameters by name. In a form, "AlarmNames.member.1" counts as AlarmNames.
 func (c Call) parameters() map[string][]string {
 	all := map[string][]string{}
 	var body map[string]any
@@ -86,15 +87,15 @@ func (c Call) parameters() map[string][]string {
 	return all
 }
 
-// asked collects the rights of one call.
-type asked struct {
+// checks collects the rights of one call.
+type checks struct {
 	Call
 	parameters map[string][]string
 	rights     []Right
 }
 
-// ask without a resource makes the call an unknown one.
-func (a *asked) ask(action string, resources ...string) {
+// require adds a right for each resource. Without a resource, the call is unknown.
+func (a *checks) require(action string, resources ...string) {
 	if len(resources) == 0 {
 		resources = []string{""}
 	}
@@ -103,11 +104,11 @@ func (a *asked) ask(action string, resources ...string) {
 	}
 }
 
-func (a *asked) askIf(key, value, action, resource string) {
+func (a *checks) requireIf(key, value, action, resource string) {
 	a.rights = append(a.rights, Right{action, resource, key, value})
 }
 
-func (a *asked) get(names ...string) string {
+func (a *checks) get(names ...string) string {
 	for _, name := range names {
 		if values := a.parameters[name]; len(values) > 0 {
 			return values[0]
@@ -116,19 +117,19 @@ func (a *asked) get(names ...string) string {
 	return ""
 }
 
-func (a *asked) has(name string) bool { return len(a.parameters[name]) > 0 }
+func (a *checks) has(name string) bool { return len(a.parameters[name]) > 0 }
 
-func (a *asked) arn(service, resource string) string {
+func (a *checks) arn(service, resource string) string {
 	return "arn:aws:" + service + ":" + a.Region + ":" + a.Account + ":" + resource
 }
 
 var roleARN = regexp.MustCompile(`arn:aws:iam::\d{12}:role/[\w+=,.@/-]+`)
 
-// passRole is asked where a service is given a role (IAM User Guide, "Grant a user permissions to pass a role to an AWS
-// service").
-func (a *asked) passRole(service, in string) {
+// passRole requires iam:PassRole for each role that the call passes to a service (IAM User Guide, "Grant a user
+// permissions to pass a role to an AWS service").
+func (a *checks) passRole(service, in string) {
 	for _, role := range roleARN.FindAllString(in, -1) {
-		a.askIf("iam:PassedToService", service, "iam:PassRole", role)
+		a.requireIf("iam:PassedToService", service, "iam:PassRole", role)
 	}
 }
 
@@ -137,8 +138,8 @@ var (
 	ec2IDTypes = map[string]string{
 		"vpc": "vpc", "subnet": "subnet", "rtb": "route-table", "sg": "security-group", "vpce": "vpc-endpoint", "fl": "vpc-flow-log", "i": "instance", "ami": "image",
 	}
-	// Service Authorization Reference, "Amazon EC2": the types of resource that these are checked against. All other
-	// reading calls take "*" only.
+	// These are the types of resource that EC2 checks for each action (Service Authorization Reference, "Amazon EC2").
+	// All other read calls accept "*" only.
 	ec2Types = map[string][]string{
 		"AssociateRouteTable": {"route-table", "subnet"}, "AuthorizeSecurityGroupEgress": {"security-group", "security-group-rule"},
 		"AuthorizeSecurityGroupIngress": {"security-group", "security-group-rule"}, "CreateFlowLogs": {"vpc", "vpc-flow-log"},
@@ -150,27 +151,28 @@ var (
 		"ModifyVpcEndpoint": {"vpc-endpoint"}, "RevokeSecurityGroupEgress": {"security-group"}, "RevokeSecurityGroupIngress": {"security-group"},
 		"RunInstances": {"image", "instance", "network-interface", "security-group", "subnet", "volume"}, "TerminateInstances": {"instance"},
 	}
-	// What the program did not make it only uses and reads: an existing VPC and its subnets, AWS's images.
+	// The program only uses and reads these existing resources: a VPC and its subnets, AWS's images.
 	usesForeign = regexp.MustCompile(`^(Create|Run|Describe)`)
 )
 
-func (a *asked) ec2() {
+func (a *checks) ec2() {
 	action := a.operation()
-	if action == "ModifyNetworkInterfaceAttribute" { // only because moto answers with other security groups of an instance than it has
+	if action == "ModifyNetworkInterfaceAttribute" { // only because moto returns wrong security groups of an instance
 		return
 	}
 	ids := map[string][]string{}
 	for name, values := range a.form() {
-		if found := ec2ID.FindStringSubmatch(values[0]); found != nil && !strings.HasPrefix(name, "IpPermissions.") { // a group that a rule names is not changed
+		// A group that a rule names isn't changed.
+		if found := ec2ID.FindStringSubmatch(values[0]); found != nil && !strings.HasPrefix(name, "IpPermissions.") {
 			kind := ec2IDTypes[found[1]]
 			ids[kind] = append(ids[kind], values[0])
 		}
 	}
 	if ec2Types[action] == nil {
 		if !strings.HasPrefix(action, "Describe") {
-			action = "" // not known
+			action = "" // unknown
 		}
-		a.ask("ec2:"+action, "*")
+		a.require("ec2:"+action, "*")
 	}
 	for _, kind := range ec2Types[action] {
 		arn := a.arn("ec2", kind+"/")
@@ -179,30 +181,30 @@ func (a *asked) ec2() {
 		}
 		for _, id := range ids[kind] {
 			if usesForeign.MatchString(action) && action != "CreateTags" {
-				a.ask("ec2:"+action, arn+id)
+				a.require("ec2:"+action, arn+id)
 			} else {
-				a.askIf(systemTag, "", "ec2:"+action, arn+id)
+				a.requireIf(systemTag, "", "ec2:"+action, arn+id)
 			}
 		}
-		if len(ids[kind]) == 0 { // to be made, or not named in the request
-			a.ask("ec2:"+action, arn+"*")
+		if len(ids[kind]) == 0 { // new, or not named in the request
+			a.require("ec2:"+action, arn+"*")
 		}
 	}
 	for name, values := range a.form() { // EC2 User Guide, "Grant permission to tag Amazon EC2 resources during creation"
 		if strings.HasPrefix(name, "TagSpecification.") && strings.HasSuffix(name, ".ResourceType") {
-			a.askIf("ec2:CreateAction", action, "ec2:CreateTags", a.arn("ec2", values[0]+"/*"))
+			a.requireIf("ec2:CreateAction", action, "ec2:CreateTags", a.arn("ec2", values[0]+"/*"))
 		}
 	}
 	switch action {
 	case "CreateFlowLogs":
 		a.passRole("vpc-flow-logs.amazonaws.com", a.get("DeliverLogsPermissionArn"))
-	case "CreateVpcEndpoint": // the same reference, dependent actions: for private DNS. AWS does not name the hosted zone.
-		a.ask("route53:AssociateVPCWithHostedZone", "*")
+	case "CreateVpcEndpoint": // the same reference, dependent actions: for private DNS; AWS doesn't name the hosted zone
+		a.require("route53:AssociateVPCWithHostedZone", "*")
 	}
 }
 
-// S3 User Guide, "Required permissions for Amazon S3 API operations": what the rights to Get and Put a part of a bucket end
-// in. To delete one needs the right to put it; only a policy has a right of its own.
+// bucketParts maps the parts of a bucket to the suffix of the rights to get and put them (S3 User Guide, "Required
+// permissions for Amazon S3 API operations"). Deleting a part requires the right to put it, except for a policy.
 var bucketParts = map[string]string{
 	"accelerate": "AccelerateConfiguration", "acl": "BucketAcl", "cors": "BucketCORS", "encryption": "EncryptionConfiguration", "lifecycle": "LifecycleConfiguration",
 	"logging": "BucketLogging", "object-lock": "BucketObjectLockConfiguration", "ownershipControls": "BucketOwnershipControls", "policy": "BucketPolicy",
@@ -210,7 +212,7 @@ var bucketParts = map[string]string{
 	"versioning": "BucketVersioning", "website": "BucketWebsite",
 }
 
-func (a *asked) s3() {
+func (a *checks) s3() {
 	name, key, _ := strings.Cut(strings.Trim(a.URL.Path, "/"), "/")
 	bucket := "arn:aws:s3:::" + name
 	query := a.URL.Query()
@@ -220,39 +222,39 @@ func (a *asked) s3() {
 			if part == "policy" && a.Method == http.MethodDelete {
 				verb = "Delete"
 			}
-			a.ask("s3:"+verb+right, bucket)
+			a.require("s3:"+verb+right, bucket)
 			return
 		}
 	}
 	switch {
 	case key != "":
-		a.ask("s3:") // no deployment touches an object
+		a.require("s3:") // no deployment touches an object
 	case a.Method == http.MethodHead:
-		a.ask("s3:ListBucket", bucket)
+		a.require("s3:ListBucket", bucket)
 	case a.Method == http.MethodPut:
-		a.ask("s3:CreateBucket", bucket)
+		a.require("s3:CreateBucket", bucket)
 		if a.Header.Get("X-Amz-Bucket-Object-Lock-Enabled") == "true" { // S3 API Reference, "CreateBucket"
-			a.ask("s3:PutBucketObjectLockConfiguration", bucket)
-			a.ask("s3:PutBucketVersioning", bucket)
+			a.require("s3:PutBucketObjectLockConfiguration", bucket)
+			a.require("s3:PutBucketVersioning", bucket)
 		}
 	case a.Method == http.MethodDelete:
-		a.ask("s3:DeleteBucket", bucket)
+		a.require("s3:DeleteBucket", bucket)
 	case query.Has("versions"):
-		a.ask("s3:ListBucketVersions", bucket)
+		a.require("s3:ListBucketVersions", bucket)
 	default:
-		a.ask("s3:")
+		a.require("s3:")
 	}
 }
 
-func (a *asked) apigateway() {
+func (a *checks) apigateway() {
 	arn := "arn:aws:apigateway:" + a.Region + "::" + strings.TrimSuffix(a.URL.Path, "/")
-	a.ask("apigateway:"+a.Method, arn)
+	a.require("apigateway:"+a.Method, arn)
 	body := string(a.Body)
 	if a.Method != http.MethodGet && strings.HasPrefix(a.URL.Path, "/restapis") && (a.has("policy") || strings.Contains(body, `"path":"/policy"`)) {
-		a.ask("apigateway:UpdateRestApiPolicy", arn)
+		a.require("apigateway:UpdateRestApiPolicy", arn)
 	}
 	if a.Method == http.MethodPost && a.has("tags") {
-		a.ask("apigateway:PUT", "arn:aws:apigateway:"+a.Region+"::/tags/*")
+		a.require("apigateway:PUT", "arn:aws:apigateway:"+a.Region+"::/tags/*")
 	}
 	if a.URL.Path == "/account" {
 		a.passRole("apigateway.amazonaws.com", body)
@@ -266,26 +268,26 @@ var functionRights = map[string]string{
 	"PUT concurrency": "PutFunctionConcurrency", "DELETE concurrency": "DeleteFunctionConcurrency",
 }
 
-func (a *asked) lambda() {
+func (a *checks) lambda() {
 	path := append(strings.Split(strings.Trim(a.URL.Path, "/"), "/"), "", "", "") // 2015-03-31/functions/NAME/PART
 	name := cmp.Or(path[2], a.get("FunctionName"))
 	arn := a.arn("lambda", "function:"+name[strings.LastIndex(name, ":")+1:])
 	action := functionRights[a.Method+" "+path[3]]
-	a.ask("lambda:"+action, arn)
+	a.require("lambda:"+action, arn)
 	switch action {
 	case "GetFunction": // Service Authorization Reference, "AWS Lambda", API operations
-		a.ask("lambda:ListTags", arn)
+		a.require("lambda:ListTags", arn)
 	case "CreateFunction", "UpdateFunctionConfiguration":
 		a.passRole("lambda.amazonaws.com", a.get("Role"))
 		if a.has("Tags") {
-			a.ask("lambda:TagResource", arn)
+			a.require("lambda:TagResource", arn)
 		}
 	}
 }
 
 var guardrailRights = map[string]string{"GET": "GetGuardrail", "PUT": "UpdateGuardrail", "POST": "CreateGuardrailVersion", "DELETE": "DeleteGuardrail"}
 
-func (a *asked) bedrock() {
+func (a *checks) bedrock() {
 	path := strings.Split(strings.Trim(a.URL.EscapedPath(), "/"), "/")
 	name, _ := url.PathUnescape(path[len(path)-1])
 	arn := func(kind string) string {
@@ -297,26 +299,26 @@ func (a *asked) bedrock() {
 	switch {
 	case a.URL.Path == "/logging/modelinvocations":
 		verb := map[string]string{"GET": "Get", "PUT": "Put", "DELETE": "Delete"}[a.Method]
-		a.ask("bedrock:"+verb+"ModelInvocationLoggingConfiguration", "*")
+		a.require("bedrock:"+verb+"ModelInvocationLoggingConfiguration", "*")
 		a.passRole("bedrock.amazonaws.com", string(a.Body))
 	case a.URL.Path == "/guardrails":
-		a.ask("bedrock:CreateGuardrail", a.arn("bedrock", "guardrail/*"))
+		a.require("bedrock:CreateGuardrail", a.arn("bedrock", "guardrail/*"))
 		if a.has("tags") {
-			a.ask("bedrock:TagResource", a.arn("bedrock", "guardrail/*"))
+			a.require("bedrock:TagResource", a.arn("bedrock", "guardrail/*"))
 		}
 	case path[0] == "guardrails":
-		a.ask("bedrock:"+guardrailRights[a.Method], arn("guardrail"))
+		a.require("bedrock:"+guardrailRights[a.Method], arn("guardrail"))
 	case path[0] == "inference-profiles" && a.Method == http.MethodGet:
-		a.ask("bedrock:GetInferenceProfile", arn("inference-profile"))
+		a.require("bedrock:GetInferenceProfile", arn("inference-profile"))
 	case strings.EqualFold(path[0], "listTagsForResource"):
-		a.ask("bedrock:ListTagsForResource", a.get("resourceARN"))
+		a.require("bedrock:ListTagsForResource", a.get("resourceARN"))
 	default:
-		a.ask("bedrock:")
+		a.require("bedrock:")
 	}
 }
 
-// named are the services whose calls name their action, and their resource by one of these parameters.
-func (a *asked) named() {
+// named handles services whose calls name their action, and name their resource in one of these parameters.
+func (a *checks) named() {
 	action := a.operation()
 	service := cmp.Or(map[string]string{"monitoring": "cloudwatch"}[a.Service], a.Service)
 	var resources []string
@@ -337,7 +339,8 @@ func (a *asked) named() {
 			return
 		}
 	case "iam":
-		if action == "GetUser" { // only where skipCredentialsValidation has the provider ask for the account in this way, too; a refusal is no failure
+		// Only with skipCredentialsValidation: the provider also reads the account in this way, and ignores a refusal.
+		if action == "GetUser" {
 			return
 		}
 		a.iam(action)
@@ -345,7 +348,7 @@ func (a *asked) named() {
 	case "kms":
 		a.kms(action)
 		return
-	case "ssm": // Systems Manager User Guide, "Working with public parameters": they have no account
+	case "ssm": // Systems Manager User Guide, "Working with public parameters": without an account
 		each("Name", func(name string) string { return "arn:aws:ssm:" + a.Region + "::parameter" + name })
 	case "logs":
 		each("logGroupName", here("log-group:"))
@@ -362,7 +365,7 @@ func (a *asked) named() {
 		dashboard := func(name string) string { return "arn:aws:cloudwatch::" + a.Account + ":dashboard/" + name }
 		each("DashboardName", dashboard)
 		each("DashboardNames", dashboard)
-		if action == "DescribeAlarms" { // CloudWatch API Reference: composite alarms, which it may find, need "*"
+		if action == "DescribeAlarms" { // CloudWatch API Reference: composite alarms, which it can return, need "*"
 			resources = []string{a.arn("cloudwatch", "alarm:*")}
 		}
 	case "sns":
@@ -380,76 +383,76 @@ func (a *asked) named() {
 		if strings.HasSuffix(action, "WorkGroup") {
 			each("Name", here("workgroup/"))
 		}
-		if strings.HasSuffix(action, "NamedQuery") { // by an id that does not tell the workgroup it is in
+		if strings.HasSuffix(action, "NamedQuery") { // by an ID that doesn't contain the workgroup
 			resources = []string{a.arn("athena", "workgroup/bedrock-audit-*")}
 		}
 	default:
 		action = ""
 	}
-	a.ask(service+":"+action, resources...)
+	a.require(service+":"+action, resources...)
 	if strings.HasPrefix(action, "Create") || strings.HasPrefix(action, "Put") {
 		if a.has("Tags") || a.has("tags") {
-			a.ask(service+":TagResource", resources...)
+			a.require(service+":TagResource", resources...)
 		}
 	}
 }
 
-func (a *asked) iam(action string) {
+func (a *checks) iam(action string) {
 	arn := func(kind, name string) string { return "arn:aws:iam::" + a.Account + ":" + kind + "/" + name }
 	role, profile := arn("role", a.get("RoleName")), a.get("InstanceProfileName")
 	switch {
 	case profile != "":
-		a.ask("iam:"+action, arn("instance-profile", profile))
+		a.require("iam:"+action, arn("instance-profile", profile))
 		if action == "AddRoleToInstanceProfile" {
 			a.passRole("ec2.amazonaws.com", role)
 		}
 		if a.has("Tags") {
-			a.ask("iam:TagInstanceProfile", arn("instance-profile", profile))
+			a.require("iam:TagInstanceProfile", arn("instance-profile", profile))
 		}
 	case !a.has("RoleName"):
-		a.ask("iam:")
+		a.require("iam:")
 	case a.has("PolicyArn"):
-		a.askIf("iam:PolicyARN", a.get("PolicyArn"), "iam:"+action, role)
+		a.requireIf("iam:PolicyARN", a.get("PolicyArn"), "iam:"+action, role)
 	default:
-		a.ask("iam:"+action, role)
+		a.require("iam:"+action, role)
 		if a.has("Tags") {
-			a.ask("iam:TagRole", role)
+			a.require("iam:TagRole", role)
 		}
 	}
 }
 
-func (a *asked) kms(action string) {
+func (a *checks) kms(action string) {
 	key := a.arn("kms", "key/"+cmp.Or(a.get("KeyId", "TargetKeyId"), "*"))
 	if strings.HasPrefix(a.get("KeyId"), "arn:") {
 		key = a.get("KeyId")
 	}
 	switch action {
 	case "CreateKey":
-		a.ask("kms:CreateKey", "*")
+		a.require("kms:CreateKey", "*")
 		var body struct {
 			Tags []struct{ TagKey, TagValue string }
 		}
 		json.Unmarshal(a.Body, &body)
 		for _, tag := range body.Tags {
 			if tag.TagKey == "System" { // KMS Developer Guide, "Controlling access to tags": not restricted to particular keys
-				a.askIf(systemRequestTag, tag.TagValue, "kms:TagResource", "*")
+				a.requireIf(systemRequestTag, tag.TagValue, "kms:TagResource", "*")
 			}
 		}
 	case "ListAliases":
-		a.ask("kms:ListAliases", "*")
+		a.require("kms:ListAliases", "*")
 	case "PutKeyPolicy", "ScheduleKeyDeletion":
-		a.askIf(topicKeyTag, "", "kms:"+action, key)
+		a.requireIf(topicKeyTag, "", "kms:"+action, key)
 	default:
-		a.ask("kms:"+action, key)
-		if alias := a.get("AliasName"); alias != "" { // KMS Developer Guide, "Controlling access to aliases": of both
-			a.ask("kms:"+action, a.arn("kms", alias))
+		a.require("kms:"+action, key)
+		if alias := a.get("AliasName"); alias != "" { // KMS Developer Guide, "Controlling access to aliases": for both resources
+			a.require("kms:"+action, a.arn("kms", alias))
 		}
 	}
 }
 
-// glue needs the right on all that is above a resource, and to delete a database on all that may be in it (Glue Developer
-// Guide, "Specifying AWS Glue resource ARNs").
-func (a *asked) glue(action string, resources []string) {
+// glue requires a right for every resource above the resource. Deleting a database requires rights for everything that
+// can be in it (Glue Developer Guide, "Specifying AWS Glue resource ARNs").
+func (a *checks) glue(action string, resources []string) {
 	database, table := a.get("DatabaseName"), a.get("Name")
 	var body struct {
 		DatabaseInput, TableInput struct{ Name string }
@@ -468,8 +471,8 @@ func (a *asked) glue(action string, resources []string) {
 			resources = append(resources, a.arn("glue", "table/"+database+"/*"), a.arn("glue", "userDefinedFunction/"+database+"/*"))
 		}
 	}
-	a.ask("glue:"+action, resources...)
+	a.require("glue:"+action, resources...)
 	if a.has("Tags") && len(resources) > 1 {
-		a.ask("glue:TagResource", resources[1])
+		a.require("glue:TagResource", resources[1])
 	}
 }

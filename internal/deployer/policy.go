@@ -7,39 +7,41 @@ import (
 	"strings"
 )
 
-// OfEc2AndIam tells the rights that are in a policy of their own, policies/deployer-policy-ec2-iam.json: one would be too long.
+// OfEc2AndIam reports whether a right is in the separate policy policies/deployer-policy-ec2-iam.json. A single policy
+// would be too long.
 func OfEc2AndIam(r Right) bool {
 	service, _, _ := strings.Cut(r.Action, ":")
 	return service == "ec2" || service == "iam" || service == "route53"
 }
 
-// Implied are rights that no call in the sandbox shows: what AWS itself checks, or what the provider does only on AWS.
+// Implied lists rights that no call in the sandbox requires: AWS itself checks them, or the provider needs them only on
+// AWS.
 var Implied = []Right{
-	// The provider's deletion of a security group or subnet deletes the network interfaces that Lambda leaves behind, once
-	// Lambda lets go of them. They have no tag.
+	// If you delete a security group or subnet, the provider deletes the network interfaces that Lambda leaves behind,
+	// after Lambda releases them. They have no tag.
 	{Action: "ec2:DeleteNetworkInterface", Resource: "arn:aws:ec2:ap-northeast-1:123456789012:network-interface/*"},
-	// The first API of an account makes AWS's own role for API Gateway (API Gateway Developer Guide, "Using service-linked
-	// roles for API Gateway").
+	// The first API of an account creates AWS's service-linked role for API Gateway (API Gateway Developer Guide,
+	// "Using service-linked roles for API Gateway").
 	{"iam:CreateServiceLinkedRole", "arn:aws:iam::123456789012:role/aws-service-role/ops.apigateway.amazonaws.com/AWSServiceRoleForAPIGateway", "iam:AWSServiceName", "ops.apigateway.amazonaws.com"},
-	// The answers of auditors' queries go with the stack (components/auditquery.go): the provider empties their bucket. It
-	// cannot read them.
+	// The results of auditors' queries are deleted with the stack (components/auditquery.go): the provider empties
+	// their bucket. It can't read them.
 	{Action: "s3:DeleteObject", Resource: "arn:aws:s3:::bedrock-audit-*/*"},
 	{Action: "s3:DeleteObjectVersion", Resource: "arn:aws:s3:::bedrock-audit-*/*"},
 	{Action: "s3:ListBucketVersions", Resource: "arn:aws:s3:::bedrock-audit-*"},
 }
 
-// denied are uses of the rights to tag, by which the deployer could make another owner's resource, or the log's key, one that
-// a tag allows it to delete or to change. KMS and EC2 check these rights for a new resource too, which has no alias and no
-// tag yet.
+// denied lists uses of the rights to tag that would let the deployer delete or change another owner's resource, or the
+// log's key, because of a tag. KMS and EC2 check these rights for a new resource too, which has no alias and no tag
+// yet.
 var denied = []statement{
-	// The log's key has an alias from its deployment on, the alarms' key has none, and the deployer deletes no alias
+	// The log's key has an alias from its deployment on, and the alarms' key has none. The deployer deletes no alias
 	// (KMS Developer Guide, "Use aliases to control access to KMS keys").
 	{"Deny", []string{"kms:ScheduleKeyDeletion", "kms:TagResource"}, []string{"arn:aws:kms:ap-northeast-1:123456789012:key/*"},
 		map[string]map[string][]string{"Null": {"kms:ResourceAliases": {"false"}}}},
 	{"Deny", []string{"kms:TagResource"}, []string{"arn:aws:kms:ap-northeast-1:123456789012:key/*"},
 		map[string]map[string][]string{"Null": {systemTag: {"false"}}}},
-	// Only calls of CreateTags itself have no ec2:CreateAction (EC2 User Guide, "Grant permission to tag Amazon EC2 resources
-	// during creation").
+	// Only direct calls of CreateTags have no ec2:CreateAction (EC2 User Guide, "Grant permission to tag Amazon EC2
+	// resources during creation").
 	{"Deny", []string{"ec2:CreateTags"}, []string{"*"}, map[string]map[string][]string{"Null": {systemTag: {"false"}, "ec2:CreateAction": {"true"}}}},
 }
 
@@ -49,9 +51,9 @@ type statement struct {
 	Condition        map[string]map[string][]string `json:",omitempty"`
 }
 
-// Policy is the identity policy that allows these rights, which are patterns, except what is denied, and nothing else, beside
-// a policy that allows others. EC2 and Glue check each action against its own types of resource only, so those of theirs that have one condition,
-// or none, share a statement.
+// Policy returns the identity policy that allows exactly these rights, which are patterns, except the denied uses. It
+// omits the rights of the policy beside it. EC2 and Glue check each action only against its own types of resource, so
+// their actions with one condition, or without one, share a statement.
 func Policy(rights, beside []Right) ([]byte, error) {
 	rights = slices.DeleteFunc(slices.Clone(rights), func(r Right) bool { return slices.Contains(beside, r) || covered(r, slices.Concat(rights, beside)) })
 	type group struct{ key, value, resources string }
@@ -72,7 +74,7 @@ func Policy(rights, beside []Right) ([]byte, error) {
 		if service, _, _ := strings.Cut(r.Action, ":"); (service == "ec2" || service == "glue") && all[0] != "*" && len(conditions[r.Action]) == 1 {
 			g.resources = service
 		}
-		if r.Key == "ec2:CreateAction" { // a tag goes on what the call makes, whatever that is
+		if r.Key == "ec2:CreateAction" { // the tag applies to every resource that the call creates
 			g.value, g.resources = "", ""
 		}
 		s := groups[g]
@@ -120,15 +122,15 @@ func sorted(list []string) []string {
 	return slices.Compact(list)
 }
 
-// covered tells a right that a wider one holds already, on the same condition or without one.
+// covered reports whether a wider right contains a right, with the same condition or without one.
 func covered(r Right, by []Right) bool {
 	return slices.ContainsFunc(by, func(wider Right) bool {
 		return wider != r && wider.Action == r.Action && (wider.Key == "" || wider.Key == r.Key && wider.Value == r.Value) && holds(wider.Resource, r.Resource)
 	})
 }
 
-// holds tells whether a resource, or one that ends in *, matches all that another does. "*" alone is of actions that have no
-// resource.
+// holds reports whether a resource, which can end in *, matches everything that another one matches. "*" alone is for
+// actions without a resource.
 func holds(wider, resource string) bool {
 	start, any := strings.CutSuffix(wider, "*")
 	return wider == resource || any && start != "" && strings.HasPrefix(resource, start)

@@ -19,11 +19,11 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the policies from testdata, which make e2e compares with the calls it sees")
 
-// document is a policy, and what it is made from.
+// document is a policy and the rights that it is made from.
 type document struct {
 	file   string
 	rights []Right
-	beside []Right // what a role that has this policy is given by another
+	beside []Right // the rights of another policy that the same role has
 }
 
 func documents(t *testing.T) []document {
@@ -76,7 +76,7 @@ func load(t *testing.T, file string) []byte {
 	return content
 }
 
-// allows asks for a resource of the pattern's kind, as AWS would.
+// allows reports whether the policies allow a right on a resource that matches its pattern.
 func allows(policies []iampolicy.Document, r Right) bool {
 	return allowsIn(policies, r.Action, r.Resource, r.Context())
 }
@@ -88,8 +88,8 @@ func allowsIn(policies []iampolicy.Document, action, resource string, context ma
 	return iampolicy.SameAccount(policies, nil, iampolicy.Request{Action: action, Resource: resource, Context: context}) == iampolicy.Allow
 }
 
-// A policy that was changed by hand gives more or less than deployments were seen to use.
-func TestPolicies(t *testing.T) { // before those that read the files, which are parallel
+// The policies contain exactly the rights in testdata.
+func TestPolicies(t *testing.T) { // not parallel: runs before the tests that read the files
 	for _, d := range documents(t) {
 		want, err := Policy(d.rights, d.beside)
 		if err != nil {
@@ -101,16 +101,16 @@ func TestPolicies(t *testing.T) { // before those that read the files, which are
 			}
 		}
 		if got := load(t, d.file); !bytes.Equal(got, want) {
-			t.Errorf("%s is not what the rights in testdata make: go test ./internal/deployer -update", d.file)
+			t.Errorf("%s doesn't match the rights in testdata: run go test ./internal/deployer -update", d.file)
 		}
 	}
 }
 
-// A right that is missing stops a deployment half-way.
+// The policies allow every right of a deployment.
 func TestEveryRightIsAllowed(t *testing.T) {
 	t.Parallel()
 	var policies []iampolicy.Document
-	for _, d := range documents(t) { // preview first: the deployer has all
+	for _, d := range documents(t) { // preview first, because the deployer has all policies
 		policies = append(policies, parse(t, load(t, d.file)))
 		for _, r := range d.rights {
 			if !allows(policies, r) {
@@ -120,7 +120,7 @@ func TestEveryRightIsAllowed(t *testing.T) {
 	}
 }
 
-// What no deployment uses is there for whoever takes the deployer over.
+// Every part of a policy is used. An unused right would only help an attacker.
 func TestNothingIsUnused(t *testing.T) {
 	t.Parallel()
 	var beside []iampolicy.Document
@@ -153,7 +153,7 @@ func TestNothingIsUnused(t *testing.T) {
 	}
 }
 
-// mutants lack the statement, an action, a resource or a value of a condition.
+// mutants returns variants of a statement without the statement, an action, a resource or a value of a condition.
 func mutants(s statement) map[string][]statement {
 	all := map[string][]statement{"anything": nil}
 	without := func(list []string, set func(m *statement, shorter []string)) {
@@ -175,7 +175,7 @@ func mutants(s statement) map[string][]statement {
 	return all
 }
 
-// Whoever may deploy may not read a prompt, call a model, or delete what is recorded; nor touch what is another system's.
+// The deployer can't read a prompt, call a model, delete records, or change another system's resources.
 func TestDeniedToTheDeployer(t *testing.T) {
 	t.Parallel()
 	const (
@@ -222,7 +222,7 @@ func TestDeniedToTheDeployer(t *testing.T) {
 		{name: "other instances are ended", actions: "ec2:TerminateInstances", resource: "arn:aws:ec2:ap-northeast-1:123456789012:instance/i-0123456789abcdef0"},
 		{name: "another region is used", actions: "lambda:CreateFunction", resource: "arn:aws:lambda:us-east-1:123456789012:function:bedrock-app-dev-function-1a2b3c4"},
 	} {
-		context := map[string][]string{systemRequestTag: {"bedrock-app"}} // which the deployer chooses
+		context := map[string][]string{systemRequestTag: {"bedrock-app"}} // the deployer chooses it
 		if c.key != "" {
 			context[c.key] = []string{c.value}
 		}
@@ -234,8 +234,8 @@ func TestDeniedToTheDeployer(t *testing.T) {
 	}
 }
 
-// A right that depends on a tag is worth no more than the right to set that tag: the deployer must not tag the log's key,
-// or another owner's resource, and then delete or change it as its own.
+// A right that depends on a tag is only as strong as the right to set that tag. The deployer can't tag the log's key or
+// another owner's resource, and then delete or change it.
 func TestTagsOpenNothing(t *testing.T) {
 	t.Parallel()
 	tagging := map[string]string{"kms": "kms:TagResource", "ec2": "ec2:CreateTags"}
@@ -268,7 +268,7 @@ func TestTagsOpenNothing(t *testing.T) {
 		}
 		return policies
 	}
-	// opened are those that the deployer may tag, or delete once they are tagged.
+	// opened are the resources that the deployer can tag, or delete once they are tagged.
 	opened := func(files [][]byte) (names []string) {
 		policies := parsed(files)
 		for _, file := range files {
@@ -304,7 +304,7 @@ func TestTagsOpenNothing(t *testing.T) {
 	if got := opened(files); got != nil {
 		t.Errorf("the deployer may reach %q", got)
 	}
-	for i, file := range files { // no line that denies is for nothing
+	for i, file := range files { // every Deny has an effect
 		var whole struct {
 			Version   string
 			Statement []statement
@@ -328,7 +328,8 @@ func TestTagsOpenNothing(t *testing.T) {
 			}
 		}
 	}
-	// What a deployment tags stays allowed: a new key, the default security group of a new VPC, and what EC2 tags as it makes it.
+	// The tags of a deployment stay allowed: on a new key, on the default security group of a new VPC, and on EC2
+	// resources when they are created.
 	for _, new := range []struct {
 		action, resource string
 		context          map[string][]string
@@ -343,7 +344,7 @@ func TestTagsOpenNothing(t *testing.T) {
 	}
 }
 
-// The pull request's own code has the preview's rights.
+// A preview only reads, because it runs the pull request's own code.
 func TestPreviewOnlyReads(t *testing.T) {
 	t.Parallel()
 	reads := regexp.MustCompile(`^(apigateway:GET|[a-z0-9]+:(Get|List|Describe)\w+)$`)
@@ -354,7 +355,7 @@ func TestPreviewOnlyReads(t *testing.T) {
 	}
 }
 
-// Whoever attaches what is not filled in gets a policy for another account's resources.
+// A policy whose placeholders aren't filled in names another account's resources.
 func TestPoliciesAreFilledIn(t *testing.T) {
 	t.Parallel()
 	page := load(t, "../../docs/deployer.md")
@@ -367,22 +368,24 @@ func TestPoliciesAreFilledIn(t *testing.T) {
 	}
 }
 
-// AWS refuses a policy that is too long, and whoever is in a hurry then attaches a wider one.
+// The policies are within AWS's limit. Otherwise, an administrator could attach a wider policy instead.
 func TestPoliciesFit(t *testing.T) {
 	t.Parallel()
 	for _, d := range documents(t) {
-		document := bytes.ReplaceAll(load(t, d.file), []byte("bedrock-app-dev"), bytes.Repeat([]byte("a"), 37)) // as long a name as a stack may have, config.go's maxName
+		// The longest name of a stack: maxName in config.go.
+		document := bytes.ReplaceAll(load(t, d.file), []byte("bedrock-app-dev"), bytes.Repeat([]byte("a"), 37))
 		var compact bytes.Buffer
 		if err := json.Compact(&compact, document); err != nil {
 			t.Fatal(err)
 		}
-		if compact.Len() > 6144 { // IAM User Guide, "IAM and AWS STS quotas": a managed policy, of which a role may have ten
+		// IAM User Guide, "IAM and AWS STS quotas": the size of a managed policy, of which a role can have ten.
+		if compact.Len() > 6144 {
 			t.Errorf("%s has %d characters without white space, want at most 6144", d.file, compact.Len())
 		}
 	}
 }
 
-// A call that is read as another right, or as none, makes a policy that is too wide or too narrow.
+// Each call requires the correct rights. Otherwise, the policy would be too wide or too narrow.
 func TestRights(t *testing.T) {
 	t.Parallel()
 	const arn = ":ap-northeast-1:123456789012:"
@@ -450,7 +453,7 @@ func TestRights(t *testing.T) {
 	}
 }
 
-// A name of one deployment in a policy stops the next; a pattern wider than the name opens others' resources.
+// Patterns match the names of the next deployment, and no other names.
 func TestPattern(t *testing.T) {
 	t.Parallel()
 	for got, want := range map[Right]Right{

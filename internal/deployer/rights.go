@@ -1,5 +1,5 @@
-// Package deployer knows the rights that a deployment needs. It reads them off the calls that pulumi makes, and makes of
-// them the policies policies/deployer-policy.json and policies/preview-policy.json.
+// Package deployer determines the rights that a deployment needs. It derives them from the calls that Pulumi makes, and
+// writes the policies policies/deployer-policy.json and policies/preview-policy.json.
 package deployer
 
 import (
@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// Right is what IAM is asked about a call: an action on a resource. Of the condition keys that AWS sends along, only
-// one is of use here; most rights have none.
+// Right is what IAM checks for a call: an action on a resource. It has at most one of the condition keys that AWS
+// sends; most rights have none.
 type Right struct{ Action, Resource, Key, Value string }
 
-// String is the right as a line of testdata.
+// String returns the right as a line of testdata.
 func (r Right) String() string {
 	if r.Key == "" {
 		return r.Action + " " + r.Resource
@@ -20,7 +20,7 @@ func (r Right) String() string {
 	return r.Action + " " + r.Resource + " " + r.Key + "=" + r.Value
 }
 
-// Parse reads such a line.
+// Parse parses a line of testdata.
 func Parse(line string) (Right, error) {
 	fields := strings.Fields(line)
 	switch len(fields) {
@@ -30,10 +30,10 @@ func Parse(line string) (Right, error) {
 		key, value, _ := strings.Cut(fields[2], "=")
 		return Right{fields[0], fields[1], key, value}, nil
 	}
-	return Right{}, fmt.Errorf("got %q, want an action, a resource, and perhaps key=value", line)
+	return Right{}, fmt.Errorf("got %q, must be an action, a resource, and optionally key=value", line)
 }
 
-// Context is what the request carries.
+// Context returns the condition keys of the request.
 func (r Right) Context() map[string][]string {
 	if r.Key == "" {
 		return nil
@@ -41,27 +41,28 @@ func (r Right) Context() map[string][]string {
 	return map[string][]string{r.Key: {r.Value}}
 }
 
-// The names under which the program makes resources, with what Pulumi appends. A second stack's differ in the environment.
+// These patterns match the names of the program's resources with Pulumi's suffix. The names of a second stack differ in
+// the environment.
 var (
 	environments = regexp.MustCompile(`bedrock-app-(local|second)`)
 	ownName      = regexp.MustCompile(`(bedrock-app-dev|bedrock-logging|bedrock-audit|api-gateway-account)-[^:/]*|(bedrock_audit)_[^:/]*`)
 	suffix       = regexp.MustCompile(`-[0-9a-f]{7}$`)
-	// What AWS chose: ids of EC2, of keys, APIs, guardrails and inference profiles.
+	// foreignName matches the IDs that AWS chooses: of EC2 resources, keys, APIs, guardrails and inference profiles.
 	foreignName = regexp.MustCompile(`^(arn:aws:(?:ec2:[^:]*:[^:]*:[a-z-]+|kms:[^:]*:[^:]*:key|bedrock:[^:]*:[^:]*:[a-z-]+|apigateway:[^:]*::/restapis)/).+`)
 )
 
-// OfDev is the same right of stack dev, for which the policies are written.
+// OfDev returns the right with the names of stack dev, for which the policies are written.
 func (r Right) OfDev() Right {
 	r.Resource = environments.ReplaceAllString(r.Resource, "bedrock-app-dev")
 	r.Value = environments.ReplaceAllString(r.Value, "bedrock-app-dev")
 	return r
 }
 
-// Pattern is the right as a policy gives it, on every resource that has a name or an id of this kind: those of one
-// deployment are not those of the next. AWS's own resources keep their names.
+// Pattern returns the right for every resource whose name or ID is of this kind, because these differ between
+// deployments. AWS's own resources keep their names.
 func (r Right) Pattern() Right {
 	r = r.OfDev()
-	if r.Key == "iam:PassedToService" { // the function's role to Lambda, and no other of the stack's
+	if r.Key == "iam:PassedToService" { // only the function's role can be passed to Lambda
 		r.Resource = suffix.ReplaceAllString(r.Resource, "-*")
 		return r
 	}

@@ -8,29 +8,27 @@ import (
 	"sync"
 )
 
-// Request is one call, as AWS sees it when it decides.
+// Request is a call as AWS evaluates it.
 type Request struct {
 	Principal Principal
 	Action    string // "bedrock:InvokeModel"
-	// Resource is the full ARN, or "*" for an action that has none: only a
-	// policy's "*" matches that.
+	// Resource is the full ARN, or "*" for an action without a resource. Only a policy's "*" matches that.
 	Resource string
-	// Context holds the condition keys the request carries; a key that is not
-	// there is absent. Nothing is filled in from Principal: give aws:PrincipalArn
-	// (of a session, the role's ARN) and its like where AWS would.
+	// Context contains the condition keys of the request. Other keys are absent. Nothing is added from Principal: set
+	// aws:PrincipalArn (of a session, the role's ARN) and similar keys if AWS sets them.
 	Context map[string][]string
 }
 
-// Principal is who calls. The zero Principal is an anonymous caller.
+// Principal is the caller. The zero Principal is an anonymous caller.
 type Principal struct {
-	ARN     string // the role session's, user's or root user's, which also tells the account
+	ARN     string // of the role session, user or root user; contains the account
 	Service string // "bedrock.amazonaws.com", for an AWS service calling as itself
 }
 
-// Decision is what policies say to a request. The zero Decision is ImplicitDeny.
+// Decision is the result of evaluating policies. The zero Decision is ImplicitDeny.
 type Decision int
 
-// The decisions, each overriding the ones before it.
+// Each decision overrides the ones before it.
 const (
 	ImplicitDeny Decision = iota // no statement applies
 	allowAccount                 // allowed by a statement that names only the caller's account
@@ -49,10 +47,9 @@ func (d Decision) String() string {
 	return "ImplicitDeny"
 }
 
-// Decide returns what the document alone says. That settles a request by an
-// AWS service or an anonymous caller to a resource policy or trust policy, and
-// what a VPC endpoint policy lets through. For the requests of users and roles
-// it takes SameAccount, SameAccountKeyOrRole or CrossAccount.
+// Decide returns the decision of this document alone. That is the final decision for a VPC endpoint policy, and for a
+// request of an AWS service or an anonymous caller to a resource policy or trust policy. For requests of users and
+// roles, use SameAccount, SameAccountKeyOrRole or CrossAccount.
 func (d Document) Decide(r Request) Decision {
 	if v := d.decide(r); v != allowAccount {
 		return v
@@ -60,13 +57,11 @@ func (d Document) Decide(r Request) Decision {
 	return Allow
 }
 
-// SameAccount decides a request of a user or role to a resource of its own
-// account: an identity policy or the resource policy may allow it. A statement
-// for the whole account, "arn:aws:iam::123456789012:root", only leaves it to
-// the identity policies (AWS JSON policy elements: Principal, "delegates
-// authority to the account").
+// SameAccount decides a request of a user or role to a resource of its own account. An identity policy or the resource
+// policy can allow it. A statement for the whole account, "arn:aws:iam::123456789012:root", only delegates to the
+// identity policies (AWS JSON policy elements: Principal, "delegates authority to the account").
 //
-// A VPC endpoint policy only restricts. Do not pass it here: ask its Decide.
+// A VPC endpoint policy only restricts. Don't pass it here; call its Decide.
 func SameAccount(identity, resource []Document, r Request) Decision {
 	if v := max(decideAll(identity, r, true), decideAll(resource, r, false)); v != allowAccount {
 		return v
@@ -74,10 +69,9 @@ func SameAccount(identity, resource []Document, r Request) Decision {
 	return ImplicitDeny
 }
 
-// SameAccountKeyOrRole is SameAccount for KMS keys and for assuming roles,
-// "exceptions to this logic, because they must explicitly allow access" (IAM
-// User Guide, "How AWS enforcement code logic evaluates requests"): identity
-// policies count only where the key or trust policy allows the account.
+// SameAccountKeyOrRole is SameAccount for KMS keys and for assuming roles, "exceptions to this logic, because they must
+// explicitly allow access" (IAM User Guide, "How AWS enforcement code logic evaluates requests"). Identity policies
+// count only if the key or trust policy allows the account.
 func SameAccountKeyOrRole(identity, resource []Document, r Request) Decision {
 	if decideAll(resource, r, false) == Allow && decideAll(identity, r, true) != ExplicitDeny {
 		return Allow
@@ -102,8 +96,7 @@ func decideAll(docs []Document, r Request, identity bool) Decision {
 	v := ImplicitDeny
 	for _, d := range docs {
 		w := d.decide(r)
-		// An identity policy matches any caller: in the place of a resource
-		// policy it would open the resource to everyone.
+		// An identity policy matches every caller. As a resource policy, it would open the resource to every caller.
 		if w != ExplicitDeny && (d.kind == identityKind) != identity {
 			w = ImplicitDeny
 		}
@@ -143,8 +136,7 @@ func (s Statement) decide(k kind, r Request) Decision {
 	return who
 }
 
-// match returns Allow for a caller named itself, allowAccount for one of an
-// account that is named.
+// match returns Allow if the policy names the caller, and allowAccount if it names the caller's account.
 func (ps Principals) match(p Principal) Decision {
 	if slices.Contains(ps.AWS, "*") || slices.Contains(ps.AWS, p.ARN) || slices.Contains(ps.Service, p.Service) {
 		return Allow
@@ -154,8 +146,8 @@ func (ps Principals) match(p Principal) Decision {
 		return ImplicitDeny
 	}
 	iam := "arn:" + arn[1] + ":iam::" + arn[4] + ":"
-	// A session's ARN lacks its role's path, but role names are unique in an
-	// account whatever their paths (IAM and AWS STS quotas, name requirements).
+	// A session's ARN lacks its role's path, but role names are unique in an account whatever their paths (IAM and AWS
+	// STS quotas, name requirements).
 	if session := strings.Split(arn[5], "/"); arn[2] == "sts" && session[0] == "assumed-role" && len(session) == 3 {
 		for _, named := range ps.AWS {
 			if strings.HasPrefix(named, iam+"role/") && strings.HasSuffix(named, "/"+session[1]) {
@@ -172,16 +164,16 @@ func (ps Principals) match(p Principal) Decision {
 	return allowAccount
 }
 
-// operator is a condition operator: how it compares a policy's value with a
-// request's, and what an absent key means.
+// operator is a condition operator. It defines how a policy's value is compared with a request's, and how an absent key
+// counts.
 type operator struct {
 	match             func(policy, request string) bool
 	form              form
 	negated, ifExists bool
 }
 
-// ArnEquals and ArnLike "behave identically", wildcards included: IAM JSON
-// policy elements: Condition operators.
+// operators are the supported operators. ArnEquals and ArnLike "behave identically", wildcards included (IAM JSON
+// policy elements: Condition operators).
 var operators = map[string]operator{
 	"StringEquals":              {match: equal, form: valueForm},
 	"StringNotEquals":           {match: equal, form: valueForm, negated: true},
@@ -203,9 +195,8 @@ var operators = map[string]operator{
 	"NumericGreaterThanEquals":  {match: numeric(func(p, v float64) bool { return v >= p }), form: numberForm},
 }
 
-// lookup finds an operator by its name in a policy. ForAllValues: and
-// ForAnyValue: are refused: IAM JSON policy elements: Condition operators
-// contradicts itself on an absent key under ForAllValues:StringNotLike.
+// lookup returns an operator by its name in a policy. ForAllValues: and ForAnyValue: are refused, because IAM JSON
+// policy elements: Condition operators contradicts itself on an absent key under ForAllValues:StringNotLike.
 func lookup(name string) (operator, bool) {
 	base, ifExists := strings.CutSuffix(name, "IfExists")
 	op, ok := operators[base]
@@ -222,12 +213,11 @@ func (c Condition) match(context map[string][]string) bool {
 		}
 	}
 	if c.Operator == "Null" {
-		// An empty value is null too: IAM JSON policy elements: Condition.
+		// An empty value counts as null (IAM JSON policy elements: Condition).
 		values = []string{strconv.FormatBool(strings.Join(values, "") == "")}
 	}
 	if len(values) == 0 {
-		// A negated operator is true of an absent key: IAM JSON policy
-		// elements: Condition operators.
+		// A negated operator matches an absent key (IAM JSON policy elements: Condition operators).
 		return op.negated || op.ifExists
 	}
 	matched := slices.ContainsFunc(values, func(v string) bool {
@@ -246,8 +236,8 @@ func numeric(compare func(policy, request float64) bool) func(policy, request st
 	}
 }
 
-// arnLike checks each of the six parts separately, so that no wildcard reaches
-// past a colon into another part: IAM JSON policy elements: Condition operators.
+// arnLike compares each of the six parts separately, so that no wildcard extends past a colon (IAM JSON policy
+// elements: Condition operators).
 func arnLike(pattern, arn string) bool {
 	parts := strings.SplitN(arn, ":", 6)
 	if len(parts) != 6 {
@@ -263,8 +253,8 @@ func arnLike(pattern, arn string) bool {
 
 var wildcards = strings.NewReplacer(`\*`, `.*`, `\?`, `.`)
 
-// glob reports whether the whole of s matches a pattern of * and ?, in time
-// linear in s whatever the pattern, as package regexp guarantees.
+// glob reports whether the whole of s matches a pattern of * and ?. It takes time linear in s for every pattern, as
+// package regexp guarantees.
 func glob(pattern, s string) bool {
 	compiled, known := globs.Load(pattern)
 	if !known {
@@ -273,5 +263,5 @@ func glob(pattern, s string) bool {
 	return compiled.(*regexp.Regexp).MatchString(s)
 }
 
-// globs keeps compiled patterns, because a policy decides many requests.
+// globs caches compiled patterns, because a policy decides many requests.
 var globs sync.Map

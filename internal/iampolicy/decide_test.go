@@ -28,8 +28,8 @@ func must(t *testing.T, parse func(string) (Document, error), document string) D
 	return d
 }
 
-// TestDecideWhatIsDeployed asks the policies what an operator would.
-func TestDecideWhatIsDeployed(t *testing.T) {
+// TestDecideDeployedPolicies checks decisions that an operator relies on.
+func TestDecideDeployedPolicies(t *testing.T) {
 	t.Parallel()
 	type keys = map[string][]string
 	logs := "arn:aws:s3:::logs/chat/AWSLogs/" + account + "/BedrockModelInvocationLogs/"
@@ -111,7 +111,7 @@ func TestPrincipal(t *testing.T) {
 	}{
 		{"a public bucket is not", `"*"`, anonymous, Allow, ExplicitDeny},
 		{"* leaves out services", `"*"`, bedrock, Allow, ExplicitDeny},
-		{"the long form of * leaves somebody out", `{"AWS": "*"}`, session, Allow, ExplicitDeny},
+		{"the long form of * leaves a caller out", `{"AWS": "*"}`, session, Allow, ExplicitDeny},
 		{"an account's users are no part of it", `{"AWS": "` + account + `"}`, user, Allow, ExplicitDeny},
 		{"an account's sessions are no part of it", `{"AWS": "arn:aws:iam::` + account + `:root"}`, session, Allow, ExplicitDeny},
 		{"another account passes for this one", `{"AWS": "` + account + `"}`, stranger, ImplicitDeny, ImplicitDeny},
@@ -375,9 +375,8 @@ func TestDenyWins(t *testing.T) {
 	}
 }
 
-// A document put together by hand, or read by json.Unmarshal, went past every
-// check of Parse.
-func TestOnlyWhatWasParsedPermits(t *testing.T) {
+// A document that was built by hand or by json.Unmarshal bypassed the checks of Parse.
+func TestOnlyParsedDocumentsPermit(t *testing.T) {
 	t.Parallel()
 	for name, d := range map[string]Document{
 		"zero":    {},
@@ -405,8 +404,7 @@ func TestDecisionString(t *testing.T) {
 	}
 }
 
-// naiveGlob is the definition of a match, spelled out: table[j] is whether the
-// pattern so far matches the first j characters.
+// naiveGlob is the definition of a match: table[j] reports whether the pattern so far matches the first j characters.
 func naiveGlob(pattern, s string) bool {
 	text := []rune(s)
 	table := make([]bool, len(text)+1)
@@ -436,7 +434,7 @@ func FuzzGlob(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, pattern, s string) {
 		if !utf8.ValidString(pattern) || len(pattern)*len(s) > 1<<16 {
-			return // no parsed policy holds the one, and the table takes too long for the other
+			return // a parsed policy contains no invalid UTF-8, and long inputs take too long in the table
 		}
 		if got, want := glob(pattern, s), naiveGlob(pattern, s); got != want {
 			t.Errorf("glob(%q, %q) = %v, want %v", pattern, s, got, want)
@@ -444,7 +442,7 @@ func FuzzGlob(f *testing.F) {
 	})
 }
 
-// A backtracking matcher does not come back from this one.
+// A backtracking matcher would not finish on this pattern.
 func TestGlobTakesLinearTime(t *testing.T) {
 	t.Parallel()
 	if glob(strings.Repeat("*a", 60)+"*b", strings.Repeat("a", 2000)) {

@@ -1,11 +1,9 @@
-// Package iampolicy evaluates AWS IAM policy documents as AWS does (IAM User
-// Guide, "Policy evaluation logic"), for the forms this project deploys. What
-// it does not understand it refuses when parsing, so that nothing is permitted
-// by accident.
+// Package iampolicy evaluates AWS IAM policy documents as AWS does (IAM User Guide, "Policy evaluation logic"), for the
+// forms that this project deploys. Parsing refuses every form that the package doesn't support, so that nothing is
+// permitted by accident.
 //
-// Not covered, and therefore for the caller to rule out: permissions
-// boundaries, session policies, service and resource control policies, KMS
-// grants, and the full access an account's root user has without any policy.
+// The package doesn't cover permissions boundaries, session policies, service and resource control policies, KMS
+// grants, and the full access of an account's root user without a policy. Callers must exclude these.
 package iampolicy
 
 import (
@@ -20,9 +18,8 @@ import (
 	"unicode/utf8"
 )
 
-// Document is a parsed policy document. Its fields are for reading: only what
-// ParseIdentity, ParseResource or ParseTrust returned permits anything, and the
-// zero Document decides ImplicitDeny.
+// Document is a parsed policy document. Its fields are read-only: only a document that ParseIdentity, ParseResource or
+// ParseTrust returned permits anything. The zero Document decides ImplicitDeny.
 type Document struct {
 	Version, Id string
 	Statements  []Statement
@@ -30,24 +27,23 @@ type Document struct {
 	kind kind
 }
 
-// Statement is one statement. Principals is empty in an identity policy,
-// Resources in a trust policy, and one of Actions and NotActions; every other
-// list has at least one entry.
+// Statement is one statement. Principals is empty in an identity policy, and Resources in a trust policy. One of
+// Actions and NotActions is empty. Every other list has at least one entry.
 type Statement struct {
 	Sid, Effect string // Effect is "Allow" or "Deny"
 	Principals  Principals
 	Actions     []string
-	NotActions  []string // of a Deny: it denies all but these
+	NotActions  []string // only in a Deny, which denies all other actions
 	Resources   []string
 	Conditions  []Condition
 }
 
-// Principals are those a statement names, by type. "Principal": "*" is read as
-// {"AWS": "*"}: either is everyone, anonymous callers and AWS services included.
+// Principals are the principals that a statement names, by type. "Principal": "*" is read as {"AWS": "*"}. Both mean
+// every caller, including anonymous callers and AWS services.
 type Principals struct{ AWS, Service []string }
 
-// Condition is one line of a Condition block: an operator with its suffix, the
-// condition key, and the values it is compared with.
+// Condition is one line of a Condition block: an operator with its suffix, the condition key, and the values that it is
+// compared with.
 type Condition struct {
 	Operator, Key string
 	Values        []string
@@ -61,19 +57,18 @@ const (
 	trustKind    kind = "trust policy"
 )
 
-// ParseIdentity parses a policy attached to a role or user. It has no Id and no
-// Principal, and matches whoever calls.
+// ParseIdentity parses a policy attached to a role or user. It has no Id and no Principal, and applies to every caller.
 func ParseIdentity(document string) (Document, error) { return parse(identityKind, document) }
 
 // ParseResource parses a policy attached to a resource (bucket, key, API, VPC
 // endpoint): every statement names its Principal and Resource.
 func ParseResource(document string) (Document, error) { return parse(resourceKind, document) }
 
-// ParseTrust parses a role's trust policy: every statement names its Principal
-// and none a Resource, because the resource is the role.
+// ParseTrust parses a role's trust policy. Every statement names its Principal, and no statement a Resource, because
+// the role is the resource.
 func ParseTrust(document string) (Document, error) { return parse(trustKind, document) }
 
-// reader reads one JSON value into the place it was made for.
+// reader reads one JSON value into its destination.
 type reader func(json.RawMessage) error
 
 func parse(k kind, document string) (Document, error) {
@@ -90,7 +85,7 @@ func parse(k kind, document string) (Document, error) {
 		}),
 	}
 	if k == identityKind {
-		delete(elements, "Id") // "must not be included": Grammar of the IAM JSON policy language
+		delete(elements, "Id") // Grammar of the IAM JSON policy language: "must not be included"
 	}
 	var whole json.RawMessage
 	err := json.Unmarshal([]byte(document), &whole)
@@ -123,9 +118,9 @@ func (s *Statement) read(k kind, raw json.RawMessage) error {
 	switch {
 	case err != nil:
 	case (s.Actions == nil) == (s.NotActions == nil):
-		return errors.New(`want one of "Action" and "NotAction"`)
-	case s.NotActions != nil && s.Effect != "Deny": // allows whatever AWS adds
-		return errors.New(`"NotAction": not understood in an Allow`)
+		return errors.New(`must have either "Action" or "NotAction"`)
+	case s.NotActions != nil && s.Effect != "Deny": // would allow actions that AWS adds later
+		return errors.New(`"NotAction": not supported in an Allow`)
 	}
 	return err
 }
@@ -156,13 +151,13 @@ func (s *Statement) readConditions(raw json.RawMessage) error {
 	})
 }
 
-// fields hands each member of an object to the reader for its name. Those not
-// named optional have to be there.
+// fields passes each member of an object to the reader for its name. All members except the optional ones must be
+// present.
 func fields(raw json.RawMessage, elements map[string]reader, optional ...string) error {
 	err := members(raw, func(name string, raw json.RawMessage) error {
 		read, ok := elements[name]
 		if !ok {
-			return errors.New("not understood here")
+			return errors.New("not supported here")
 		}
 		delete(elements, name)
 		return read(raw)
@@ -175,15 +170,14 @@ func fields(raw json.RawMessage, elements map[string]reader, optional ...string)
 	return err
 }
 
-// members calls f for each member of an object that has any. A name given
-// twice, of which json.Unmarshal would take the last, is an error ("must not
-// contain multiple instances of the same key": Grammar of the IAM JSON policy
-// language), even in another case, which for a condition key means the same.
+// members calls f for each member of a non-empty object. A duplicate name, of which json.Unmarshal would use the last,
+// is an error (Grammar of the IAM JSON policy language: "must not contain multiple instances of the same key"). Names
+// that differ only in case are duplicates too, because they are the same condition key.
 func members(raw json.RawMessage, f func(name string, raw json.RawMessage) error) error {
 	seen := map[string]bool{}
 	d := json.NewDecoder(bytes.NewReader(raw))
 	if open, err := d.Token(); err != nil || open != json.Delim('{') || !d.More() {
-		return fmt.Errorf("got %s, want a non-empty object", raw)
+		return fmt.Errorf("got %s, must be a non-empty object", raw)
 	}
 	for d.More() {
 		var member json.RawMessage
@@ -208,7 +202,7 @@ func members(raw json.RawMessage, f func(name string, raw json.RawMessage) error
 	return nil
 }
 
-// each reads the items of a list that has any, or a value that is no list.
+// each reads the items of a non-empty list, or a single value.
 func each(read reader) reader {
 	return func(raw json.RawMessage) error {
 		items := []json.RawMessage{raw}
@@ -246,18 +240,18 @@ func one(to *string, f form) reader {
 		case f.bare && bareForm.pattern.Match(raw):
 			*to = string(raw)
 		default:
-			return fmt.Errorf("got %s, want %s", raw, f.want)
+			return fmt.Errorf("got %s, must be %s", raw, f.want)
 		}
 		return f.check(*to)
 	}
 }
 
-// form is what a string in a policy has to look like.
+// form is the required format of a string in a policy.
 type form struct {
 	pattern *regexp.Regexp
 	want    string
-	// bare also takes a number or boolean without quotation marks, "optional for
-	// numeric and Boolean values": Grammar of the IAM JSON policy language.
+	// bare also accepts a number or boolean without quotation marks (Grammar of the IAM JSON policy language: "optional
+	// for numeric and Boolean values").
 	bare bool
 }
 
@@ -270,21 +264,19 @@ var (
 	actionForm  = form{pattern: regexp.MustCompile(`^(\*|[A-Za-z0-9-]+:[A-Za-z0-9*?]+)$`), want: `"*" or service:Action`}
 	serviceForm = form{pattern: regexp.MustCompile(`^([a-z0-9-]+\.)+amazonaws\.com(\.cn)?$`), want: "a service such as s3.amazonaws.com"}
 
-	// "You cannot use a wildcard to match part of a principal name or ARN":
-	// AWS JSON policy elements: Principal.
+	// AWS JSON policy elements: Principal: "You cannot use a wildcard to match part of a principal name or ARN".
 	awsForm = form{
 		pattern: regexp.MustCompile(`^(\*|\d{12}|arn:aws[a-z-]*:iam::\d{12}:(root|(role|user)/[\w+=,.@/-]+)|arn:aws[a-z-]*:sts::\d{12}:assumed-role/[\w+=,.@-]+/[\w+=,.@-]+)$`),
 		want:    `"*", an account, or the ARN of an account, role, user or role session`,
 	}
 
-	// The service segment takes no wildcard, and a * that ends a segment "can
-	// expand to match beyond the colon boundaries": IAM JSON policy elements:
-	// Resource. It does not say how far another wildcard in the partition,
-	// region or account reaches, so those are refused; so are incomplete ARNs,
-	// which AWS completes in identity policies only.
+	// IAM JSON policy elements: Resource: the service segment accepts no wildcard, and a * that ends a segment "can
+	// expand to match beyond the colon boundaries". The page doesn't state how far other wildcards in the partition,
+	// Region or account reach, so those are refused. Incomplete ARNs are refused too: AWS completes them in identity
+	// policies only.
 	resourceForm = form{
 		pattern: regexp.MustCompile(`^(\*|arn:[a-z-]*\*?:[a-z0-9-]+:[a-z0-9-]*\*?:[a-z0-9]*\*?:.+)$`),
-		want:    `"*" or an ARN of six parts, with no wildcard in the service and none but a final * in partition, region and account`,
+		want:    `"*" or an ARN of six parts, without a wildcard in the service, and with at most a final * in partition, Region and account`,
 	}
 
 	keyForm    = form{pattern: regexp.MustCompile(`^[A-Za-z0-9-]+:.+$`), want: "service:Key"}
@@ -298,11 +290,11 @@ var (
 func (f form) check(s string) error {
 	switch {
 	case strings.Contains(s, "${"):
-		return fmt.Errorf("got %q, policy variables are not understood", s)
-	case strings.ContainsRune(s, utf8.RuneError): // what decoding replaces invalid UTF-8 with
-		return fmt.Errorf("got %q, which is or was not UTF-8", s)
+		return fmt.Errorf("got %q: policy variables aren't supported", s)
+	case strings.ContainsRune(s, utf8.RuneError): // decoding replaces invalid UTF-8 by it
+		return fmt.Errorf("got %q, must be UTF-8", s)
 	case !f.pattern.MatchString(s):
-		return fmt.Errorf("got %q, want %s", s, f.want)
+		return fmt.Errorf("got %q, must be %s", s, f.want)
 	}
 	return nil
 }

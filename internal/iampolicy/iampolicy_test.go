@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The policies this project deploys, by the function that parses them.
+// These are the policies that this project deploys, by the function that parses them.
 const (
 	account = "123456789012"
 	other   = "999999999999"
@@ -124,7 +124,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestParseTakesWhatIsDeployed(t *testing.T) {
+func TestParseAcceptsDeployedPolicies(t *testing.T) {
 	t.Parallel()
 	for name, parsed := range map[string]func() (Document, error){
 		"invoke":   func() (Document, error) { return ParseIdentity(invokePolicy) },
@@ -140,8 +140,8 @@ func TestParseTakesWhatIsDeployed(t *testing.T) {
 	}
 }
 
-// Each case changes one thing of a policy that parses, into something this
-// package would otherwise evaluate differently from AWS.
+// Each case changes one element of a valid policy into something that this package would otherwise evaluate differently
+// from AWS.
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	const (
@@ -159,65 +159,65 @@ func TestParseRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name, old, new, want string
 	}{
-		{"a version in which nothing is as documented", version, `"Version": "2008-10-17"`, `"Version": got "2008-10-17", want 2012-10-17`},
+		{"a version with other rules", version, `"Version": "2008-10-17"`, `"Version": got "2008-10-17", must be 2012-10-17`},
 		{"no version, which is the old one", version + `,`, ``, `"Version": missing`},
-		{"a version that is a number", version, `"Version": 2012`, `"Version": got 2012, want 2012-10-17`},
-		{"an element of the document nobody reads", version, version + `, "Statements": []`, `"Statements": not understood here`},
-		{"an element in the wrong case", effect, `"effect": "Allow"`, `"effect": not understood here`},
+		{"a version that is a number", version, `"Version": 2012`, `"Version": got 2012, must be 2012-10-17`},
+		{"an unknown element of the document", version, version + `, "Statements": []`, `"Statements": not supported here`},
+		{"an element in the wrong case", effect, `"effect": "Allow"`, `"effect": not supported here`},
 		{"no effect", effect + `,`, ``, `"Effect": missing`},
-		{"an effect in the wrong case", effect, `"Effect": "allow"`, `"Effect": got "allow", want Allow or Deny`},
-		{"a null effect", effect, `"Effect": null`, `"Effect": got null, want Allow or Deny`},
-		{"NotAction read as nothing", action, `"NotAction": "s3:GetObject"`, `"NotAction": not understood in an Allow`},
-		{"Action beside NotAction", action, action + `, "NotAction": "s3:PutObject"`, `want one of "Action" and "NotAction"`},
+		{"an effect in the wrong case", effect, `"Effect": "allow"`, `"Effect": got "allow", must be Allow or Deny`},
+		{"a null effect", effect, `"Effect": null`, `"Effect": got null, must be Allow or Deny`},
+		{"NotAction read as nothing", action, `"NotAction": "s3:GetObject"`, `"NotAction": not supported in an Allow`},
+		{"Action beside NotAction", action, action + `, "NotAction": "s3:PutObject"`, `must have either "Action" or "NotAction"`},
 		{"no actions beside the named", action, `"NotAction": []`, `"NotAction": empty list`},
-		{"NotResource read as nothing", resource, `"NotResource": "arn:aws:s3:::b/*"`, `"NotResource": not understood here`},
-		{"NotPrincipal read as nothing", principal, `"NotPrincipal": {"AWS": "123456789012"}`, `"NotPrincipal": not understood here`},
-		{"no action", action + `,`, ``, `want one of "Action" and "NotAction"`},
+		{"NotResource read as nothing", resource, `"NotResource": "arn:aws:s3:::b/*"`, `"NotResource": not supported here`},
+		{"NotPrincipal read as nothing", principal, `"NotPrincipal": {"AWS": "123456789012"}`, `"NotPrincipal": not supported here`},
+		{"no action", action + `,`, ``, `must have either "Action" or "NotAction"`},
 		{"no resource", resource + `,`, ``, `"Resource": missing`},
 		{"no principal in a resource policy", principal + `,`, ``, `"Principal": missing`},
 		{"no actions", action, `"Action": []`, `"Action": empty list`},
-		{"a null among actions", action, `"Action": ["s3:GetObject", null]`, `"Action": got null, want "*" or service:Action`},
-		{"a list among actions", action, `"Action": [["s3:GetObject"]]`, `"Action": got ["s3:GetObject"], want`},
-		{"an action without service", action, `"Action": "GetObject"`, `"Action": got "GetObject", want "*" or service:Action`},
-		{"a wildcard for the service", action, `"Action": "*:GetObject"`, `"Action": got "*:GetObject", want`},
-		{"a bucket name for an ARN", resource, `"Resource": "b/*"`, `"Resource": got "b/*", want "*" or an ARN of six parts`},
-		{"an ARN AWS would complete", resource, `"Resource": "arn:aws:s3"`, `"Resource": got "arn:aws:s3", want`},
-		{"a wildcard for an ARN's service", resource, `"Resource": "arn:aws:s*:::b"`, `"Resource": got "arn:aws:s*:::b", want`},
-		{"a wildcard of unknown reach", resource, `"Resource": "arn:aws:s3:us-*-1::b"`, `"Resource": got "arn:aws:s3:us-*-1::b", want`},
-		{"a policy variable in a resource", resource, `"Resource": "arn:aws:s3:::b/${aws:username}"`, `policy variables are not understood`},
-		{"an escaped policy variable", resource, `"Resource": "arn:aws:s3:::b/\u0024{aws:username}"`, `policy variables are not understood`},
-		{"a policy variable in a condition", `{"aws:SourceAccount": "123456789012"}`, `{"aws:SourceAccount": "${aws:PrincipalAccount}"}`, `policy variables are not understood`},
-		{"a policy variable in a condition key", `"aws:SourceAccount"`, `"aws:RequestTag/${aws:username}"`, `policy variables are not understood`},
-		{"a principal that is a bare name", principal, `"Principal": "123456789012"`, `"Principal": got "123456789012", want a non-empty object`},
-		{"an empty principal", principal, `"Principal": {}`, `"Principal": got {}, want a non-empty object`},
+		{"a null among actions", action, `"Action": ["s3:GetObject", null]`, `"Action": got null, must be "*" or service:Action`},
+		{"a list among actions", action, `"Action": [["s3:GetObject"]]`, `"Action": got ["s3:GetObject"], must be`},
+		{"an action without service", action, `"Action": "GetObject"`, `"Action": got "GetObject", must be "*" or service:Action`},
+		{"a wildcard for the service", action, `"Action": "*:GetObject"`, `"Action": got "*:GetObject", must be`},
+		{"a bucket name for an ARN", resource, `"Resource": "b/*"`, `"Resource": got "b/*", must be "*" or an ARN of six parts`},
+		{"an ARN AWS would complete", resource, `"Resource": "arn:aws:s3"`, `"Resource": got "arn:aws:s3", must be`},
+		{"a wildcard for an ARN's service", resource, `"Resource": "arn:aws:s*:::b"`, `"Resource": got "arn:aws:s*:::b", must be`},
+		{"a wildcard of unknown reach", resource, `"Resource": "arn:aws:s3:us-*-1::b"`, `"Resource": got "arn:aws:s3:us-*-1::b", must be`},
+		{"a policy variable in a resource", resource, `"Resource": "arn:aws:s3:::b/${aws:username}"`, `policy variables aren't supported`},
+		{"an escaped policy variable", resource, `"Resource": "arn:aws:s3:::b/\u0024{aws:username}"`, `policy variables aren't supported`},
+		{"a policy variable in a condition", `{"aws:SourceAccount": "123456789012"}`, `{"aws:SourceAccount": "${aws:PrincipalAccount}"}`, `policy variables aren't supported`},
+		{"a policy variable in a condition key", `"aws:SourceAccount"`, `"aws:RequestTag/${aws:username}"`, `policy variables aren't supported`},
+		{"a principal that is a bare name", principal, `"Principal": "123456789012"`, `"Principal": got "123456789012", must be a non-empty object`},
+		{"an empty principal", principal, `"Principal": {}`, `"Principal": got {}, must be a non-empty object`},
 		{"no principals", principal, `"Principal": {"AWS": []}`, `"AWS": empty list`},
-		{"a federated principal", principal, `"Principal": {"Federated": "accounts.google.com"}`, `"Federated": not understood here`},
-		{"a wildcard inside a principal", principal, `"Principal": {"AWS": "arn:aws:iam::123456789012:role/*"}`, `"AWS": got "arn:aws:iam::123456789012:role/*", want`},
-		{"a deleted role's id", principal, `"Principal": {"AWS": "AROAEXAMPLEID"}`, `"AWS": got "AROAEXAMPLEID", want`},
-		{"every service", principal, `"Principal": {"Service": "*"}`, `"Service": got "*", want a service`},
+		{"a federated principal", principal, `"Principal": {"Federated": "accounts.google.com"}`, `"Federated": not supported here`},
+		{"a wildcard inside a principal", principal, `"Principal": {"AWS": "arn:aws:iam::123456789012:role/*"}`, `"AWS": got "arn:aws:iam::123456789012:role/*", must be`},
+		{"a deleted role's id", principal, `"Principal": {"AWS": "AROAEXAMPLEID"}`, `"AWS": got "AROAEXAMPLEID", must be`},
+		{"every service", principal, `"Principal": {"Service": "*"}`, `"Service": got "*", must be a service`},
 		{"an operator for addresses", `"StringEquals"`, `"IpAddress"`, `"IpAddress": unknown condition operator`},
 		{"an operator for sets", `"StringEquals"`, `"ForAllValues:StringEquals"`, `"ForAllValues:StringEquals": unknown condition operator`},
 		{"an operator in the wrong case", `"StringEquals"`, `"stringEquals"`, `"stringEquals": unknown condition operator`},
 		{"an operator AWS has not", `"StringEquals"`, `"NullIfExists"`, `"NullIfExists": unknown condition operator`},
-		{"no operator at all", condition, `"Condition": {}`, `"Condition": got {}, want a non-empty object`},
-		{"an operator without key", `{"aws:SourceAccount": "123456789012"}`, `{}`, `"StringEquals": got {}, want a non-empty object`},
-		{"a condition key without service", `"aws:SourceAccount"`, `"SourceAccount"`, `got "SourceAccount", want service:Key`},
+		{"no operator at all", condition, `"Condition": {}`, `"Condition": got {}, must be a non-empty object`},
+		{"an operator without key", `{"aws:SourceAccount": "123456789012"}`, `{}`, `"StringEquals": got {}, must be a non-empty object`},
+		{"a condition key without service", `"aws:SourceAccount"`, `"SourceAccount"`, `got "SourceAccount", must be service:Key`},
 		{"a condition without values", `"aws:SourceAccount": "123456789012"`, `"aws:SourceAccount": []`, `empty list`},
-		{"a null condition value", `"aws:SourceAccount": "123456789012"`, `"aws:SourceAccount": null`, `got null, want a string`},
-		{"a number in a form AWS may rewrite", `"aws:SourceAccount": "123456789012"`, `"aws:SourceAccount": 1e3`, `got 1e3, want a string`},
-		{"a number that is none", condition, `"Condition": {"NumericEquals": {"s3:max-keys": "ten"}}`, `got "ten", want a decimal number`},
-		{"a boolean that is none", condition, `"Condition": {"Bool": {"aws:SecureTransport": "no"}}`, `got "no", want true or false`},
-		{"an ARN that is none", condition, `"Condition": {"ArnLike": {"aws:SourceArn": "*"}}`, `got "*", want an ARN of six parts`},
+		{"a null condition value", `"aws:SourceAccount": "123456789012"`, `"aws:SourceAccount": null`, `got null, must be a string`},
+		{"a number in a form AWS may rewrite", `"aws:SourceAccount": "123456789012"`, `"aws:SourceAccount": 1e3`, `got 1e3, must be a string`},
+		{"a number of another form", condition, `"Condition": {"NumericEquals": {"s3:max-keys": "ten"}}`, `got "ten", must be a decimal number`},
+		{"a boolean of another form", condition, `"Condition": {"Bool": {"aws:SecureTransport": "no"}}`, `got "no", must be true or false`},
+		{"an ARN of another form", condition, `"Condition": {"ArnLike": {"aws:SourceArn": "*"}}`, `got "*", must be an ARN of six parts`},
 		{"the first of two effects", effect, effect + `, "Effect": "Deny"`, `"Effect": duplicate name`},
 		{"the first of two statements lists", version, version + `, "Statement": []`, `empty list`},
 		{"one of two spellings of a key", `{"aws:SourceAccount": "123456789012"}`, `{"aws:SourceAccount": "1", "AWS:sourceaccount": "2"}`, `"AWS:sourceaccount": duplicate name`},
-		{"a statement that is none", `"Statement": [`, `"Statement": ["s", `, `"Statement": number 1: got "s", want a non-empty object`},
+		{"a statement of another form", `"Statement": [`, `"Statement": ["s", `, `"Statement": number 1: got "s", must be a non-empty object`},
 		{"a second document", whole, whole + whole, `after top-level value`},
 		{"half a document", whole, whole[:len(whole)-1], `unexpected end of JSON input`},
-		{"a list of documents", whole, `[` + whole + `]`, `want a non-empty object`},
+		{"a list of documents", whole, `[` + whole + `]`, `must be a non-empty object`},
 		{"nothing", whole, ``, `unexpected end of JSON input`},
-		{"a byte no policy can hold", `s3:::b/*`, "s3:::b/\xff", `not UTF-8`},
-		{"half a surrogate pair", `s3:::b/*`, `s3:::b/\ud800`, `not UTF-8`},
+		{"a byte no policy can hold", `s3:::b/*`, "s3:::b/\xff", `must be UTF-8`},
+		{"half a surrogate pair", `s3:::b/*`, `s3:::b/\ud800`, `must be UTF-8`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -236,18 +236,18 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-func TestParseInsistsOnTheKind(t *testing.T) {
+func TestParseChecksTheKind(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name, document, want string
 		parse                func(string) (Document, error)
 	}{
-		{"an identity policy with a principal", apiPolicy, `"Principal": not understood here`, ParseIdentity},
-		{"an identity policy with an id", bucketPolicy, `"Id": not understood here`, ParseIdentity},
+		{"an identity policy with a principal", apiPolicy, `"Principal": not supported here`, ParseIdentity},
+		{"an identity policy with an id", bucketPolicy, `"Id": not supported here`, ParseIdentity},
 		{"an identity policy without resource", strings.Replace(trustPolicy, `"Principal": {"Service": "bedrock.amazonaws.com"},`, "", 1), `"Resource": missing`, ParseIdentity},
-		{"a resource policy that opens to nobody in particular", invokePolicy, `"Principal": missing`, ParseResource},
+		{"a resource policy that names no principal", invokePolicy, `"Principal": missing`, ParseResource},
 		{"a bucket policy without resource", trustPolicy, `"Resource": missing`, ParseResource},
-		{"a trust policy for another resource", apiPolicy, `"Resource": not understood here`, ParseTrust},
+		{"a trust policy for another resource", apiPolicy, `"Resource": not supported here`, ParseTrust},
 		{"a role anybody may assume", strings.Replace(trustPolicy, `"Principal": {"Service": "bedrock.amazonaws.com"},`, "", 1), `"Principal": missing`, ParseTrust},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -293,8 +293,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// render writes a document out as JSON, every list as a list and every value
-// in quotation marks, conditions in their order.
+// render encodes a document as JSON, with every list as a list, every value in quotation marks, and conditions in
+// order.
 func render(t *testing.T, d Document) string {
 	t.Helper()
 	text := func(v any) string {

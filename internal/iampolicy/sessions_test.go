@@ -2,7 +2,7 @@ package iampolicy
 
 import "testing"
 
-// Lost: the difference between the function's records and those of a role with a similar name.
+// The sessions of a role are distinguished from those of a role with a similar name.
 func TestSessionsOf(t *testing.T) {
 	t.Parallel()
 	for role, want := range map[string]string{

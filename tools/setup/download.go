@@ -23,7 +23,7 @@ import (
 
 const pulumiReleases = "https://get.pulumi.com/releases"
 
-// client gives up within seconds where there is no way out to the internet. HTTPS_PROXY is heeded.
+// client times out within seconds if the machine has no internet access. It uses HTTPS_PROXY.
 var client = &http.Client{Transport: &http.Transport{
 	Proxy:                 http.ProxyFromEnvironment,
 	DialContext:           (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
@@ -33,7 +33,7 @@ var client = &http.Client{Transport: &http.Transport{
 
 func (s *setup) request(ctx context.Context, method, url string) (*http.Response, error) {
 	if s.offline {
-		return nil, errors.New("the last download failed")
+		return nil, errors.New("an earlier download failed")
 	}
 	r, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *setup) reachable(ctx context.Context, url string) error {
 	return err
 }
 
-// get reads a file, and gives up when nothing comes for 10 seconds.
+// get downloads a file. It fails if no data arrives for 10 seconds.
 func (s *setup) get(ctx context.Context, url string) ([]byte, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -68,7 +68,7 @@ func (s *setup) get(ctx context.Context, url string) ([]byte, error) {
 		return nil, err
 	}
 	defer response.Body.Close()
-	idle := time.AfterFunc(10*time.Second, func() { cancel(fmt.Errorf("%s: nothing came for 10 seconds", url)) })
+	idle := time.AfterFunc(10*time.Second, func() { cancel(fmt.Errorf("%s: no data for 10 seconds", url)) })
 	defer idle.Stop()
 	var content bytes.Buffer
 	for said := time.Now(); ; {
@@ -87,8 +87,8 @@ func (s *setup) get(ctx context.Context, url string) ([]byte, error) {
 	}
 }
 
-// downloadRelease gets Pulumi's release, whose SHA-256 must be the one in the release's own list. Both come from
-// Pulumi's site over TLS: that is as good as the site, and no better.
+// downloadRelease downloads Pulumi's release and checks its SHA-256 against the release's own list. Both files come
+// from Pulumi's site over TLS, so this protects only as well as the site.
 func (s *setup) downloadRelease(ctx context.Context, folder string) error {
 	archive := fmt.Sprintf("pulumi-v%s-%s-%s.tar.gz", s.pins.pulumi, runtime.GOOS, map[string]string{"amd64": "x64", "arm64": "arm64"}[runtime.GOARCH])
 	sums, err := s.get(ctx, s.releases+"/sdk/pulumi-"+s.pins.pulumi+"-checksums.txt")
@@ -97,7 +97,7 @@ func (s *setup) downloadRelease(ctx context.Context, folder string) error {
 	}
 	want := checksum(sums, archive)
 	if want == "" {
-		return fmt.Errorf("the release's checksums name no %s", archive)
+		return fmt.Errorf("the release's checksums don't contain %s", archive)
 	}
 	s.say("downloading Pulumi %s", s.pins.pulumi)
 	content, err := s.get(ctx, s.releases+"/sdk/"+archive)
@@ -110,7 +110,7 @@ func (s *setup) downloadRelease(ctx context.Context, folder string) error {
 	return untar(content, folder)
 }
 
-// checksum finds a file's in lines such as `sha256sum` writes.
+// checksum returns a file's checksum from lines in the format of `sha256sum`.
 func checksum(sums []byte, file string) string {
 	lines := bufio.NewScanner(bytes.NewReader(sums))
 	for lines.Scan() {
@@ -121,7 +121,7 @@ func checksum(sums []byte, file string) string {
 	return ""
 }
 
-// untar takes the programs that are needed out of the release, which has those of other languages as well.
+// untar extracts the programs that are needed. The release has those of other languages too.
 func untar(content []byte, folder string) error {
 	unzipped, err := gzip.NewReader(bytes.NewReader(content))
 	if err != nil {
@@ -137,7 +137,7 @@ func untar(content []byte, folder string) error {
 		}
 		if name := path.Base(header.Name); name == "pulumi" || slices.Contains(hosts, name) {
 			if header.Typeflag != tar.TypeReg {
-				continue // the folder is named so too
+				continue // the folder has the same name
 			}
 			if err := write(filepath.Join(folder, name), archive); err != nil {
 				return err

@@ -1,8 +1,8 @@
 //go:build unix
 
-// Command setup gets what the sandbox needs and this machine lacks, into the folder .tools only, and prints the folder
-// to put on the PATH: moto, the Pulumi CLI, and its AWS plugin. It tells on stderr what it does. docs/air-gapped.md
-// says what comes from where.
+// Command setup installs what the sandbox needs and this machine lacks: moto, the Pulumi CLI, and its AWS plugin. It
+// writes only to the folder .tools, prints the folder to put on the PATH, and logs to stderr. docs/air-gapped.md lists
+// the sources.
 //
 // usage: export PATH="$(go run ./tools/setup):$PATH"
 package main
@@ -73,17 +73,17 @@ type setup struct {
 	pins     pins
 	log      io.Writer
 	releases string
-	offline  bool // a download has failed: none is tried again
+	offline  bool // a download failed, and no other is tried
 }
 
-// bin is the folder to put on the PATH. It holds links.
+// bin returns the folder to put on the PATH. It contains links.
 func (s *setup) bin() string { return filepath.Join(s.folder, "bin") }
 
 func (s *setup) say(format string, values ...any) {
 	fmt.Fprintf(s.log, "setup: "+format+"\n", values...)
 }
 
-// lock lets one setup at a time into the folder. It ends with the process.
+// lock waits until no other setup uses the folder. The lock ends with the process.
 func (s *setup) lock(ctx context.Context) (unlock func() error, err error) {
 	if err := os.MkdirAll(s.bin(), 0o755); err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ func (s *setup) lock(ctx context.Context) (unlock func() error, err error) {
 	return file.Close, nil
 }
 
-// onPath answers with a program of this machine's, and takes away the link to ours, which it makes needless.
+// onPath returns the path of a program of this machine, and removes the link to ours, which isn't needed then.
 func (s *setup) onPath(name string) string {
 	for _, folder := range filepath.SplitList(os.Getenv("PATH")) {
 		if folder == s.bin() {
@@ -119,13 +119,13 @@ func (s *setup) onPath(name string) string {
 	return ""
 }
 
-// has tells whether a folder was made whole, in this version.
+// has reports whether a folder is complete, in this version.
 func (s *setup) has(name, version string) bool {
 	made, err := os.ReadFile(filepath.Join(s.folder, name+".done"))
 	return err == nil && string(made) == version
 }
 
-// ensure makes a folder once for each version. What was left unfinished, in this run or an earlier one, is removed.
+// ensure creates a folder once for each version. It removes an incomplete folder of this run or of an earlier one.
 func (s *setup) ensure(name, version string, make func(folder string) error) (folder string, err error) {
 	folder = filepath.Join(s.folder, name)
 	if s.has(name, version) {
@@ -140,7 +140,7 @@ func (s *setup) ensure(name, version string, make func(folder string) error) (fo
 	return folder, os.WriteFile(folder+".done", []byte(version), 0o644)
 }
 
-// link puts programs of a folder on the PATH.
+// link creates links to programs of a folder in the folder on the PATH.
 func (s *setup) link(folder string, names ...string) error {
 	for _, name := range names {
 		if err := relink(filepath.Join(folder, name), filepath.Join(s.bin(), name)); err != nil {
@@ -157,7 +157,7 @@ func relink(target, link string) error {
 	return os.Symlink(target, link)
 }
 
-// command runs a program that may take minutes. While it does, a line every 15 seconds counts those that it wrote.
+// command runs a program that can take minutes. Every 15 seconds, it logs the number of lines of output.
 func (s *setup) command(ctx context.Context, dir string, environment []string, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), environment...)

@@ -16,16 +16,16 @@ import (
 	"strings"
 )
 
-// terraformVersion is of the Terraform AWS provider that pulumi-aws 6.83.2 is made of.
+// terraformVersion is the version of the Terraform AWS provider that pulumi-aws 6.83.2 contains.
 const terraformVersion = "5.100.0"
 
-// terraformHashes are Terraform's own checksums of the provider's package, as every .terraform.lock.hcl has them, by
-// GOOS_GOARCH. A provider with another one is not run.
+// terraformHashes are Terraform's checksums of the provider's package, as in every .terraform.lock.hcl, by GOOS_GOARCH.
+// A provider with another checksum isn't run.
 var terraformHashes = map[string]string{
 	"linux_amd64": "h1:edXOJWE4ORX8Fm+dpVpICzMZJat4AX0VRCAy/xkcOc0=",
 }
 
-// terraformProvider answers with the executable of the Terraform AWS provider, which a mirror on this machine holds.
+// terraformProvider returns the executable of the Terraform AWS provider in a mirror on this machine.
 func (s *setup) terraformProvider(ctx context.Context) (string, error) {
 	folders := mirrors(os.Getenv, os.ReadFile)
 	packed, unpacked := findProvider(folders)
@@ -44,7 +44,7 @@ func (s *setup) terraformProvider(ctx context.Context) (string, error) {
 		unpacked = folder
 	}
 	if unpacked == "" {
-		return "", fmt.Errorf("no Terraform AWS provider %s in a filesystem mirror, nor in TF_PROVIDER_AWS; looked in %s; docs/air-gapped.md says more",
+		return "", fmt.Errorf("no Terraform AWS provider %s in TF_PROVIDER_AWS or in the filesystem mirrors %s; see docs/air-gapped.md",
 			terraformVersion, strings.Join(folders, ", "))
 	}
 	want, ok := terraformHashes[platform()]
@@ -55,7 +55,7 @@ func (s *setup) terraformProvider(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// Hashing 700 MB takes seconds: once for a file that does not change.
+	// Hashing 700 MB takes seconds, so a file is hashed once until it changes.
 	_, err = s.ensure("terraform-verified", stampFile(executable), func(string) error {
 		s.say("verifying %s", executable)
 		got, err := hashPackage(unpacked)
@@ -74,15 +74,16 @@ var (
 	pluginCache      = regexp.MustCompile(`(?m)^\s*plugin_cache_dir\s*=\s*"([^"]+)"`)
 )
 
-// mirrors are the folders in which Terraform would look for a provider, and where images of build machines keep them
-// besides. (developer.hashicorp.com, "CLI Configuration File": Provider Installation, Implied Local Mirror Directories)
+// mirrors returns the folders in which Terraform looks for a provider, and where images of build machines store
+// providers (developer.hashicorp.com, "CLI Configuration File": Provider Installation, Implied Local Mirror
+// Directories).
 func mirrors(getenv func(string) string, readFile func(string) ([]byte, error)) []string {
 	home := getenv("HOME")
 	var folders []string
 	for _, file := range []string{getenv("TF_CLI_CONFIG_FILE"), getenv("TERRAFORM_CONFIG"), filepath.Join(home, ".terraformrc")} {
 		text, err := readFile(file)
 		if err != nil {
-			continue // Terraform does not mind either
+			continue // Terraform ignores it too
 		}
 		for _, match := range append(filesystemMirror.FindAllSubmatch(text, -1), pluginCache.FindAllSubmatch(text, -1)...) {
 			folders = append(folders, string(match[1]))
@@ -105,7 +106,7 @@ func mirrors(getenv func(string) string, readFile func(string) ([]byte, error)) 
 	return slices.Compact(folders)
 }
 
-// findProvider looks for the provider's package in Terraform's two layouts. The folders may be patterns.
+// findProvider searches the provider's package in Terraform's two layouts. The folders can be patterns.
 func findProvider(folders []string) (packed, unpacked string) {
 	for _, folder := range folders {
 		provider := filepath.Join(folder, "registry.terraform.io", "hashicorp", "aws")
@@ -130,7 +131,7 @@ func providerFile(folder string) (string, error) {
 	return filepath.EvalSymlinks(found[0])
 }
 
-// stampFile changes when a file does.
+// stampFile returns a text that changes when a file changes.
 func stampFile(file string) string {
 	info, err := os.Stat(file)
 	if err != nil {
@@ -140,7 +141,8 @@ func stampFile(file string) string {
 	return fmt.Sprintf("%x", sum)
 }
 
-// hashPackage is Terraform's h1 of a provider's unpacked package, which is Go's of a module's files.
+// hashPackage returns Terraform's h1 checksum of a provider's unpacked package, which is Go's checksum of a module's
+// files.
 func hashPackage(folder string) (string, error) {
 	folder, err := filepath.EvalSymlinks(folder)
 	if err != nil {

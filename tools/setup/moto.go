@@ -10,8 +10,8 @@ import (
 
 const motoVersion = "5.2.1"
 
-// moto gets the emulated AWS: what is on the PATH, else its Python package, else Docker runs its image when the sandbox
-// starts (internal/sandbox/wire/moto.go).
+// moto installs moto, the AWS emulator. It uses the program on the PATH. If there is none, it installs the Python
+// package. If that fails, Docker runs the image when the sandbox starts (internal/sandbox/wire/moto.go).
 func (s *setup) moto(ctx context.Context) error {
 	if s.onPath("moto_server") != "" {
 		s.say("moto is on the PATH")
@@ -31,11 +31,11 @@ func (s *setup) moto(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return pipErr
 	}
-	s.say("pip cannot install moto: %v", pipErr)
+	s.say("pip can't install moto: %v", pipErr)
 	ask, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if err := exec.CommandContext(ask, "docker", "version", "--format", "{{.Server.Version}}").Run(); err != nil {
-		return fmt.Errorf("moto %s stands in for AWS and cannot be had: not on the PATH, not by pip (see above), and no Docker engine answers (%w); docs/air-gapped.md says what to mirror", motoVersion, err)
+		return fmt.Errorf("moto %s, which emulates AWS, can't be installed: it isn't on the PATH, pip failed (see above), and no Docker engine responds (%w); docs/air-gapped.md lists what to mirror", motoVersion, err)
 	}
 	s.say("Docker will run moto's image")
 	return nil

@@ -30,24 +30,25 @@ func readPins(goMod string) (p pins, err error) {
 	}
 	pulumi, aws := pulumiPin.FindSubmatch(text), awsPin.FindSubmatch(text)
 	if pulumi == nil || aws == nil {
-		return p, fmt.Errorf("%s requires no Pulumi SDK", goMod)
+		return p, fmt.Errorf("%s doesn't require the Pulumi SDKs", goMod)
 	}
 	return pins{pulumi: string(pulumi[1]), aws: string(aws[1])}, nil
 }
 
-// pulumi gets the CLI and its language host for Go: what is on the PATH, else the published release, else built.
+// pulumi installs the CLI and its language hosts. It uses the CLI on the PATH. If there is none, it downloads the
+// release. If that fails, it builds the programs.
 func (s *setup) pulumi(ctx context.Context) error {
 	if file := s.onPath("pulumi"); file != "" {
 		said, err := exec.CommandContext(ctx, file, "version").Output()
 		version := strings.TrimSpace(string(said))
 		if err == nil && !older(version, s.pins.pulumi) {
 			for _, host := range hosts {
-				os.Remove(filepath.Join(s.bin(), host)) // another version's
+				os.Remove(filepath.Join(s.bin(), host)) // of another version
 			}
 			s.say("Pulumi %s is on the PATH", version)
 			return nil
 		}
-		s.say("%s is version %q, want %s or later", file, version, s.pins.pulumi)
+		s.say("%s has version %q, must be %s or later", file, version, s.pins.pulumi)
 	}
 	ours, err := s.module("pulumi", "-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v"+s.pins.pulumi,
 		"github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", "./pulumi-language-go", "github.com/pulumi/pulumi-yaml/cmd/pulumi-language-yaml")
@@ -61,11 +62,11 @@ func (s *setup) pulumi(ctx context.Context) error {
 			return err
 		}
 		if err != nil {
-			s.say("Pulumi's release cannot be downloaded: %v", err)
+			s.say("Pulumi's release can't be downloaded: %v", err)
 		}
 	}
 	if folder == "" {
-		// Whatever else the sandbox will need is not missed after minutes of building.
+		// Check the sandbox's other requirement before minutes of building.
 		if s.pluginFound() == "" {
 			if _, err := s.terraformProvider(ctx); err != nil {
 				return err
@@ -78,12 +79,12 @@ func (s *setup) pulumi(ctx context.Context) error {
 	return s.link(folder, append(hosts, "pulumi")...)
 }
 
-// hosts are those of the program's language, and of examples/yaml's.
+// hosts are the language hosts of the program and of examples/yaml.
 var hosts = []string{"pulumi-language-go", "pulumi-language-yaml"}
 
 const plugin = "pulumi-resource-aws"
 
-// pluginFound tells where the AWS plugin is already.
+// pluginFound returns where the AWS plugin is installed, or "".
 func (s *setup) pluginFound() string {
 	if s.onPath(plugin) != "" {
 		return "on the PATH"
@@ -95,13 +96,13 @@ func (s *setup) pluginFound() string {
 	return ""
 }
 
-// installed is where Pulumi installs the plugin, under its home.
+// installed returns the path of the plugin under Pulumi's home.
 func (s *setup) installed() string {
 	return filepath.Join("plugins", "resource-aws-v"+s.pins.aws, plugin)
 }
 
-// awsPlugin gets the AWS plugin: what is there, else the published one, which Pulumi installs, else built over a
-// Terraform AWS provider.
+// awsPlugin installs the AWS plugin. It uses an installed one. If there is none, Pulumi downloads it. If that fails,
+// setup builds it from a Terraform AWS provider.
 func (s *setup) awsPlugin(ctx context.Context) error {
 	if where := s.pluginFound(); where != "" {
 		s.say("the AWS plugin is %s", where)
@@ -119,7 +120,7 @@ func (s *setup) awsPlugin(ctx context.Context) error {
 		if err == nil {
 			return s.link(filepath.Join(folder, filepath.Dir(s.installed())), plugin)
 		}
-		s.say("Pulumi's AWS plugin cannot be downloaded: %v", err)
+		s.say("Pulumi's AWS plugin can't be downloaded: %v", err)
 	}
 	upstream, err := s.terraformProvider(ctx)
 	if err != nil {
@@ -132,10 +133,10 @@ func (s *setup) awsPlugin(ctx context.Context) error {
 	return errors.Join(relink(upstream, filepath.Join(folder, "upstream")), relink(plugin, filepath.Join(folder, "terraform-provider-aws")), s.link(folder, plugin))
 }
 
-// installPlugin has Pulumi download its plugin into a home of its own. Pulumi publishes no SHA-256 of it: that it came
-// from Pulumi's site over TLS is all there is.
+// installPlugin downloads the plugin with Pulumi into a separate home. Pulumi publishes no SHA-256 of it, so TLS to
+// Pulumi's site is the only protection.
 func (s *setup) installPlugin(ctx context.Context, home string) error {
-	// Pulumi would try for minutes.
+	// Without this check, Pulumi would try for minutes.
 	if err := s.reachable(ctx, fmt.Sprintf("%s/plugins/%s-v%s-%s-%s.tar.gz", s.releases, plugin, s.pins.aws, runtime.GOOS, runtime.GOARCH)); err != nil {
 		return err
 	}
@@ -147,13 +148,13 @@ func (s *setup) installPlugin(ctx context.Context, home string) error {
 	return s.command(ctx, ".", []string{"PULUMI_HOME=" + home, "PULUMI_SKIP_UPDATE_CHECK=true"}, pulumi, "plugin", "install", "resource", "aws", s.pins.aws)
 }
 
-// module is a Go module in tools/, whose go.sum pins every source.
+// module is a Go module in tools/. Its go.sum pins every source.
 type module struct {
 	name, dir, linker, stamp string
 	packages                 []string
 }
 
-// module stamps a module: a change of it, of Go or of what the linker is told builds anew.
+// module returns a module with its stamp. If the module, Go or the linker's flags change, the module is built again.
 func (s *setup) module(name, linker string, packages ...string) (module, error) {
 	dir := filepath.Join(filepath.Dir(s.folder), "tools", name)
 	stamp, err := hashFolder(dir, runtime.Version(), linker)
@@ -162,14 +163,14 @@ func (s *setup) module(name, linker string, packages ...string) (module, error) 
 
 func (s *setup) build(ctx context.Context, m module) (folder string, err error) {
 	return s.ensure(m.name, m.stamp, func(folder string) error {
-		s.say("building %s out of Go modules; with an empty cache this takes some minutes", m.name)
-		// Without C the programs are the same whether or not this machine has a compiler for it.
+		s.say("building %s from Go modules; with an empty cache this takes some minutes", m.name)
+		// Without cgo, the programs are the same on machines with and without a C compiler.
 		args := append([]string{"build", "-v", "-trimpath", "-ldflags", m.linker, "-o", folder + "/"}, m.packages...)
 		return s.command(ctx, m.dir, []string{"GOWORK=off", "CGO_ENABLED=0"}, "go", args...)
 	})
 }
 
-// hashFolder is short for the content of a folder, and for what else matters.
+// hashFolder returns a hash of a folder's content and of the other texts.
 func hashFolder(dir string, more ...string) (string, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "%q", more)
@@ -184,7 +185,7 @@ func hashFolder(dir string, more ...string) (string, error) {
 	return fmt.Sprintf("%x", h.Sum(nil)), err
 }
 
-// older compares versions such as v3.250.0. What is no version is older than any.
+// older reports whether a version such as v3.250.0 is older. A text that isn't a version counts as older.
 func older(version, than string) bool {
 	a, ok := numbers(version)
 	b, _ := numbers(than)

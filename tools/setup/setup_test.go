@@ -44,7 +44,7 @@ func put(t *testing.T, file, content string) {
 	}
 }
 
-// Whose company keeps Terraform's providers where Terraform finds them must not have to say so again.
+// Providers in Terraform's own mirrors are found without configuration.
 func TestMirrors(t *testing.T) {
 	t.Parallel()
 	environment := map[string]string{"HOME": "/home/a", "TF_CLI_CONFIG_FILE": "/etc/tf.rc", "TF_PLUGIN_CACHE_DIR": "/cache", "XDG_DATA_DIRS": "/data"}
@@ -64,7 +64,8 @@ func TestMirrors(t *testing.T) {
 	}
 }
 
-// `terraform providers mirror` writes packages packed, an image often has them unpacked.
+// Packed and unpacked providers are found: `terraform providers mirror` writes packed ones, and images often contain
+// unpacked ones.
 func TestFindProvider(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -84,7 +85,7 @@ func TestFindProvider(t *testing.T) {
 	}
 }
 
-// A provider that is not HashiCorp's would run with the user's AWS credentials.
+// A provider with another checksum isn't run, because it would get the user's AWS credentials.
 func TestTerraformProviderIsVerified(t *testing.T) {
 	if terraformHashes[platform()] == "" {
 		t.Skip("no checksum for " + platform())
@@ -93,14 +94,15 @@ func TestTerraformProviderIsVerified(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "terraform-provider-aws_v5.100.0_x5")
 	put(t, file, "not HashiCorp's")
 	t.Setenv("TF_PROVIDER_AWS", file)
-	for range 2 { // a refusal is not forgotten
+	for range 2 { // the second attempt is refused too
 		if got, err := s.terraformProvider(t.Context()); err == nil || !strings.Contains(err.Error(), "want "+terraformHashes[platform()]) {
 			t.Fatalf("got %q, %v", got, err)
 		}
 	}
 }
 
-// The expected value is by sha256sum and openssl; the real package's, computed so, is the one in public lock files.
+// The expected value was computed with sha256sum and openssl. In the same way, the real package yields the value of
+// public lock files.
 func TestHashPackage(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -158,9 +160,9 @@ func release(t *testing.T, files map[string]string) []byte {
 	return content.Bytes()
 }
 
-// Where downloads work, the published CLI and plugin are what a user gets, and nothing is compiled.
+// If downloads work, setup installs the published CLI and plugin, and compiles nothing.
 func TestPublished(t *testing.T) {
-	if home := os.Getenv("FAKE_PULUMI_HOME"); home != "" { // this is the published CLI
+	if home := os.Getenv("FAKE_PULUMI_HOME"); home != "" { // this process is the published CLI
 		if got := strings.Join(flag.Args(), " "); got != "plugin install resource aws 6.83.2" {
 			t.Fatalf("pulumi %s", got)
 		}
@@ -203,7 +205,7 @@ func TestPublished(t *testing.T) {
 	}
 }
 
-// A release that is not the published one is not installed, and nothing of it is left.
+// A release with another checksum isn't installed, and leaves nothing behind.
 func TestDownloadRelease(t *testing.T) {
 	t.Parallel()
 	content := release(t, map[string]string{"pulumi/pulumi": "1", "pulumi/pulumi-language-go": "2", "pulumi/pulumi-language-yaml": "2", "pulumi/pulumi-language-python": "3", "pulumi/../../escape": "4"})
@@ -213,7 +215,7 @@ func TestDownloadRelease(t *testing.T) {
 	}{
 		"published": {sum, ""},
 		"another":   {strings.Repeat("0", 64), "want 0000"},
-		"unlisted":  {"", "name no pulumi-v3.250.0"},
+		"unlisted":  {"", "don't contain pulumi-v3.250.0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -247,7 +249,7 @@ func TestDownloadRelease(t *testing.T) {
 	}
 }
 
-// A machine without a way out must not wait twice.
+// A machine without internet access waits for one download only.
 func TestDownloadFailsOnce(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
@@ -267,7 +269,7 @@ func TestDownloadFailsOnce(t *testing.T) {
 	}
 }
 
-// What Ctrl-C left half-built must not be taken for whole, and a changed pin must count.
+// An incomplete folder isn't used, and a changed version is installed again.
 func TestEnsure(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, "")
@@ -295,7 +297,7 @@ func TestEnsure(t *testing.T) {
 	}
 }
 
-// Whoever has a program already must get that one, and not an older link of ours.
+// A program on the PATH takes precedence over an older link of setup.
 func TestOnPath(t *testing.T) {
 	s := newSetup(t, "")
 	put(t, filepath.Join(s.bin(), "moto_server"), "")
@@ -323,7 +325,7 @@ func TestOlder(t *testing.T) {
 	}
 }
 
-// A pin that is changed in one place only makes a machine without internet behave otherwise than one with.
+// All places pin the same versions. Otherwise, a machine without internet access would behave differently.
 func TestPinsAgree(t *testing.T) {
 	t.Parallel()
 	p, err := readPins("../../go.mod")
@@ -343,7 +345,7 @@ func TestPinsAgree(t *testing.T) {
 	}
 }
 
-// Two setups in one folder would build into each other's half-made folders; one that waits must heed Ctrl-C.
+// Only one setup uses the folder at a time, and Ctrl-C stops the waiting one.
 func TestLock(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, "")

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// tail keeps what a program writes, and knows its last lines.
+// tail stores a program's output.
 type tail struct {
 	mutex sync.Mutex
 	text  bytes.Buffer

@@ -1,5 +1,5 @@
-// Command converse is the Lambda function in Go that does nothing but call the SDK's Converse, or ConverseStream where
-// RESPONSE_STREAMING is true, and answer with what came. A call of the function is measured against one of its.
+// Command converse is a Lambda function in Go that only calls the SDK's Converse, or ConverseStream if
+// RESPONSE_STREAMING is true, and returns the response. It is the reference for calls of the function.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Command start is the smallest Lambda function in Go that can call AWS: it loads the SDK's configuration and
-// starts. Its start is what the function's is measured against.
+// Command start is the smallest Lambda function in Go that can call AWS: it loads the SDK's configuration and starts.
+// It is the reference for the function's start.
 package main
 
 import (
