@@ -21,7 +21,7 @@ func TestDocumentsUsePlainEnglish(t *testing.T) {
 	banned := regexp.MustCompile(`(?i)\b(who(ever|mever|sever|m)|(no|some|every)body|but for|(is|are) (none|told)|tells|rings|rung|` +
 		`heard|lets in|admits|admitted|brought|for want of|himself)\b`)
 	word := regexp.MustCompile(`\b[a-z][\w'’-]*`) // not the names of AWS actions
-	for _, page := range append(pages, "README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md") {
+	for _, page := range append(pages, "README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "ARCHITECTURE.md") {
 		content, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
