@@ -107,9 +107,9 @@ func (s *running) refusesUnlogged(t *testing.T) {
 	put(good)
 	s.until(t, 200, "is off")
 	put(regexp.MustCompile(`("textDataDeliveryEnabled": ?)true`).ReplaceAll(good, []byte("${1}false")))
-	s.until(t, 503, "leaves out some kinds of data")
+	s.until(t, 503, "omits some kinds of data")
 	put(good)
-	s.until(t, 200, "leaves out")
+	s.until(t, 200, "omits")
 	if after := len(s.objects(t, s.StackOutputs["logBucketName"])); after <= before {
 		t.Errorf("%d objects, want more than %d: logging is on again", after, before)
 	}
