@@ -185,7 +185,7 @@ func (s settings) check(region string) (errs []error) {
 	}
 	wrong("alarmEmail", components.CheckAlarmEmail(s.AlarmEmail))
 	if s.AlarmEmail != "" && !s.Monitoring {
-		wrong("alarmEmail", fmt.Errorf("got %q beside monitoring false, which tells nobody anything: want monitoring true, or no address", s.AlarmEmail))
+		wrong("alarmEmail", fmt.Errorf("got %q, but monitoring is false, so no alarm is sent: set monitoring to true, or remove alarmEmail", s.AlarmEmail))
 	}
 	wrong("guardrailContentFilters", components.CheckContentFilters(s.GuardrailContentFilters))
 	wrong("guardrailPiiEntities", components.CheckPiiEntities(s.GuardrailPiiEntities))

@@ -43,7 +43,7 @@ func TestSettingsTogether(t *testing.T) {
 		{map[string]string{"objectLockMode": "COMPLIANCE", "objectLockDays": "30", "retainLogs": "false"}, "root user"},
 		{map[string]string{"objectLockMode": "GOVERNANCE", "objectLockDays": "30", "retainLogs": "false"}, ""},
 		{map[string]string{"objectLockMode": "GOVERNANCE", "objectLockDays": "731", "expireAfterDays": "730"}, "no earlier"},
-		{map[string]string{"alarmEmail": "oncall@example.com", "monitoring": "false"}, "tells nobody anything"},
+		{map[string]string{"alarmEmail": "oncall@example.com", "monitoring": "false"}, "so no alarm is sent"},
 		{map[string]string{"archiveStorageClass": "STANDARD", "expireAfterDays": "30"}, ""},
 		{map[string]string{"archiveStorageClass": "STANDARD_IA", "archiveAfterDays": "29"}, "30 or more"},
 	} {

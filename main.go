@@ -117,7 +117,7 @@ func program(ctx *pulumi.Context, buildFunctionZip func(ctx context.Context, dir
 		ctx.Export("auditWorkgroupName", auditQuery.WorkgroupName)
 	}
 
-	// Nobody can call before every call is recorded.
+	// No client can call before every call is recorded.
 	api, err := components.NewPrivateApi(ctx, name+"-api", &components.PrivateApiArgs{
 		FunctionArn: function.FunctionArn, ResponseStreaming: &s.ResponseStreaming, StageName: s.StageName,
 		VpcEndpointIds: pulumi.StringArray{endpointId("execute-api")}, SharedVpcEndpoints: s.ExecuteApiEndpointId != "",

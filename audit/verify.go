@@ -80,7 +80,7 @@ const (
 // contradiction returns why a record can't belong to this call, or "".
 func (c *Call) contradiction(e Entry) string {
 	if !mayFollow(c.Status, e.ErrorCode != "") {
-		return fmt.Sprintf("its API request %s has status %s, which the API doesn't return after a model was called, or after a model's response", c.ExtendedRequestID, c.Status)
+		return fmt.Sprintf("its API request %s has status %s, which the API returns only if no model responded", c.ExtendedRequestID, c.Status)
 	}
 	if late := e.Timestamp.Sub(c.Time); late < -skew || late > longestCall+skew {
 		return fmt.Sprintf("its API request %s was made at %s, and no call takes longer than %v", c.ExtendedRequestID, c.Time.Format(time.RFC3339), longestCall)

@@ -51,7 +51,7 @@ func TestVerify(t *testing.T) {
 		record(at, "b-past", ""), record(at.Add(time.Second), "b-forged", "never"),
 		record(at, "b-copied-1", "copied"), record(at, "b-copied-2", "copied"), record(at, "b-delivered", "delivered"), record(at, "b-delivered", "delivered"),
 		record(at.Add(-time.Second), "b-early", "early"), record(at.Add(time.Minute), "b-late", "late"), record(at, "b-refused", "refused"),
-		made(at.Add(2*time.Second), "b-liar", "lied", "arn:aws:iam::1:user/somebody-else"),
+		made(at.Add(2*time.Second), "b-liar", "lied", "arn:aws:iam::1:user/other"),
 	)})
 	edges := []string{ // calls on one side of the hour, with their records on the other
 		call(t, at.Add(time.Minute+time.Second), "late", "POST", "/generate", "200"), call(t, at.Add(-2*time.Second), "early", "POST", "/generate", "200"),
@@ -89,7 +89,7 @@ func TestVerify(t *testing.T) {
 	twice := "record b-copied-2, 2026-11-23T10:00:00Z, Converse of a.model-v1:0 by arn:aws:sts::1:assumed-role/function/f: its API request copied already has record b-copied-1"
 	again := "record b-delivered, 2026-11-23T10:00:00Z, Converse of a.model-v1:0 by arn:aws:sts::1:assumed-role/function/f: it is in the log twice"
 	forged := "record b-forged, 2026-11-23T10:00:01Z, Converse of a.model-v1:0 by arn:aws:sts::1:assumed-role/function/f: its API request never is no call of a model in the access log" + recent
-	lied := "record b-liar, 2026-11-23T10:00:02Z, Converse of a.model-v1:0 by arn:aws:sts::1:assumed-role/function/f: its requestMetadata has caller \"arn:aws:iam::1:user/somebody-else\", but the access log has \"-\""
+	lied := "record b-liar, 2026-11-23T10:00:02Z, Converse of a.model-v1:0 by arn:aws:sts::1:assumed-role/function/f: its requestMetadata has caller \"arn:aws:iam::1:user/other\", but the access log has \"-\""
 	unrecorded := strings.NewReplacer("missing-2", "lied", "10:00:00", "10:00:02", "/model/{modelId}/invoke", "/generate").Replace(missing2)
 	forged += "\n" + unrecorded + "\n" + lied
 	now := strings.Join([]string{missing2, twice, again, past}, "\n")

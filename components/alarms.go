@@ -65,8 +65,8 @@ func alarms(functionName, apiName, stageName string, slowMs float64) []alarm {
 		{
 			name: "throttles", namespace: "AWS/Lambda", metric: "Throttles", dimensions: function, statistic: "Sum",
 			threshold: 1, periodSeconds: 300, periods: 1,
-			means: "Lambda refused to start the function: the account's concurrency is used up, or somebody reserved none for " +
-				"it. Look at its reserved concurrency and at the account's quota.",
+			means: "Lambda refused to start the function: the account's concurrency is used up, or the function's reserved " +
+				"concurrency is 0. Check its reserved concurrency and the account's quota.",
 		},
 		{
 			name: "api-5xx", namespace: "AWS/ApiGateway", metric: "5XXError", dimensions: api, statistic: "Sum",

@@ -7,8 +7,9 @@ import (
 	"github.com/private-bedrock/private-bedrock/openapi"
 )
 
-// apiDefinition is the document that API Gateway imports: openapi.json, with each operation calling the function.
-// Authorization is NONE (every caller that the API's policy allows) or AWS_IAM.
+// apiDefinition returns the OpenAPI document that API Gateway imports: openapi.json, with the function as the
+// integration of each operation. authorization is NONE or AWS_IAM. With NONE, every caller that the
+// API's resource policy allows can call.
 func apiDefinition(
 	title string, t iamdoc.Target, functionArn, authorization string, responseStreaming bool,
 ) (string, error) {

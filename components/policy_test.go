@@ -263,7 +263,7 @@ func TestTooManyModels(t *testing.T) {
 	}
 }
 
-// A draft can be emptied by whoever may edit it, without anybody's deploying.
+// An editor of a guardrail's draft can remove its filters without a deployment.
 func TestCheckGuardrail(t *testing.T) {
 	t.Parallel()
 	for _, c := range [][2]string{{"3o06191495ze", "12"}, {strings.Repeat("a", 64), "99999999"}} {

@@ -74,13 +74,13 @@ func (s *running) breaks(t *testing.T, l *listener, read func(service, path stri
 		do("lambda", http.MethodPut, function+"/code", body)
 	}
 	deploy(crashing(t))
-	ask("nobody answers", 500)
+	ask("the function crashes", 500)
 	l.until(t, "errors")
 	if !l.heard["function"] {
-		t.Error("nobody was told that the function's code was changed")
+		t.Error("no alarm reports that the function's code was changed")
 	}
 	do("lambda", http.MethodPut, "/2017-10-31/functions/"+out["functionName"]+"/concurrency", []byte(`{"ReservedConcurrentExecutions":0}`))
-	ask("nobody starts", 500)
+	ask("Lambda starts no function", 500)
 	l.until(t, "throttles")
 	do("lambda", http.MethodDelete, "/2017-10-31/functions/"+out["functionName"]+"/concurrency", nil)
 

@@ -6,7 +6,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/config"
 )
 
-// auditReader lets `auditorArn`, a role or a user, read the invocation log and the API's access log, and nobody else.
+// auditReader creates a role for reading the invocation log and the API's access log. Only `auditorArn`, a role or a user, can assume it.
 func auditReader(ctx *pulumi.Context) error {
 	reader, err := components.NewAuditReader(ctx, "audit-reader", &components.AuditReaderArgs{
 		AuditorArns:        []string{config.Require(ctx, "auditorArn")},

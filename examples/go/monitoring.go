@@ -6,7 +6,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/config"
 )
 
-// monitoring tells `alarmEmail` when the API fails or somebody changes what the invocation log rests on.
+// monitoring sends email to `alarmEmail` when the API fails, or when a principal changes a resource that the log depends on.
 func monitoring(ctx *pulumi.Context) error {
 	monitoring, err := components.NewMonitoring(ctx, "watch", &components.MonitoringArgs{
 		FunctionArn: pulumi.String(config.Require(ctx, "functionArn")),

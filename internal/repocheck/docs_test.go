@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/workspace"
@@ -18,17 +19,18 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the tables in the documents")
 
-// TestMain runs the tests in the project's folder, which their paths begin at.
-func TestMain(m *testing.M) {
+// inProject changes to the project's folder. A test calls it, and not TestMain: go test records which files a test reads
+// only once tests run, and would take a cached result for a changed document.
+var inProject = sync.OnceFunc(func() {
 	if err := os.Chdir("../.."); err != nil {
 		panic(err)
 	}
-	os.Exit(m.Run())
-}
+})
 
 // A table of settings that has fallen behind sends its reader the wrong way. The README has of each what fits into a line.
 func TestDocumentsHaveEverySetting(t *testing.T) {
 	t.Parallel()
+	inProject()
 	project, err := workspace.LoadProject("Pulumi.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -73,6 +75,7 @@ func TestDocumentsHaveEverySetting(t *testing.T) {
 // An output that no document names is looked for in the code, or not found at all.
 func TestDocumentHasEveryOutput(t *testing.T) {
 	t.Parallel()
+	inProject()
 	program, err := os.ReadFile("main.go")
 	if err != nil {
 		t.Fatal(err)
@@ -113,6 +116,7 @@ func settingsInOrder(t *testing.T) (names []string) {
 // A route that only the document, or only the function, knows is a 403 or a surprise to its caller.
 func TestDocumentHasEveryRoute(t *testing.T) {
 	t.Parallel()
+	inProject()
 	page, err := os.ReadFile("docs/api.md")
 	if err != nil {
 		t.Fatal(err)
@@ -139,6 +143,7 @@ func TestDocumentHasEveryRoute(t *testing.T) {
 // A threat whose test is gone is a claim that nothing holds up.
 func TestThreatModelNamesItsTests(t *testing.T) {
 	t.Parallel()
+	inProject()
 	model, err := os.ReadFile("docs/threat-model.md")
 	if err != nil {
 		t.Fatal(err)
@@ -186,6 +191,7 @@ func TestThreatModelNamesItsTests(t *testing.T) {
 // A link that leads nowhere leaves its reader without what it promised.
 func TestLinksLeadSomewhere(t *testing.T) {
 	t.Parallel()
+	inProject()
 	pages, err := filepath.Glob("docs/*.md")
 	if err != nil {
 		t.Fatal(err)
@@ -223,6 +229,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 // What only one of the two READMEs has, half of the readers miss; and only the English one's commands are run.
 func TestReadmesSayTheSame(t *testing.T) {
 	t.Parallel()
+	inProject()
 	shape := map[string][]string{}
 	for _, file := range []string{"README.md", "README.ja.md"} {
 		content, err := os.ReadFile(file)

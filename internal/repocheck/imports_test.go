@@ -18,6 +18,7 @@ const module = "github.com/private-bedrock/private-bedrock/"
 // by itself.
 func TestPackagesImportWhatArchitectureAllows(t *testing.T) {
 	t.Parallel()
+	inProject()
 	content, err := os.ReadFile("ARCHITECTURE.md")
 	if err != nil {
 		t.Fatal(err)
@@ -71,6 +72,7 @@ func TestPackagesImportWhatArchitectureAllows(t *testing.T) {
 // A map with a file that is gone leads a newcomer astray.
 func TestArchitectureNamesWhatExists(t *testing.T) {
 	t.Parallel()
+	inProject()
 	content, err := os.ReadFile("ARCHITECTURE.md")
 	if err != nil {
 		t.Fatal(err)

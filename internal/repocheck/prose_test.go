@@ -12,6 +12,7 @@ import (
 // descriptions of Pulumi.yaml.
 func TestDocumentsUsePlainEnglish(t *testing.T) {
 	t.Parallel()
+	inProject()
 	pages, err := filepath.Glob("docs/*.md")
 	if err != nil {
 		t.Fatal(err)

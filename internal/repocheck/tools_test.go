@@ -16,6 +16,7 @@ import (
 // A component that uses a type of which the AWS plugin of air-gapped machines knows nothing cannot be deployed there.
 func TestAirGappedPluginHasEveryType(t *testing.T) {
 	t.Parallel()
+	inProject()
 	text, err := os.ReadFile("tools/pulumi-resource-aws/tokens.json")
 	if err != nil {
 		t.Fatal(err)

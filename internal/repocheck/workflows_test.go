@@ -12,6 +12,7 @@ import (
 // deployer's rights.
 func TestWorkflowsArePinned(t *testing.T) {
 	t.Parallel()
+	inProject()
 	files, _ := filepath.Glob(".github/workflows/*.yml")
 	if len(files) < 4 {
 		t.Fatalf("found %q, want ci, preview, deploy and drift", files)
@@ -38,6 +39,7 @@ func TestWorkflowsArePinned(t *testing.T) {
 // A workflow that may write to the repository, or runs a stranger's code with credentials, is a way around every review.
 func TestWorkflowsMayLittle(t *testing.T) {
 	t.Parallel()
+	inProject()
 	files, _ := filepath.Glob(".github/workflows/*.yml")
 	writes := regexp.MustCompile(`(?m)^\s+([\w-]+): write`)
 	for _, file := range files {
@@ -70,6 +72,7 @@ func TestWorkflowsMayLittle(t *testing.T) {
 // role and token must be out of its reach, and must be given to the default branch only.
 func TestWorkflowsKeepDeploymentsApart(t *testing.T) {
 	t.Parallel()
+	inProject()
 	files, _ := filepath.Glob(".github/workflows/*.yml")
 	read := func(name string) string {
 		content, err := os.ReadFile(filepath.Join(".github/workflows", name))
@@ -127,6 +130,7 @@ func TestWorkflowsKeepDeploymentsApart(t *testing.T) {
 // The steps of docs/deployer.md are what keeps a deployment's rights from others; a workflow cannot set them.
 func TestDeployerStepsNameWhatWorkflowsUse(t *testing.T) {
 	t.Parallel()
+	inProject()
 	page, err := os.ReadFile("docs/deployer.md")
 	if err != nil {
 		t.Fatal(err)
