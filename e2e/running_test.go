@@ -199,6 +199,12 @@ func (s *running) call(t *testing.T, method, path, host, contentType, body strin
 	if contentType != "" {
 		r.Header.Set("Content-Type", contentType)
 	}
+	return send(t, r)
+}
+
+// send sends a request and reads the response.
+func send(t *testing.T, r *http.Request) (int, http.Header, string) {
+	t.Helper()
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
